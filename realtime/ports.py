@@ -1,0 +1,52 @@
+"""What realtime needs from the outside. Only Protocols with two adapters or more (the memory one counts)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Protocol
+
+from msgspec import Struct
+
+from realtime.kinds import Kind
+from realtime.messages import Sender
+
+
+class Effect(Struct, frozen=True):
+    """One entry that a command leaves in the journal. The first is the request's own: its kind and data stay as published."""
+
+    audience: int
+    result: bytes = b""
+    kind: str = ""
+    data: bytes = b""
+
+
+class Domain(Protocol):
+    """The state that commands act on. Methods are synchronous and run in a thread with a database connection."""
+
+    def act(self, room: str, kind: Kind, data: Struct, sender: Sender) -> list[Effect]:
+        """Carry out a command inside the writer's transaction (in a savepoint). Raises `Refused` and then changes nothing."""
+
+    def items(self, room: str, view: int) -> list[dict[str, Any]]:
+        """The run sheet as this view may see it, in order of start; what a snapshot carries."""
+
+    def member(self, room: str, user: Any, session: Any) -> Sender | None:
+        """Who this Django user or session is in this room, None for nobody."""
+
+
+class Mailbox(Protocol):
+    """Carries messages between the processes that hold members of a room. At most once, in no promised order."""
+
+    async def subscribe(self, room: str) -> None:
+        """From now on what others send to `room` arrives. Never raises: a sick layer is the reconciliation's business."""
+
+    async def unsubscribe(self, room: str) -> None:
+        """Nobody of this room is here any more."""
+
+    def send(self, room: str, parcels: Iterable[bytes]) -> None:
+        """Hand on without waiting. What does not fit into the bounded queue is dropped and counted."""
+
+    async def start(self, receive: Any) -> None:
+        """Begin; `receive(room, parcel: bytes)` is called on the loop for each parcel of another process."""
+
+    async def stop(self) -> None:
+        """End all tasks."""
