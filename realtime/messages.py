@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Annotated
 
 import msgspec
-from msgspec import Meta, Raw, Struct
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 Id = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[!-~]+$")]
 
@@ -106,7 +106,7 @@ class Pub(ToClient, frozen=True):
     sender: Sender = msgspec.field(name="from")
     at: datetime
     data: Raw
-    result: Raw = Raw()
+    result: Raw | UnsetType = UNSET
     offset: int = 0
     prev: int = 0
     provisional: bool = False

@@ -58,7 +58,6 @@ ALLOWED_HOSTS = ENV.get("WEDSYNC_ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]").sp
 CSRF_TRUSTED_ORIGINS = [o for o in ENV.get("WEDSYNC_ORIGINS", "").split(",") if o]
 
 INSTALLED_APPS = [
-    "daphne",
     "unfold",
     "django.contrib.admin",
     "django.contrib.auth",

@@ -1,0 +1,139 @@
+"""Mailboxes: how publications reach the other processes. One channel a process on the channel layer, a group for each room."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from realtime.clock import Clock
+
+logger = logging.getLogger(__name__)
+
+Receive = Callable[[str, bytes], None]
+
+
+def group_name(room: str) -> str:
+    """The group of a room on the channel layer; slugs are valid group names."""
+    return f"room.{room}"
+
+
+class NoMailbox:
+    """For a process that has no others."""
+
+    async def start(self, receive: Receive) -> None:
+        pass
+
+    async def subscribe(self, room: str) -> None:
+        pass
+
+    async def unsubscribe(self, room: str) -> None:
+        pass
+
+    def send(self, room: str, parcels: Iterable[bytes]) -> None:
+        pass
+
+    async def stop(self) -> None:
+        pass
+
+
+class LayerMailbox:
+    """Over a Channels layer. While a send is under way the next parcels of each room are joined into one message.
+
+    Everything is bounded and nothing raises: when the layer is sick, parcels are dropped and counted, and the hubs notice by
+    asking the journal.
+    """
+
+    def __init__(self, layer: Any, clock: Clock, *, timeout_s: float, queue_max: int) -> None:
+        self.dropped_total = 0
+        self.healthy = True
+        self._layer = layer
+        self._clock = clock
+        self._timeout_s = timeout_s
+        self._queue_max = queue_max
+        self._queue: deque[tuple[str, bytes]] = deque()
+        self._filled = asyncio.Event()
+        self._wanted: set[str] = set()
+        self._joined: set[str] = set()
+        self._channel = ""
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self, receive: Receive) -> None:
+        self._tasks = [
+            asyncio.create_task(self._receiving(receive), name="mailbox receiver"),
+            asyncio.create_task(self._sending(), name="mailbox sender"),
+        ]
+
+    async def stop(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def subscribe(self, room: str) -> None:
+        self._wanted.add(room)
+        if self._channel:
+            await self._within_timeout(self._join, room)
+
+    async def unsubscribe(self, room: str) -> None:
+        self._wanted.discard(room)
+        if room in self._joined:
+            self._joined.discard(room)
+            await self._within_timeout(self._layer.group_discard, group_name(room), self._channel)
+
+    def send(self, room: str, parcels: Iterable[bytes]) -> None:
+        for parcel in parcels:
+            if len(self._queue) >= self._queue_max:
+                self.dropped_total += 1
+            else:
+                self._queue.append((room, parcel))
+        self._filled.set()
+
+    async def _join(self, room: str) -> None:
+        await self._layer.group_add(group_name(room), self._channel)
+        self._joined.add(room)
+
+    async def _within_timeout(self, call: Callable[..., Any], *args: object) -> bool:
+        """Whether the layer did it in time. It may raise whatever its client library raises."""
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                await call(*args)
+        except Exception as error:
+            if self.healthy:
+                logger.warning("the channel layer is sick: %r", error)
+            self.healthy = False
+            return False
+        self.healthy = True
+        return True
+
+    async def _sending(self) -> None:
+        while True:
+            await self._filled.wait()
+            self._filled.clear()
+            for room in self._wanted - self._joined if self._channel else ():
+                await self._within_timeout(self._join, room)
+            rooms: dict[str, list[bytes]] = {}
+            while self._queue:
+                room, parcel = self._queue.popleft()
+                rooms.setdefault(room, []).append(parcel)
+            for room, parcels in rooms.items():
+                message = {"type": "parcels", "room": room, "parcels": parcels}
+                if not await self._within_timeout(self._layer.group_send, group_name(room), message):
+                    self.dropped_total += len(parcels)
+
+    async def _receiving(self, receive: Receive) -> None:
+        while True:
+            try:
+                if not self._channel:
+                    self._channel = await self._layer.new_channel()
+                    self._joined.clear()
+                    self._filled.set()
+                message = await self._layer.receive(self._channel)
+            except Exception as error:
+                logger.warning("nothing can be received from the channel layer: %r", error)
+                self._channel = ""
+                await self._clock.sleep(self._timeout_s)
+                continue
+            for parcel in message["parcels"]:
+                receive(message["room"], parcel)

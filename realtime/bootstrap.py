@@ -1,0 +1,98 @@
+"""The only module that names adapters: builds the parts of this process from the settings."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import secrets
+import socket
+import sys
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from typing import Any, TypeVar
+
+from asgiref.sync import async_to_sync, sync_to_async
+from channels.layers import InMemoryChannelLayer, get_channel_layer
+from django.conf import settings
+from django.db import close_old_connections
+
+from realtime.adapters.mailbox import LayerMailbox, NoMailbox, group_name
+from realtime.clock import SystemClock
+from realtime.committer import Committer
+from realtime.config import RealtimeConfig
+from realtime.hub import Hub, pack
+from realtime.journal import Entry, Journal
+from realtime.ports import Domain, Mailbox
+from realtime.services import Services
+
+logger = logging.getLogger(__name__)
+T = TypeVar("T")
+
+READ_THREADS = 4
+"""Threads that read the journal for joins. More only queue on the database and take the GIL from the loop."""
+SWITCH_INTERVAL_S = 0.0005
+"""How long a busy thread may keep the interpreter from the loop (design.md D3: 5 ms by default, and felt as latency)."""
+
+
+def build(config: RealtimeConfig) -> Services:
+    """Put one process together. Starts nothing; `Services.start` does."""
+    clock = SystemClock()
+    domain: Domain = importlib.import_module(config.domain).domain
+    journal = Journal(domain, clock)
+    layer = get_channel_layer()
+    alone = layer is None or isinstance(layer, InMemoryChannelLayer)
+    mailbox: Mailbox = (
+        NoMailbox()
+        if alone
+        else LayerMailbox(layer, clock, timeout_s=config.mailbox_timeout_s, queue_max=config.mailbox_queue_max)
+    )
+    process = f"{socket.gethostname()}.{os.getpid()}.{secrets.token_hex(3)}"
+    hub = Hub(config, journal, mailbox, clock, in_threads("read", READ_THREADS), process)
+
+    committer = Committer(
+        config, journal, clock, in_threads("write", 1), committed=hub.committed, provisional=hub.provisional
+    )
+
+    def announce(entries: Sequence[Entry]) -> None:
+        """Tell the processes that hold members what this one, without a loop of its own, has stored."""
+        if alone:
+            return  # they ask the journal every second
+        for entry in entries:
+            message = {"type": "parcels", "room": entry.room, "parcels": [pack(process, entry)]}
+            try:
+                async_to_sync(layer.group_send)(group_name(entry.room), message)
+            except Exception as error:
+                logger.warning("the other processes will find %s/%d by themselves: %r", entry.room, entry.offset, error)
+
+    return Services(config, clock, domain, journal, mailbox, committer, hub, announce)
+
+
+@cache
+def services() -> Services:
+    """The parts of this process, built from `settings.REALTIME` when first asked for."""
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    return build(settings.REALTIME)
+
+
+def in_threads(name: str, count: int) -> Callable[..., Any]:
+    """`await run(function, *args)` in one of `count` threads, each with a database connection that is replaced when broken."""
+    pool = ThreadPoolExecutor(count, thread_name_prefix=name)
+
+    def with_connection(function: Callable[..., T], *args: object) -> T:
+        close_old_connections()
+        try:
+            return function(*args)
+        finally:
+            close_old_connections()
+
+    return sync_to_async(with_connection, thread_sensitive=False, executor=pool)
+
+
+def when_running(parts: Services) -> None:
+    """Start `parts` as soon as Daphne's loop runs, when this is Daphne; other servers have a lifespan."""
+    if "daphne.server" in sys.modules:
+        from realtime.adapters import daphne_server  # only here: importing Twisted chooses a reactor
+
+        daphne_server.when_running(parts.start)

@@ -1,0 +1,166 @@
+"""The writer of a process: joins publications that wait into one commit, one thread hop for many."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from realtime.clock import Clock
+from realtime.config import RealtimeConfig
+from realtime.errors import JournalUnavailable, RealtimeError
+from realtime.journal import Draft, Entry, Outcome, Stored
+from realtime.kinds import Priority
+
+logger = logging.getLogger(__name__)
+
+RETRY_S = 0.5
+"""How long after a failed commit the emergencies that wait are tried again."""
+
+
+class Writer(Protocol):
+    """What the committer calls in its thread (`realtime.journal.Journal`)."""
+
+    def commit(self, drafts: Sequence[Draft]) -> list[Outcome]: ...
+    def sweep(self) -> list[Entry]: ...
+
+
+class Submission:
+    """One publication on its way. `stored` gives the outcome; `left_early` is called when a P0 goes ahead of its commit."""
+
+    __slots__ = ("draft", "left_early", "provisional", "stored", "timer")
+
+    def __init__(self, draft: Draft, stored: asyncio.Future[Stored], left_early: Callable[[], None]) -> None:
+        self.draft = draft
+        self.stored = stored
+        self.left_early = left_early
+        self.provisional = False
+        self.timer: asyncio.TimerHandle | None = None
+
+    @property
+    def urgent(self) -> bool:
+        return self.draft.kind.priority == Priority.P0
+
+
+class Committer:
+    """Group commits. One at a time: whatever comes while one is under way goes with the next.
+
+    When the journal cannot store, P1 and P2 are refused and stay with their publishers; a P0 leaves at once without an offset
+    (`provisional`) and is kept here until the journal has it.
+    """
+
+    def __init__(
+        self,
+        config: RealtimeConfig,
+        writer: Writer,
+        clock: Clock,
+        in_thread: Callable[..., Any],
+        *,
+        committed: Callable[[Sequence[Entry]], None],
+        provisional: Callable[[Draft], None],
+    ) -> None:
+        self._config = config
+        self._writer = writer
+        self._clock = clock
+        self._in_thread = in_thread
+        self._committed = committed
+        self._provisional = provisional
+        self._waiting: deque[Submission] = deque()
+        self._task: asyncio.Task[None] | None = None
+        self._sweep_wanted = False
+        self.down = False
+
+    def submit(self, draft: Draft, left_early: Callable[[], None] = lambda: None) -> asyncio.Future[Stored]:
+        """Queue `draft`. The future gives `Stored` or raises a RealtimeError; only that is the acknowledgement."""
+        loop = asyncio.get_running_loop()
+        submission = Submission(draft, loop.create_future(), left_early)
+        if len(self._waiting) >= self._config.commit_queue_max and not submission.urgent:
+            submission.stored.set_exception(JournalUnavailable(retry_after_ms=1_000))
+            return submission.stored
+        self._waiting.append(submission)
+        if submission.urgent:
+            if self.down:
+                self._go_early(submission)
+            else:
+                submission.timer = loop.call_later(self._config.provisional_after_s, self._go_early, submission)
+        self._start()
+        return submission.stored
+
+    def sweep_soon(self) -> None:
+        """A transaction with outbox rows has committed."""
+        self._sweep_wanted = True
+        self._start()
+
+    async def stop(self) -> None:
+        """Wait for what is under way and what waits."""
+        if self._task is not None:
+            await asyncio.wait([self._task], timeout=10)
+
+    def _start(self) -> None:
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._run(), name="committer")
+
+    async def _run(self) -> None:
+        while self._waiting or self._sweep_wanted:
+            try:
+                if self._sweep_wanted:
+                    self._sweep_wanted = False
+                    self._committed(await self._in_thread(self._writer.sweep))
+                if self._waiting:
+                    await self._commit()
+                self.down = False
+            except JournalUnavailable:
+                if not self.down:
+                    logger.exception("the journal is down")
+                self.down = True
+                if not self._waiting:
+                    return  # the sweep is asked for again every second
+                await self._clock.sleep(RETRY_S)
+
+    async def _commit(self) -> None:
+        count = min(len(self._waiting), self._config.commit_max_entries)
+        batch = [self._waiting.popleft() for _ in range(count)]
+        try:
+            outcomes: list[Outcome] = await self._in_thread(self._writer.commit, [s.draft for s in batch])
+        except JournalUnavailable:
+            self._keep_urgent(batch)
+            raise
+        except BaseException as error:
+            for submission in batch:
+                self._settle(submission, RealtimeError("The server could not store this."))
+            logger.exception("a commit failed")
+            if not isinstance(error, Exception):
+                raise
+            return
+        # First the members, then the publisher: nobody is told "stored" before the room had its chance to hear it.
+        self._committed([entry for outcome in outcomes if isinstance(outcome, Stored) for entry in outcome.entries])
+        for submission, outcome in zip(batch, outcomes, strict=True):
+            self._settle(submission, outcome)
+
+    def _keep_urgent(self, batch: list[Submission]) -> None:
+        everything = batch + list(self._waiting)
+        self._waiting.clear()
+        for submission in everything:
+            if submission.urgent:
+                self._go_early(submission)
+                self._waiting.append(submission)
+            else:
+                self._settle(submission, JournalUnavailable(retry_after_ms=1_000))
+
+    def _go_early(self, submission: Submission) -> None:
+        if not submission.provisional and not submission.stored.done():
+            submission.provisional = True
+            self._provisional(submission.draft)
+            submission.left_early()
+
+    def _settle(self, submission: Submission, outcome: Outcome) -> None:
+        if submission.timer is not None:
+            submission.timer.cancel()
+        if submission.stored.done():
+            return
+        if isinstance(outcome, Stored):
+            submission.stored.set_result(outcome)
+        else:
+            submission.stored.set_exception(outcome)

@@ -1,0 +1,83 @@
+"""The consumer of a room: one connection from the handshake to the end. It moves frames and decides nothing itself."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any
+from urllib.parse import parse_qs
+
+from channels.consumer import AsyncConsumer
+
+from realtime.closing import CloseCode
+from realtime.connection import Connection
+from realtime.credentials import authenticate
+from realtime.errors import BadCredentials, JournalUnavailable, RealtimeError
+from realtime.inbox import Inbox
+from realtime.messages import PROTOCOL
+from realtime.services import Services
+
+logger = logging.getLogger(__name__)
+
+MAX_OFFSET = 2**63 - 1
+
+
+class RoomConsumer(AsyncConsumer):
+    """`/ws/weddings/<slug>/`. Overrides `__call__`: no channel per socket, and no thread hop or task per message."""
+
+    def __init__(self, *, services: Services) -> None:
+        self.services = services
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        parts = self.services
+        await receive()  # websocket.connect
+        await parts.start()
+        room = scope["url_route"]["kwargs"]["slug"]
+        try:
+            member, resume = await authenticate(scope, room, parts)
+        except BadCredentials as error:
+            logger.info("refused at the door of %s: %s", room, error)
+            await send({"type": "websocket.close"})  # before the upgrade: HTTP 403
+            return
+        await send({"type": "websocket.accept", "subprotocol": PROTOCOL if PROTOCOL in scope["subprotocols"] else None})
+        connection = Connection(room, member)
+        sending = asyncio.create_task(self._sending(connection, send), name="send")
+        try:
+            if await self._join(connection, *position(scope["query_string"]), resume):
+                inbox = Inbox(connection, parts.hub, parts.committer, parts.config, parts.clock)
+                while (message := await receive())["type"] == "websocket.receive":
+                    inbox.take(message.get("text"))
+            else:
+                while (await receive())["type"] != "websocket.disconnect":
+                    pass
+        finally:
+            parts.hub.leave(connection)
+            sending.cancel()
+            await asyncio.gather(sending, return_exceptions=True)
+
+    async def _join(self, connection: Connection, epoch: str, since: int | None, resume: str) -> bool:
+        try:
+            await self.services.hub.join(connection, epoch, since, resume)
+        except JournalUnavailable as error:
+            connection.end(CloseCode.OVERLOADED, error.message, retry_after_ms=error.retry_after_ms or 1_000)
+        except RealtimeError as error:
+            connection.end(CloseCode.FORBIDDEN, error.message)
+        return connection.closing is None
+
+    async def _sending(self, connection: Connection, send: Any) -> None:
+        while connection.closing is None:
+            for text in await connection.texts():
+                await send({"type": "websocket.send", "text": text.decode()})
+        for text in await connection.texts():
+            await send({"type": "websocket.send", "text": text.decode()})
+        self.services.hub.leave(connection)
+        await send({"type": "websocket.close", "code": int(connection.closing)})
+
+
+def position(query_string: bytes) -> tuple[str, int | None]:
+    """(epoch, offset) of `?epoch=&since=`; the offset is None when the client has none or it is not a number."""
+    query = parse_qs(query_string.decode("latin-1"))
+    since = query.get("since", [""])[0]
+    if not since.isascii() or not since.isdigit() or int(since) > MAX_OFFSET:
+        return "", None
+    return query.get("epoch", [""])[0][:32], int(since)

@@ -1,0 +1,63 @@
+"""Who knocks: reads the credentials of a WebSocket handshake or an HTTP request."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from asgiref.sync import sync_to_async
+from channels.auth import get_user
+
+from realtime.access import issue_ticket, origin_allowed, read_ticket, spend
+from realtime.errors import BadCredentials
+from realtime.messages import Sender
+from realtime.services import Services
+
+TICKET_PREFIX = "ticket."
+
+
+async def authenticate(scope: dict[str, Any], room: str, services: Services) -> tuple[Sender, str]:
+    """The member behind a handshake and a ticket for the next one. Raises BadCredentials.
+
+    A ticket comes as a subprotocol or as a bearer token and needs no database; the session needs an exact Origin, so that no
+    other site can use it. A foreign Origin is refused with either.
+    """
+    config, now = services.config, services.clock.now()
+    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+    origin = headers.get("origin")
+    if origin is not None and not origin_allowed(origin, headers.get("host", ""), config.origins):
+        raise BadCredentials("This origin may not connect.")
+    text = _ticket(scope.get("subprotocols", ()), headers)
+    if text:
+        ticket = read_ticket(text, room, now, config)
+        await spend(ticket, now)
+        member = ticket.member
+    elif origin is None:
+        raise BadCredentials("A session needs an Origin; use a ticket.")
+    else:
+        member = await _session_member(scope, room, services)
+    return member, resume_ticket(room, member, services, now)
+
+
+def resume_ticket(room: str, member: Sender, services: Services, now: datetime) -> str:
+    """What lets this member come back without session or database."""
+    return issue_ticket(room, member, now=now, ttl_s=services.config.resume_ttl_s, reusable=True)
+
+
+def bearer(value: str) -> str:
+    """The token of an Authorization header, "" when it is none."""
+    scheme, _, token = value.partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""
+
+
+def _ticket(subprotocols: Any, headers: dict[str, str]) -> str:
+    offered = next((p.removeprefix(TICKET_PREFIX) for p in subprotocols if p.startswith(TICKET_PREFIX)), "")
+    return offered or bearer(headers.get("authorization", ""))
+
+
+async def _session_member(scope: dict[str, Any], room: str, services: Services) -> Sender:
+    user = await get_user(scope)
+    member = await sync_to_async(services.domain.member)(room, user, scope["session"])
+    if member is None:
+        raise BadCredentials
+    return member

@@ -1,0 +1,51 @@
+"""Checks a publication before anything is done with it: who says it, whether they may, and its shape."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from datetime import datetime
+
+import msgspec
+from msgspec import Struct
+
+from realtime.access import may_publish
+from realtime.config import RealtimeConfig
+from realtime.errors import Invalid
+from realtime.journal import Draft
+from realtime.kinds import decode_data
+from realtime.messages import Sender, encode
+
+Payload = Mapping[str, object] | Struct | bytes | msgspec.Raw
+
+SYSTEM = Sender("system", "system", "WedSync")
+"""Who publishes when nobody is named: the application itself. It may publish every kind."""
+
+
+def draft(
+    config: RealtimeConfig,
+    room: str,
+    kind: str,
+    data: Payload,
+    *,
+    sender: Sender = SYSTEM,
+    id: str | None = None,
+    expires_at: datetime | None = None,
+    replaces: str | None = None,
+) -> Draft:
+    """A checked publication. Raises UnknownKind, Forbidden or Invalid, naming the field."""
+    found = may_publish(kind, sender.role, config)
+    raw = bytes(data) if isinstance(data, bytes | msgspec.Raw) else encode(data)
+    try:
+        raw.decode()
+        payload = decode_data(found, raw)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise Invalid(f"{kind}: {error}", field=_field(str(error))) from None
+    if expires_at is not None and expires_at.tzinfo is None:
+        raise Invalid("expires_at needs a time zone.", field="expires_at")
+    return Draft(room, found, id or uuid.uuid4().hex, raw, payload, sender, expires_at, replaces or "")
+
+
+def _field(message: str) -> str:
+    """The offending field of a msgspec message such as "Expected `int`, got `str` - at `$.minutes`"."""
+    return "data" + message.rpartition("`$")[2].rstrip("`") if "`$" in message else "data"

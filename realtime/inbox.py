@@ -1,0 +1,120 @@
+"""What one member says: checked, limited, handed on, answered. Called for each text frame, on the loop, without a thread."""
+
+from __future__ import annotations
+
+import asyncio
+
+import msgspec
+
+from realtime.closing import CloseCode
+from realtime.committer import Committer
+from realtime.config import RealtimeConfig
+from realtime.connection import Connection
+from realtime.clock import Clock
+from realtime.draft import draft
+from realtime.errors import Invalid, Malformed, RateLimited, RealtimeError
+from realtime.hub import Hub
+from realtime.journal import Stored
+from realtime.kinds import KINDS, Priority
+from realtime.messages import Ack, Error, Leave, Ok, Ping, Pong, Publish, decode_to_server
+from realtime.policy.limits import EMERGENCIES, RATES, STRIKES_MAX, TokenBucket, message_limit
+
+
+class Inbox:
+    """The receiving half of a connection; `Connection` is the sending one."""
+
+    def __init__(self, connection: Connection, hub: Hub, committer: Committer, config: RealtimeConfig, clock: Clock) -> None:
+        self._connection = connection
+        self._hub = hub
+        self._committer = committer
+        self._config = config
+        self._clock = clock
+        self._limit = message_limit(connection.role, config)
+        rate = RATES.get(connection.role)
+        now_s = clock.monotonic()
+        self._bucket = TokenBucket(rate, now_s) if rate else None
+        self._emergencies = TokenBucket(EMERGENCIES, now_s) if rate else None
+        self._strikes = 0
+
+    def take(self, text: str | None) -> None:
+        """One frame; None is a binary one."""
+        connection = self._connection
+        if connection.closing is not None:
+            return
+        if text is None:
+            connection.end(CloseCode.MALFORMED, "Only text frames are understood.")
+            return
+        if len(text) > self._limit or len(text.encode("utf-8", "surrogatepass")) > self._limit:
+            connection.end(CloseCode.TOO_LARGE, f"A {connection.member.role} may send {self._limit} bytes at once.")
+            return
+        try:
+            message = decode_to_server(text)
+        except (msgspec.MsgspecError, UnicodeEncodeError, RecursionError) as error:
+            connection.tell(Error(Malformed.code, str(error)))
+            self._strike()
+            return
+        match message:
+            case Publish():
+                self._publish(message)
+            case Ack(offset):
+                connection.acked = max(connection.acked, offset)
+            case Ping(ref):
+                connection.tell(Pong(ref))
+            case Leave():
+                self._hub.leave(connection, on_purpose=True)
+                connection.end(CloseCode.NORMAL, "Goodbye.")
+
+    def _publish(self, message: Publish) -> None:
+        connection = self._connection
+        try:
+            self._pay(message.kind)
+            checked = draft(
+                self._config,
+                connection.room,
+                message.kind,
+                message.data,
+                sender=connection.member,
+                id=message.id,
+                expires_at=message.expires_at,
+                replaces=message.replaces,
+            )
+        except RealtimeError as error:
+            self._refuse(message.id, error)
+            return
+        if not checked.kind.durable:
+            self._hub.ephemeral(checked)
+            connection.tell(Ok(message.id))
+            return
+        stored = self._committer.submit(checked, lambda: connection.tell(Ok(message.id, provisional=True)))
+        stored.add_done_callback(lambda done: self._answer(message.id, done))
+
+    def _answer(self, ref: str, done: asyncio.Future[Stored]) -> None:
+        error = None if done.cancelled() else done.exception()
+        if done.cancelled() or (error is not None and not isinstance(error, RealtimeError)):
+            return  # the process ends; the client keeps what was not acknowledged
+        if error is not None:
+            self._refuse(ref, error)
+        else:
+            self._connection.tell(Ok(ref, done.result().offset, done.result().duplicate))
+
+    def _refuse(self, ref: str, error: RealtimeError) -> None:
+        if isinstance(error, Invalid | RateLimited):
+            self._strike()
+        self._connection.tell(Error(error.code, error.message, ref, error.field, error.retry_after_ms))
+
+    def _pay(self, kind_name: str) -> None:
+        """Take a token of this member's allowance. Raises RateLimited, saying when the next one is there."""
+        kind = KINDS.get(kind_name)
+        urgent = kind is not None and kind.priority == Priority.P0
+        bucket = self._emergencies if urgent else self._bucket
+        wait_s = bucket.take(self._clock.monotonic()) if bucket is not None else 0.0
+        if wait_s > 0:
+            raise RateLimited(retry_after_ms=int(wait_s * 1_000) + 1)
+        self._strikes = 0
+
+    def _strike(self) -> None:
+        self._strikes += 1
+        if self._strikes > STRIKES_MAX:
+            self._connection.end(CloseCode.ABUSE, "Too many messages that were refused.")
+
+

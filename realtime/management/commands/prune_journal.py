@@ -1,0 +1,32 @@
+"""`manage.py prune_journal`: let go of old history."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from realtime.bootstrap import services
+
+
+class Command(BaseCommand):
+    help = (
+        "Delete journal entries older than --days (default: WEDSYNC_RETENTION_DAYS). What is still the current state of a wedding "
+        "is kept; a client that was away for longer gets a snapshot."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--days", type=int, help="keep entries of the last DAYS days")
+        parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        parts = services()
+        days = options["days"] if options["days"] is not None else parts.config.retention_days
+        if days < 1:
+            raise CommandError(f"--days {days}: at least 1, today's weddings need their history", returncode=2)
+        pruned = parts.journal.prune(parts.journal.old(days))
+        if options["json"]:
+            self.stdout.write(json.dumps({"pruned": pruned, "days": days}))
+        else:
+            self.stdout.write(f"{pruned} entries older than {days} days deleted.")

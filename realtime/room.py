@@ -1,0 +1,101 @@
+"""One room as this process holds it: where its stream stands, what was said lately, and who listens. No I/O, no tasks."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+
+from realtime.connection import Connection
+from realtime.frame import Frame
+from realtime.journal import Entry, Position
+from realtime.presence import Presence
+from realtime.roles import head_of, sees
+
+AHEAD_MAX = 1_000
+"""Entries kept that came before the ones they follow; beyond it they are read from the journal anyway."""
+
+
+class HeldRoom:
+    """The stream of one wedding in one process, in the order of its offsets.
+
+    `offset` only ever moves by one: every entry up to it was offered to every member, so a member that attaches now has missed
+    exactly what lies between its own position and `offset`.
+    """
+
+    def __init__(self, name: str, position: Position, presence: Presence, window_entries: int, window_bytes: int) -> None:
+        self.name = name
+        self.epoch = position.epoch
+        self.offset = position.offset
+        self.floor = position.floor
+        self.heads = dict(position.heads)
+        self.presence = presence
+        self.window: deque[Frame] = deque()
+        self.window_since = position.offset
+        self._window_n_bytes = 0
+        self._window_max = (window_entries, window_bytes)
+        self.ahead: dict[int, Entry] = {}
+        self.cohorts: dict[int, set[Connection]] = {}
+        self.provisional: dict[tuple[str, str], Frame] = {}
+        self.empty_since_s: float | None = None
+
+    @property
+    def n_members(self) -> int:
+        return sum(len(cohort) for cohort in self.cohorts.values())
+
+    def members(self) -> Iterator[Connection]:
+        """Every connection of the room."""
+        return (connection for cohort in self.cohorts.values() for connection in cohort)
+
+    def head(self, view: int) -> int:
+        """The position of a member of `view` that has seen everything offered so far."""
+        return head_of(view, self.heads)
+
+    def attach(self, connection: Connection) -> None:
+        self.cohorts.setdefault(connection.view, set()).add(connection)
+        self.empty_since_s = None
+
+    def detach(self, connection: Connection) -> bool:
+        """Whether it was attached."""
+        cohort = self.cohorts.get(connection.view, set())
+        if connection not in cohort:
+            return False
+        cohort.discard(connection)
+        if not cohort:
+            del self.cohorts[connection.view]
+        return True
+
+    def take(self, entry: Entry, out: dict[int, list[bytes]]) -> None:
+        """Take `entry`, and those that waited for it. `out` collects {view: texts to send}; early entries are kept."""
+        if entry.offset > self.offset + 1:
+            if len(self.ahead) < AHEAD_MAX:
+                self.ahead[entry.offset] = entry
+            return
+        following: Entry | None = entry if entry.offset == self.offset + 1 else None
+        while following is not None:
+            self._advance(following, out)
+            following = self.ahead.pop(self.offset + 1, None)
+
+    def _advance(self, entry: Entry, out: dict[int, list[bytes]]) -> None:
+        frame = Frame(entry)
+        for view in self.cohorts:
+            if sees(view, entry.audience):
+                out.setdefault(view, []).append(frame.text(self.head(view)))
+        self.offset = entry.offset
+        self.heads[entry.audience] = entry.offset
+        self.provisional.pop((entry.sender.member, entry.id), None)
+        self._remember(frame)
+
+    def _remember(self, frame: Frame) -> None:
+        self.window.append(frame)
+        self._window_n_bytes += frame.n_bytes
+        entries, n_bytes = self._window_max
+        while len(self.window) > entries or self._window_n_bytes > n_bytes:
+            dropped = self.window.popleft()
+            self._window_n_bytes -= dropped.n_bytes
+            self.window_since = dropped.entry.offset
+
+    def missed(self, since: int, view: int) -> list[Frame]:
+        """What `view` may see of the entries in the window after `since`; nothing that a later one of them replaces."""
+        frames = [frame for frame in self.window if frame.entry.offset > since and sees(view, frame.audience)]
+        replaced = {(frame.entry.kind, frame.entry.replaces) for frame in frames if frame.entry.replaces}
+        return [frame for frame in frames if (frame.entry.kind, frame.entry.id) not in replaced]

@@ -1,0 +1,118 @@
+"""HTTP: publishing from any language, and what a load balancer asks."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import msgspec
+from asgiref.sync import sync_to_async
+from django.db import connection
+from django.http import HttpRequest, JsonResponse
+from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.http import require_POST
+from msgspec import Struct
+
+from realtime.access import read_ticket
+from realtime.bootstrap import services
+from realtime.credentials import bearer
+from realtime.errors import BadCredentials, Malformed, RealtimeError, TooLarge
+from realtime.messages import Id, Sender
+from realtime.publish import apublish
+from realtime.services import Services
+
+BODY_MAX_BYTES = 65_536
+TICK_MAX_AGE_S = 5.0
+"""Five missed comparisons with the journal: this process may be deaf."""
+
+
+class PublishRequest(Struct, frozen=True, forbid_unknown_fields=True):
+    """The body of a publish request; the same fields as the WebSocket's `publish`."""
+
+    kind: str
+    data: msgspec.Raw
+    id: Id | None = None
+    expires_at: datetime | None = None
+    replaces: Id | None = None
+
+
+_decode = msgspec.json.Decoder(PublishRequest).decode
+
+
+def _failure(error: RealtimeError, status: int | None = None) -> JsonResponse:
+    body: dict[str, object] = {"code": error.code, "message": error.message}
+    if error.field:
+        body["field"] = error.field
+    response = JsonResponse({"error": body}, status=status or error.http_status)
+    if error.retry_after_ms:
+        response["Retry-After"] = str(-(-error.retry_after_ms // 1_000))
+    return response
+
+
+@csrf_exempt  # no cookie is looked at: the token in the header is the credential
+@require_POST
+async def publish_view(request: HttpRequest, slug: str) -> JsonResponse:
+    """`POST /api/weddings/<slug>/publish/`: 201 with the offset after the commit, 200 when this id was stored before."""
+    try:
+        sender = await _sender(request, slug, services())
+        body = _body(request)
+        result = await apublish(
+            slug, body.kind, body.data, sender=sender, id=body.id, expires_at=body.expires_at, replaces=body.replaces
+        )
+    except BadCredentials as error:
+        return _failure(error, 401 if not request.headers.get("Authorization") else 403)
+    except RealtimeError as error:
+        return _failure(error)
+    answer = {"id": result.id, "duplicate": result.duplicate}
+    if result.offset:
+        answer["offset"] = result.offset
+    return JsonResponse(answer, status=200 if result.duplicate else 201)
+
+
+def _body(request: HttpRequest) -> PublishRequest:
+    if int(request.headers.get("Content-Length") or 0) > BODY_MAX_BYTES or len(request.body) > BODY_MAX_BYTES:
+        raise TooLarge(f"The body may have {BODY_MAX_BYTES} bytes.")
+    try:
+        return _decode(request.body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise Malformed(str(error)) from None
+
+
+async def _sender(request: HttpRequest, slug: str, parts: Services) -> Sender:
+    token = bearer(request.headers.get("Authorization", ""))
+    if not token:
+        raise BadCredentials("An Authorization header with a bearer token is needed.")
+    if "." in token:
+        return read_ticket(token, slug, parts.clock.now(), parts.config).member
+    sender = await sync_to_async(parts.domain.token)(slug, token)
+    if sender is None:
+        raise BadCredentials
+    return sender
+
+
+async def healthz(request: HttpRequest) -> JsonResponse:
+    """The process answers."""
+    return JsonResponse({"ok": True})
+
+
+async def readyz(request: HttpRequest) -> JsonResponse:
+    """Whether new clients should be sent here: 200 or 503, and why."""
+    parts = services()
+    await parts.start()
+    ticked_s = parts.ticked_s
+    age_s = None if ticked_s is None else parts.clock.monotonic() - ticked_s
+    checks = {
+        "journal": await sync_to_async(_journal_answers)(),
+        "tick": age_s is not None and age_s < TICK_MAX_AGE_S,
+        "writer": not parts.committer.down,
+    }
+    ready = all(checks.values())
+    return JsonResponse({"ready": ready, "checks": checks, "process": parts.hub.process}, status=200 if ready else 503)
+
+
+def _journal_answers() -> bool:
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1 FROM realtime_room LIMIT 1")
+    except Exception:  # whatever the driver raises, the answer is no
+        return False
+    return True

@@ -1,0 +1,39 @@
+"""The ASGI application: Django for HTTP, the room consumer for WebSockets.
+
+`daphne wedsync.asgi:application` is all that is needed to run it.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from django.core.asgi import get_asgi_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "wedsync.settings")
+django_application = get_asgi_application()
+
+from channels.routing import ProtocolTypeRouter  # noqa: E402 - models are there only after Django's set-up
+from channels.sessions import SessionMiddlewareStack  # noqa: E402
+
+from realtime.bootstrap import services, when_running  # noqa: E402
+from realtime.routing import router  # noqa: E402
+
+parts = services()
+_protocols = ProtocolTypeRouter({"http": django_application, "websocket": SessionMiddlewareStack(router(parts))})
+
+
+async def application(scope: Any, receive: Any, send: Any) -> None:
+    """Daphne knows no lifespan; on a server that does, the parts start and stop with it."""
+    if scope["type"] != "lifespan":
+        await _protocols(scope, receive, send)
+        return
+    await receive()
+    await parts.start()
+    await send({"type": "lifespan.startup.complete"})
+    await receive()
+    await parts.stop()
+    await send({"type": "lifespan.shutdown.complete"})
+
+
+when_running(parts)

@@ -1,0 +1,15 @@
+"""HTTP URLs."""
+
+from django.contrib import admin
+from django.urls import include, path
+
+from realtime import views
+
+urlpatterns = [
+    path("healthz", views.healthz),
+    path("readyz", views.readyz),
+    path("api/weddings/<slug:slug>/publish/", views.publish_view, name="publish"),
+    path("admin/", admin.site.urls),
+    path("", include("django_prometheus.urls")),
+    path("", include("wedsync.weddings.urls")),
+]
