@@ -281,6 +281,11 @@ class _Batch:
             effects = self._effects(draft)
         except RealtimeError as error:
             return error
+        except DatabaseError:
+            raise  # the transaction is broken: the whole batch is tried again, one by one
+        except Exception:
+            logger.exception("the command %s failed", draft.kind.name)
+            return RealtimeError("The server could not carry out this change; it was not stored.")
         if draft.replaces and not self._replace(room, draft):
             draft = msgspec.structs.replace(draft, replaces="")
         entries = tuple(self._append(room, draft, effect, own=n == 0) for n, effect in enumerate(effects))

@@ -1,0 +1,221 @@
+"""What every database must keep of the journal's promises. Runs on whatever `DATABASE_URL` names; the acceptance tier runs it
+on PostgreSQL too (tests/acceptance/test_postgres.py)."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import connection, transaction
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from msgspec import Struct
+
+from realtime.config import RealtimeConfig
+from realtime.draft import SYSTEM, draft
+from realtime.errors import Refused, UnknownRoom
+from realtime.journal import Draft, Journal, Stored
+from realtime.kinds import Kind
+from realtime.messages import Sender
+from realtime.models import JournalEntry, OutboxEntry, Room
+from realtime.ports import Effect
+from realtime.roles import VIEWS, Audience, Role
+from tests.fakes import ManualClock
+
+pytestmark = pytest.mark.django_db(transaction=True)
+CONFIG = RealtimeConfig()
+ANA = Sender("m1", "planner", "Ana")
+
+
+class CountingDomain:
+    """A domain whose only state is the epoch column of the room, so that a test sees whether a command's change was kept."""
+
+    def act(self, room: str, kind: Kind, data: Struct, sender: Sender) -> list[Effect]:
+        minutes = data.minutes  # type: ignore[attr-defined]
+        Room.objects.filter(name=room).update(floor=minutes)
+        if minutes < 0:
+            raise Refused(field="minutes")
+        if minutes == 7:
+            raise ValueError("a bug in a command")
+        return [
+            Effect(Audience.CREW, b'{"items":[1]}'),
+            Effect(Audience.EVERYONE, kind="timeline.items", data=b'{"items":[2]}'),
+        ]
+
+    def items(self, room: str, view: int) -> list[dict[str, Any]]:
+        return []
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+def journal(clock: ManualClock) -> Iterator[Journal]:
+    for name in ("a", "b"):
+        Room.objects.create(name=name)
+    yield Journal(CountingDomain(), clock)  # type: ignore[arg-type]
+
+
+def say(text: str, *, room: str = "a", id: str | None = None, sender: Sender = ANA, **more: Any) -> Draft:
+    return draft(CONFIG, room, "chat.crew", {"text": text}, sender=sender, id=id, **more)
+
+
+def offsets(room: str = "a") -> list[int]:
+    return list(JournalEntry.objects.filter(room__name=room).order_by("offset").values_list("offset", flat=True))
+
+
+def texts(journal: Journal, since: int = 0, view: int = VIEWS[Role.PLANNER]) -> list[bytes]:
+    return [entry.data for entry in journal.history("a", since, view, 100)[1]]
+
+
+def test_offsets_are_contiguous_in_each_room(journal: Journal) -> None:
+    stored = journal.commit([say("1"), say("2", room="b"), say("3")])
+    assert [outcome.offset for outcome in stored if isinstance(outcome, Stored)] == [1, 1, 2]
+    assert journal.position("a").offset == 2
+    assert journal.position("a").heads == {int(Audience.CREW): 2}
+
+
+def test_data_is_stored_to_the_letter(journal: Journal) -> None:
+    raw = '{"text":  "caf\\u00e9 \\u0000 \N{PARTY POPPER}"}'.encode()
+    journal.commit([draft(CONFIG, "a", "chat.crew", raw)])
+    assert journal.since("a", 0, 10)[0].data == raw
+
+
+def test_the_same_id_of_the_same_member_is_one_entry(journal: Journal) -> None:
+    first, again = journal.commit([say("1", id="x"), say("other text", id="x")])
+    later = journal.commit([say("1", id="x")])[0]
+    other = journal.commit([say("1", id="x", sender=Sender("m2", "planner"))])[0]
+    assert isinstance(first, Stored) and again == Stored(1, duplicate=True) == later
+    assert isinstance(other, Stored) and other.offset == 2
+    assert texts(journal) == [b'{"text":"1"}', b'{"text":"1"}']
+
+
+def test_an_unknown_room_does_not_harm_the_others(journal: Journal) -> None:
+    bad, good = journal.commit([say("1", room="nowhere"), say("2")])
+    assert isinstance(bad, UnknownRoom) and isinstance(good, Stored)
+
+
+def shift(minutes: int, id: str | None = None) -> Draft:
+    return draft(CONFIG, "a", "timeline.shift", {"item": 1, "minutes": minutes}, id=id)
+
+
+def test_a_refused_command_leaves_nothing_behind(journal: Journal) -> None:
+    bad, good = journal.commit([shift(-5), say("2")])
+    assert isinstance(bad, Refused) and isinstance(good, Stored)
+    assert Room.objects.get(name="a").floor == 0
+    assert offsets() == [1]
+
+
+def test_a_command_leaves_its_entry_and_those_for_other_audiences(journal: Journal) -> None:
+    stored = journal.commit([shift(5, id="s")])[0]
+    assert isinstance(stored, Stored) and [entry.kind for entry in stored.entries] == ["timeline.shift", "timeline.items"]
+    assert Room.objects.get(name="a").floor == 5
+    guest = journal.history("a", 0, VIEWS[Role.GUEST], 10)[1]
+    assert [entry.data for entry in guest] == [b'{"items":[2]}']
+    assert journal.commit([shift(5, id="s")]) == [Stored(1, duplicate=True)]
+
+
+def test_a_bug_in_a_command_refuses_that_one_only(journal: Journal) -> None:
+    bad, good = journal.commit([shift(7), say("2")])
+    assert not isinstance(bad, Stored) and isinstance(good, Stored)
+    assert Room.objects.get(name="a").floor == 0
+
+
+def test_expired_and_replaced_entries_stay_in_the_log_but_are_not_replayed(journal: Journal, clock: ManualClock) -> None:
+    soon = clock.now() + timedelta(minutes=5)
+    journal.commit([say("cake in 5", id="cake", expires_at=soon), say("old", id="old"), say("new", replaces="old")])
+    assert texts(journal) == [b'{"text":"cake in 5"}', b'{"text":"new"}']
+    clock.advance(600)
+    assert texts(journal) == [b'{"text":"new"}']
+    assert offsets() == [1, 2, 3]
+
+
+def test_a_vendor_replaces_only_what_is_theirs(journal: Journal) -> None:
+    vendor = Sender("m9", "vendor")
+    journal.commit([say("plan", id="plan"), say("hijack", replaces="plan", sender=vendor)])
+    assert texts(journal) == [b'{"text":"plan"}', b'{"text":"hijack"}']
+    assert [entry.replaces for entry in journal.since("a", 0, 10)] == ["", ""]
+
+
+def test_a_snapshot_has_the_newest_of_each_key(journal: Journal) -> None:
+    def status(vendor: str, status: str) -> Draft:
+        return draft(CONFIG, "a", "vendor.status", {"vendor": vendor, "status": status})
+
+    journal.commit([status("DJ", "en_route"), status("florist", "on_site"), status("DJ", "on_site"), say("hello")])
+    state = journal.state("a", VIEWS[Role.VENDOR])
+    assert [entry.offset for entry in state.latest] == [2, 3]
+    assert [entry.offset for entry in state.recent] == [4]
+    guest = journal.state("a", VIEWS[Role.GUEST])
+    assert guest.latest == [] and guest.recent == []
+
+
+def test_publishes_of_a_transaction_follow_its_commit(journal: Journal) -> None:
+    with transaction.atomic():
+        journal.defer(say("1"))
+        journal.defer(say("2", id="twice"))
+        journal.defer(say("2", id="twice"))
+    assert offsets() == []
+    assert [entry.offset for entry in journal.sweep()] == [1, 2]
+    assert journal.sweep() == [] and not OutboxEntry.objects.exists()
+
+
+def test_publishes_of_a_rolled_back_transaction_never_happen(journal: Journal) -> None:
+    with pytest.raises(ValueError, match="no"), transaction.atomic():
+        journal.defer(say("1"))
+        raise ValueError("no")
+    assert journal.sweep() == [] and offsets() == []
+
+
+def test_an_outbox_row_that_is_refused_is_set_aside_with_the_reason(journal: Journal) -> None:
+    with transaction.atomic():
+        journal.defer(shift(-1))
+        journal.defer(say("2"))
+    assert [entry.data for entry in journal.sweep()] == [b'{"text":"2"}']
+    assert OutboxEntry.objects.get().failed == Refused().message
+    assert journal.sweep() == []
+
+
+def test_pruning_keeps_current_state_and_moves_the_floor(journal: Journal, clock: ManualClock) -> None:
+    journal.commit([draft(CONFIG, "a", "vendor.status", {"vendor": "DJ", "status": "on_site"}), say("old")])
+    clock.advance(86_400 * 3)
+    journal.commit([say("new")])
+    assert journal.prune(journal.old(days=1)) == 1
+    assert offsets() == [1, 3]
+    assert journal.position("a").floor == 2
+
+
+def test_writers_in_many_threads_leave_no_hole(journal: Journal) -> None:
+    def write(n: int) -> None:
+        try:
+            for i in range(10):
+                pair = [say(f"{n}.{i}", room=room) for room in ("ab" if n % 2 else "ba")]
+                assert all(isinstance(outcome, Stored) for outcome in journal.commit(pair))
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=write, args=(n,)) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert offsets("a") == offsets("b") == list(range(1, 41))
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 5)), max_size=6), max_size=6))
+def test_any_batches_of_any_ids_are_stored_once_each(journal: Journal, batches: list[list[tuple[str, int]]]) -> None:
+    JournalEntry.objects.all().delete()
+    Room.objects.update(last_offset=0, heads={})
+    for batch in batches:
+        journal.commit([say("x", room=room, id=f"id{n}", sender=SYSTEM) for room, n in batch])
+    for room in "ab":
+        wanted = {f"id{n}" for batch in batches for name, n in batch if name == room}
+        rows = JournalEntry.objects.filter(room__name=room)
+        assert {row.client_id for row in rows} == wanted
+        assert offsets(room) == list(range(1, len(wanted) + 1))
+        assert journal.position(room).offset == len(wanted)
