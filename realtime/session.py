@@ -1,0 +1,545 @@
+"""The client's half of the protocol, without sockets: values and times in, events and texts to send out.
+
+`ClientSession` keeps what must outlive a connection: the position in the stream, the ticket, and the outbox of what was said and
+not acknowledged. The shell (`realtime.client`) moves bytes: it calls `receive` for each text frame, sends what is in `outgoing`,
+hangs up when `hang_up` names a reason, calls `tick` no later than `due_s`, and connects at `connect_at_s`.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+import random
+from datetime import datetime
+from enum import Enum, IntEnum, auto
+from typing import assert_never
+from urllib.parse import urlencode
+
+import msgspec
+from msgspec import Raw, Struct
+
+from realtime.closing import CloseCode
+from realtime.errors import BadCredentials, RealtimeError
+from realtime.kinds import KINDS, Priority
+from realtime.messages import (
+    Ack,
+    Error,
+    Goodbye,
+    Leave,
+    Live,
+    Ok,
+    Ping,
+    Pong,
+    Pub,
+    Publish,
+    Sender,
+    Snapshot,
+    Welcome,
+    decode_to_client,
+    encode,
+)
+from realtime.policy.backoff import reconnect_delay_s
+
+OUTBOX_MAX_BYTES = 1_048_576
+"""Half a day of chat of one phone. Beyond it `publish` raises `OutboxFull`, so that the application can say so."""
+IN_FLIGHT_MAX = 16
+"""Publications on the wire without an answer. A long outbox sent at once would be refused as a flood (policy/limits.py)."""
+RETRY_S = 1.0
+"""Wait before trying again when the server does not say how long."""
+ACK_EVERY = 32
+ACK_AFTER_S = 2.0
+HELLO_S = 10.0
+"""Silence allowed between the upgrade and the welcome, which says the real heartbeat."""
+LEAVE_S = 2.0
+SHOWN_MAX = 64
+"""Emergencies remembered by id, so that the stream's copy of one that went ahead is not shown again. ops.md 1.4: 0.02/h."""
+TRY_AGAIN = frozenset({"journal_unavailable", "rate_limited", "overloaded"})
+LOST = "connection_lost"
+
+
+class OutboxFull(RealtimeError):
+    """Too much waits to be sent; nothing was taken."""
+
+    code = "outbox_full"
+
+
+class ConnectionLost(RealtimeError):
+    """The connection is gone, and an ephemeral publication is not sent twice."""
+
+    code = LOST
+
+
+class Via(IntEnum):
+    """How a publication reached the application."""
+
+    LIVE = 0
+    REPLAY = 1
+    PROVISIONAL = 2
+
+
+class Phase(Enum):
+    IDLE = auto()
+    JOINING = auto()
+    LIVE = auto()
+    LEAVING = auto()
+    OVER = auto()
+
+
+class Connected(Struct, frozen=True):
+    """Welcomed. `recovered`: what was missed follows, otherwise a snapshot."""
+
+    welcome: Welcome
+
+
+class SnapshotTaken(Struct, frozen=True):
+    """Forget what you showed; this is the state now."""
+
+    snapshot: Snapshot
+
+
+class Received(Struct, frozen=True, gc=False):
+    """Show this publication."""
+
+    pub: Pub
+    via: Via
+
+
+class CaughtUp(Struct, frozen=True):
+    """The replay or the snapshot is complete; from here on everything is live."""
+
+    up_to: int
+    recovered: bool
+    present: list[Sender]
+
+
+class Gap(Struct, frozen=True):
+    """Something between `position` and `offset` is missing; the client reconnects and gets it."""
+
+    position: int
+    prev: int
+    offset: int
+
+
+class Settled(Struct, frozen=True):
+    """The answer to a publication: `reply` is final."""
+
+    ref: str
+    reply: Ok | Error
+
+
+class Closed(Struct, frozen=True):
+    """The connection ended. `retry_in_s` is None when the client stays away; then `reason` says why."""
+
+    code: int
+    reason: str
+    retry_in_s: float | None
+
+
+Event = Connected | SnapshotTaken | Received | CaughtUp | Gap | Settled | Closed
+
+
+class _Head(Struct):
+    """As much of a publication as it takes to tell whether it was shown."""
+
+    kind: str
+    id: str
+    sender: Sender = msgspec.field(name="from")
+
+
+_head = msgspec.json.Decoder(_Head).decode
+
+
+class _Pending:
+    __slots__ = ("answered", "seq", "text")
+
+    def __init__(self, seq: int, text: bytes) -> None:
+        self.seq = seq
+        self.text = text
+        self.answered = False
+
+
+class Outbox:
+    """What was said and has no final answer, in order; bounded in bytes, with a bound on how much is on the wire."""
+
+    def __init__(self, max_bytes: int = OUTBOX_MAX_BYTES) -> None:
+        self.retry_at_s = -math.inf
+        self._max_bytes = max_bytes
+        self._n_bytes = 0
+        self._seq = 0
+        self._window = IN_FLIGHT_MAX
+        self._pending: dict[str, _Pending] = {}
+        self._waiting: list[tuple[int, str]] = []
+        self._in_flight: set[str] = set()
+
+    def __len__(self) -> int:
+        return len(self._pending)
+
+    def __contains__(self, id: str) -> bool:
+        return id in self._pending
+
+    @property
+    def waiting(self) -> int:
+        """How many are to be sent (again)."""
+        return len(self._waiting)
+
+    def add(self, id: str, text: bytes) -> None:
+        """Raises OutboxFull. The same id again changes nothing: it is the same publication."""
+        if id in self._pending:
+            return
+        if self._n_bytes + len(text) > self._max_bytes:
+            raise OutboxFull
+        self._seq += 1
+        self._n_bytes += len(text)
+        self._pending[id] = _Pending(self._seq, text)
+        heapq.heappush(self._waiting, (self._seq, id))
+
+    def again(self) -> None:
+        """The connection was lost: everything has to be said again, in order."""
+        self._in_flight.clear()
+        self._waiting = sorted((pending.seq, id) for id, pending in self._pending.items())
+        for pending in self._pending.values():
+            pending.answered = False
+
+    def settle(self, id: str) -> None:
+        pending = self._pending.pop(id)
+        self._n_bytes -= len(pending.text)
+        if id in self._in_flight:
+            self._in_flight.discard(id)
+            self._window = min(IN_FLIGHT_MAX, self._window + 1)
+        elif not pending.answered:
+            self._waiting = [(seq, other) for seq, other in self._waiting if other != id]
+            heapq.heapify(self._waiting)
+
+    def promised(self, id: str) -> None:
+        """It left without the journal; the final answer comes when it comes, and holds nothing else up."""
+        self._pending[id].answered = True
+        self._in_flight.discard(id)
+
+    def postpone(self, id: str, at_s: float) -> None:
+        """Refused for now: from `at_s` on one at a time until answers come."""
+        pending = self._pending[id]
+        if id in self._in_flight or pending.answered:
+            self._in_flight.discard(id)
+            pending.answered = False
+            heapq.heappush(self._waiting, (pending.seq, id))
+        self._window = 1
+        self.retry_at_s = max(self.retry_at_s, at_s)
+
+    def take(self, now_s: float) -> list[bytes]:
+        """What may be sent now."""
+        texts: list[bytes] = []
+        if now_s < self.retry_at_s:
+            return texts
+        while self._waiting and len(self._in_flight) < self._window:
+            _, id = heapq.heappop(self._waiting)
+            self._in_flight.add(id)
+            texts.append(self._pending[id].text)
+        return texts
+
+
+class ClientSession:
+    """One member of one room over all its connections.
+
+    `trusting`: take every publication as it comes, without looking at offsets. For drills only: it shows what the server really
+    sent, where a client would help itself.
+    """
+
+    def __init__(self, ticket: str, rng: random.Random, *, trusting: bool = False) -> None:
+        self.outgoing: list[bytes] = []
+        self.hang_up = ""
+        self.phase = Phase.IDLE
+        self.connect_at_s: float | None = None
+        self.position: int | None = None
+        self.epoch = ""
+        self.member: Sender | None = None
+        self.heartbeat_s = HELLO_S
+        self.outbox = Outbox()
+        self.gaps = 0
+        self.repeats = 0
+        self.connections = 0
+        self._rng = rng
+        self._ticket = ticket
+        self._resume = ""
+        self._resuming = False
+        self._trusting = trusting
+        self._attempt = 0
+        self._goodbye: Goodbye | None = None
+        self._recovered = False
+        self._fleeting: set[str] = set()
+        self._shown: dict[tuple[str, str], None] = {}
+        self._heard_s = 0.0
+        self._pinged = False
+        self._acked = 0
+        self._unacked = 0
+        self._ack_at_s = math.inf
+        self._leave_at_s = math.inf
+
+    # -- connecting ---------------------------------------------------------------------------------------------------
+
+    def credentials(self) -> tuple[str, str]:
+        """(ticket, query string without "?") for the connection that is opened now."""
+        self.connect_at_s = None
+        self._resuming = bool(self._resume)
+        query = urlencode({"epoch": self.epoch, "since": self.position}) if self.position is not None and self.epoch else ""
+        return self._resume or self._ticket, query
+
+    def opened(self, now_s: float) -> None:
+        """The upgrade went through."""
+        self.phase = Phase.JOINING
+        self.connections += 1
+        self.hang_up = ""
+        self.heartbeat_s = HELLO_S
+        self._heard_s, self._pinged, self._goodbye = now_s, False, None
+
+    def refused(self, status: int | None, reason: str, now_s: float) -> list[Event]:
+        """There was no upgrade; `status` is the HTTP status, None when there was no HTTP answer."""
+        if status != 403:
+            return self._come_back(0, reason, now_s, None)
+        if self._resuming:
+            self._resume = ""  # perhaps it was only too old; the first ticket gets one more try
+            return self._come_back(status, reason, now_s, 0.0)
+        return self._stay_away(status, BadCredentials().message)
+
+    def closed(self, code: int, now_s: float) -> list[Event]:
+        """The connection ended with this close code; 1006 when there was none."""
+        goodbye, leaving = self._goodbye, self.phase is Phase.LEAVING
+        self.outbox.again()
+        self.outgoing.clear()
+        lost: list[Event] = [Settled(ref, Error(LOST, ConnectionLost().message, ref)) for ref in sorted(self._fleeting)]
+        self._fleeting.clear()
+        self._ack_at_s = math.inf
+        if goodbye is not None and code in (0, 1005, 1006):
+            code = goodbye.code
+        reason = self.hang_up or (goodbye.reason if goodbye else "")
+        if leaving or self.phase is Phase.OVER:
+            return lost + self._stay_away(code, "left")
+        if 4400 <= code <= 4499:
+            return lost + self._stay_away(code, reason)
+        if code == CloseCode.STATE_LOST:
+            self.position = None
+        retry_s = goodbye.retry_after_ms / 1_000 if goodbye and goodbye.retry_after_ms else None
+        return lost + self._come_back(code, reason, now_s, retry_s)
+
+    def _come_back(self, code: int, reason: str, now_s: float, retry_s: float | None) -> list[Event]:
+        if retry_s is None:
+            retry_s = reconnect_delay_s(self._attempt, self._rng)
+        self._attempt += 1
+        self.phase = Phase.IDLE
+        self.connect_at_s = now_s + retry_s
+        return [Closed(code, reason, retry_s)]
+
+    def _stay_away(self, code: int, reason: str) -> list[Event]:
+        self.phase = Phase.OVER
+        self.connect_at_s = None
+        return [Closed(code, reason, None)]
+
+    # -- what the application wants -----------------------------------------------------------------------------------
+
+    def publish(
+        self, id: str, kind: str, data: Raw, now_s: float, *, expires_at: datetime | None = None, replaces: str | None = None
+    ) -> None:
+        """Say something and wait for a `Settled`. Durable kinds are kept until then, over any number of connections.
+
+        Raises OutboxFull, and ConnectionLost for an ephemeral kind while there is no connection.
+        """
+        text = encode(Publish(id, kind, data, expires_at, replaces))
+        if durable(kind):
+            self.outbox.add(id, text)
+            self._flush(now_s)
+        elif self.phase is not Phase.LIVE:
+            raise ConnectionLost
+        else:
+            self._fleeting.add(id)
+            self.outgoing.append(text)
+
+    def send(self, id: str, kind: str, data: Raw) -> bool:
+        """Say something ephemeral without waiting for an answer. Whether there was a connection."""
+        if self.phase is not Phase.LIVE:
+            return False
+        self.outgoing.append(encode(Publish(id, kind, data)))
+        return True
+
+    def leave(self, now_s: float) -> None:
+        """Go on purpose."""
+        if self.phase in (Phase.JOINING, Phase.LIVE):
+            self.outgoing.append(encode(Leave()))
+            self.phase = Phase.LEAVING
+            self._leave_at_s = now_s + LEAVE_S
+        elif self.phase is not Phase.LEAVING:
+            self._stay_away(CloseCode.NORMAL, "left")
+
+    # -- time ---------------------------------------------------------------------------------------------------------
+
+    @property
+    def due_s(self) -> float:
+        """When `tick` has something to do, if nothing arrives until then."""
+        match self.phase:
+            case Phase.IDLE | Phase.OVER:
+                return math.inf
+            case Phase.LEAVING:
+                return self._leave_at_s
+            case _:
+                silent_s = self._heard_s + self.heartbeat_s / (1 if self._pinged else 2)
+                retry_s = self.outbox.retry_at_s if self.outbox.waiting else math.inf
+                return min(silent_s, self._ack_at_s, max(retry_s, self._heard_s) if retry_s < math.inf else math.inf)
+
+    def tick(self, now_s: float) -> None:
+        """Ask whether the other side is there, notice that it is not, acknowledge, send again."""
+        if self.phase is Phase.LEAVING and now_s >= self._leave_at_s:
+            self.hang_up = "left"
+        if self.phase not in (Phase.JOINING, Phase.LIVE):
+            return
+        idle_s = now_s - self._heard_s
+        if idle_s >= self.heartbeat_s and self._pinged:
+            self.hang_up = f"nothing arrived for {self.heartbeat_s:g} s"
+        elif idle_s >= self.heartbeat_s / 2 and not self._pinged:
+            self._pinged = True
+            # A timer that came late must leave the answer its time.
+            self._heard_s = max(self._heard_s, now_s - self.heartbeat_s / 2)
+            self.outgoing.append(encode(Ping()))
+        if now_s >= self._ack_at_s:
+            self._ack()
+        self._flush(now_s)
+
+    def _ack(self) -> None:
+        self._acked, self._unacked, self._ack_at_s = self.position or 0, 0, math.inf
+        self.outgoing.append(encode(Ack(self._acked)))
+
+    def _flush(self, now_s: float) -> None:
+        if self.phase is Phase.LIVE:
+            self.outgoing.extend(self.outbox.take(now_s))
+
+    # -- what arrives -------------------------------------------------------------------------------------------------
+
+    def heard(self, now_s: float) -> None:
+        """Any bytes arrived."""
+        self._heard_s, self._pinged = now_s, False
+
+    def receive(self, text: bytes | str, now_s: float) -> list[Event]:
+        """One whole text frame. Raises msgspec.MsgspecError when it is not a message of the protocol."""
+        self._heard_s, self._pinged = now_s, False
+        message = decode_to_client(text)
+        match message:
+            case Pub():
+                return self._pub(message, now_s)
+            case Ok():
+                return self._ok(message, now_s)
+            case Pong():
+                return []
+            case Error():
+                return self._error(message, now_s)
+            case Welcome():
+                return self._welcome(message)
+            case Snapshot():
+                return self._snapshot(message)
+            case Live():
+                return self._live(message, now_s)
+            case Goodbye():
+                self._goodbye = message
+                return []
+            case _:
+                assert_never(message)
+
+    def _pub(self, pub: Pub, now_s: float) -> list[Event]:
+        if self.hang_up:
+            return []
+        live = self.phase is not Phase.JOINING
+        if not pub.offset:
+            if pub.provisional:
+                return [Received(pub, Via.PROVISIONAL)] if self._show(pub) or self._trusting else []
+            return [Received(pub, Via.LIVE)]
+        position = self.position
+        if not self._trusting and (position is None or pub.prev != position):
+            if position is not None and pub.offset <= position:
+                self.repeats += 1
+                return []
+            return self._gap(pub)
+        self.position = max(pub.offset, position or 0)
+        self._unacked += 1
+        if self._unacked >= ACK_EVERY:
+            self._ack()
+        elif self._unacked == 1:
+            self._ack_at_s = now_s + ACK_AFTER_S
+        if _urgent(pub.kind) and not self._show(pub):
+            return []  # it went ahead; now it has its place in the stream
+        return [Received(pub, Via.LIVE if live else Via.REPLAY)]
+
+    def _gap(self, pub: Pub) -> list[Event]:
+        position = self.position
+        self.gaps += 1
+        self.hang_up = f"a gap between {position} and {pub.offset}"
+        if self.phase is Phase.JOINING:
+            self.position = None  # even the replay has one: start from a snapshot
+        return [Gap(position or 0, pub.prev, pub.offset)]
+
+    def _show(self, pub: Pub | _Head) -> bool:
+        """Whether this emergency was not shown before."""
+        identity = (pub.sender.member, pub.id)
+        if identity in self._shown:
+            return False
+        self._shown[identity] = None
+        if len(self._shown) > SHOWN_MAX:
+            del self._shown[next(iter(self._shown))]
+        return True
+
+    def _welcome(self, welcome: Welcome) -> list[Event]:
+        self.epoch, self.member = welcome.epoch, welcome.member
+        self.heartbeat_s = welcome.heartbeat_s
+        self._resume = welcome.resume or self._resume
+        self._recovered = welcome.recovered
+        if not welcome.recovered:
+            self.position = None
+        return [Connected(welcome)]
+
+    def _snapshot(self, snapshot: Snapshot) -> list[Event]:
+        self.position = snapshot.offset
+        for raw in snapshot.latest:
+            head = _head(raw)
+            if _urgent(head.kind):
+                self._show(head)
+        return [SnapshotTaken(snapshot)]
+
+    def _live(self, live: Live, now_s: float) -> list[Event]:
+        self.position = live.up_to
+        if self.phase is Phase.JOINING:
+            self.phase = Phase.LIVE
+        self._attempt = 0
+        if self.position > self._acked:
+            self._ack_at_s = min(self._ack_at_s, now_s + ACK_AFTER_S)
+        self._flush(now_s)
+        return [CaughtUp(live.up_to, self._recovered, live.present)]
+
+    def _ok(self, ok: Ok, now_s: float) -> list[Event]:
+        if ok.ref in self.outbox:
+            if ok.provisional:
+                self.outbox.promised(ok.ref)
+                self._flush(now_s)
+                return []
+            self.outbox.settle(ok.ref)
+            self._flush(now_s)
+            return [Settled(ok.ref, ok)]
+        if ok.ref in self._fleeting:
+            self._fleeting.discard(ok.ref)
+            return [Settled(ok.ref, ok)]
+        return []
+
+    def _error(self, error: Error, now_s: float) -> list[Event]:
+        if error.ref in self.outbox:
+            if error.code in TRY_AGAIN:
+                self.outbox.postpone(error.ref, now_s + (error.retry_after_ms / 1_000 or RETRY_S))
+                return []
+            self.outbox.settle(error.ref)
+            self._flush(now_s)
+        self._fleeting.discard(error.ref)
+        return [Settled(error.ref, error)]
+
+
+def durable(kind: str) -> bool:
+    """Whether a publication of this kind is kept until it is acknowledged. One we do not know is: that is the safe side."""
+    known = KINDS.get(kind)
+    return known is None or known.durable
+
+
+def _urgent(kind: str) -> bool:
+    known = KINDS.get(kind)
+    return known is not None and known.priority == Priority.P0

@@ -1,0 +1,178 @@
+"""The run sheet behind the journal: commands act on it, snapshots read it, and nobody learns of items that are not for them.
+
+Three levels of visibility, each within the next: planners, crew, everyone. A command's own entry goes to the crew (to the
+planners when its item is theirs alone) with the full form of what changed; every other level that has changed items gets a
+`timeline.items` entry of its own, from narrow to wide, so that each reader has met the fullest form first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC
+from typing import Any
+
+from msgspec import Struct
+
+from realtime.errors import Refused
+from realtime.kinds import CueGo, ItemEvent, Kind, Reorder, Shift
+from realtime.messages import Sender, encode
+from realtime.ports import Effect
+from realtime.roles import ROLES, VIEWS, Audience, Role, sees
+from wedsync.weddings.models import ApiToken, Member, RunSheetItem, Wedding
+from wedsync.weddings.timeline import Conflict, Impossible, Item, Plan, reorder, shift
+
+LEVELS: dict[str, Audience] = {"planners": Audience.PLANNERS, "crew": Audience.CREW, "everyone": Audience.EVERYONE}
+"""Visibility of an item to the audience that may see it, from narrow to wide."""
+RANK = {visibility: rank for rank, visibility in enumerate(LEVELS)}
+OVER = ("completed", "cancelled")
+
+
+def level_of_view(view: int) -> str:
+    """The narrowest level whose items a view may see: it sees that and everything wider."""
+    return next(visibility for visibility, audience in LEVELS.items() if sees(view, audience))
+
+
+def visible_at(item: RunSheetItem, level: str) -> bool:
+    """Whether readers of `level` may see the item."""
+    return RANK[item.visibility] >= RANK[level]
+
+
+def item_state(item: RunSheetItem, level: str, visible: set[int]) -> dict[str, Any]:
+    """The item as readers of `level` get it; `visible` are the ids they may know of."""
+    state: dict[str, Any] = {
+        "id": item.pk,
+        "start": item.start.astimezone(UTC).isoformat().replace("+00:00", "Z"),
+        "minutes": item.minutes,
+        "title": item.title,
+        "where": item.where,
+        "kind": item.kind,
+        "status": item.status,
+        "version": item.version,
+    }
+    if level != "everyone":
+        depends_on = [n for n in item.depends_on if n in visible]
+        state |= {"who": item.who, "notes": item.notes, "depends_on": depends_on, "visibility": item.visibility}
+    return state
+
+
+class WeddingDomain:
+    """`realtime.ports.Domain` over the models of this app."""
+
+    def act(self, room: str, kind: Kind, data: Struct, sender: Sender) -> list[Effect]:
+        """Carry out a command. Raises Refused, and then nothing has changed."""
+        query = RunSheetItem.objects.filter(wedding__slug=room).select_for_update(of=("self",)).order_by("id")
+        sheet = {item.pk: item for item in query}
+        named = sheet.get(data.item)  # type: ignore[attr-defined]  # all commands name an item
+        view = VIEWS[ROLES.get(sender.role, Role.STAFF)]
+        if named is None or not visible_at(named, level_of_view(view)):
+            raise Refused("There is no such item on this run sheet.", field="data.item")
+        plan = _plan(data, sheet)
+        changed = _apply(sheet, plan, data)
+        return _effects(sheet, named, changed, plan)
+
+    def items(self, room: str, view: int) -> list[dict[str, Any]]:
+        """The run sheet as this view may see it, in order of time."""
+        level = level_of_view(view)
+        items = [item for item in RunSheetItem.objects.filter(wedding__slug=room) if visible_at(item, level)]
+        visible = {item.pk for item in items}
+        return [item_state(item, level, visible) for item in items]
+
+    def member(self, room: str, user: Any, session: Any) -> Sender | None:
+        """Who this user or session is: a member by account, a member by join link, or staff."""
+        members = Member.objects.filter(wedding__slug=room, revoked=False)
+        found = members.filter(user=user).first() if user is not None and user.is_authenticated else None
+        if found is None and session is not None:
+            found = members.filter(pk=session.get("members", {}).get(room)).first()
+        if found is not None:
+            return Sender(found.public_id, found.role, found.name)
+        if user is not None and user.is_authenticated and user.is_staff and Wedding.objects.filter(slug=room).exists():
+            return Sender(f"u{user.pk}", "staff", user.get_username())
+        return None
+
+    def token(self, room: str, token: str) -> Sender | None:
+        """The program behind an API token; it may do what staff may."""
+        found = ApiToken.find(room, token)
+        return None if found is None else Sender(f"a{found.pk}", "staff", found.name)
+
+
+domain = WeddingDomain()
+
+
+def _plan(data: Struct, sheet: dict[int, RunSheetItem]) -> Plan:
+    items = [
+        Item(item.pk, item.start, item.minutes, item.kind, tuple(item.depends_on), item.status in OVER) for item in sheet.values()
+    ]
+    try:
+        match data:
+            case Shift(item, minutes):
+                return shift(items, item, minutes)
+            case Reorder(item, after):
+                return reorder(items, item, after)
+            case CueGo(item) if sheet[item].kind != "cue":
+                raise Refused("Only a cue can be given; this item is not one.", field="data.item")
+    except Impossible as error:
+        raise Refused(str(error), field="data.item") from None
+    return Plan()
+
+
+def _apply(sheet: dict[int, RunSheetItem], plan: Plan, data: Struct) -> list[RunSheetItem]:
+    """Store the plan or the new status. Returns the changed items; none when there is nothing to change."""
+    status = data.status if isinstance(data, ItemEvent) else "completed" if isinstance(data, CueGo) else None
+    changed = [sheet[n] for n in sorted(plan.changed)]
+    for item in changed:
+        item.start, item.minutes = plan.changed[item.pk].start, plan.changed[item.pk].minutes
+    if status is not None and sheet[data.item].status != status:  # type: ignore[attr-defined]
+        sheet[data.item].status = status  # type: ignore[attr-defined]
+        changed.append(sheet[data.item])  # type: ignore[attr-defined]
+    for item in changed:
+        item.version += 1
+    RunSheetItem.objects.bulk_update(changed, ["start", "minutes", "status", "version"])
+    return changed
+
+
+def _effects(
+    sheet: dict[int, RunSheetItem], named: RunSheetItem, changed: list[RunSheetItem], plan: Plan
+) -> list[Effect]:
+    """The command's own entry first, then one for each level that has not heard of all its changed items."""
+    own = "planners" if named.visibility == "planners" else "crew"
+    effects = [Effect(int(LEVELS[own]), encode(_told(sheet, changed, own) | _consequences(sheet, plan, own)))]
+    told = [own]
+    for level, audience in LEVELS.items():
+        mine = [item for item in changed if visible_at(item, level)]
+        # Told already: this level's readers got the own entry. Narrower readers of a wider entry lack only what is theirs alone.
+        if level == own or not any(_is_news(item, level, told) for item in mine):
+            continue
+        told.append(level)
+        data = encode(_told(sheet, mine, level))
+        effects.append(Effect(int(audience), kind="timeline.items", data=data))
+    return effects
+
+
+def _is_news(item: RunSheetItem, level: str, told: Iterable[str]) -> bool:
+    """Whether some reader of `level` has not got `item` from the entries addressed to the levels `told`."""
+    if level == "planners":
+        # Planners read what goes to the crew as well: only their own items are missing there.
+        return item.visibility == "planners" or "crew" not in told
+    return True
+
+
+def _told(sheet: dict[int, RunSheetItem], changed: Iterable[RunSheetItem], level: str) -> dict[str, Any]:
+    visible = {item.pk for item in sheet.values() if visible_at(item, level)}
+    return {"items": [item_state(item, level, visible) for item in changed if item.pk in visible]}
+
+
+def _consequences(sheet: dict[int, RunSheetItem], plan: Plan, level: str) -> dict[str, Any]:
+    """What buffers gave and what no longer fits, as far as readers of `level` may know the items."""
+
+    def known(*ids: int) -> bool:
+        return all(visible_at(sheet[n], level) for n in ids)
+
+    absorbed = {str(n): minutes for n, minutes in plan.absorbed.items() if known(n)}
+    conflicts = [_conflict(c) for c in plan.conflicts if known(c.item, c.waits_for)]
+    return {"absorbed": absorbed, "conflicts": conflicts}
+
+
+def _conflict(conflict: Conflict) -> dict[str, int]:
+    return {"item": conflict.item, "waits_for": conflict.waits_for, "minutes": conflict.minutes}
+
+

@@ -1,0 +1,167 @@
+"""Weddings, the people in them and the run sheet of the day. Times are stored in UTC and shown in the venue's zone."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from datetime import datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo, available_timezones
+
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.db import models, transaction
+
+from realtime.models import Room
+from realtime.roles import ROLES
+
+MEMBER_ROLES = [(name, name.capitalize()) for name in ROLES if name not in ("load", "staff")]
+WINDOW_BEFORE = timedelta(hours=2)
+WINDOW_AFTER = timedelta(hours=2)
+# ops.md 1.1: set-up begins 8 h before the ceremony, strike ends 7 h after it.
+CEREMONY_BEFORE = timedelta(hours=8)
+CEREMONY_AFTER = timedelta(hours=7)
+
+
+def validate_zone(name: str) -> None:
+    """Raises ValidationError when this is no time zone of the IANA database."""
+    if name not in available_timezones():
+        raise ValidationError(f"{name!r} is not a time zone; use a name such as Europe/London.")
+
+
+def new_key() -> str:
+    """An unguessable key for a join link, 128 bits."""
+    return secrets.token_urlsafe(16)
+
+
+class Wedding(models.Model):
+    """One wedding. Saving it opens its room."""
+
+    slug = models.SlugField(max_length=80, unique=True)
+    names = models.CharField(max_length=160, help_text="As on the invitation, such as Ana & Tom.")
+    venue = models.CharField(max_length=160)
+    timezone = models.CharField(max_length=60, validators=[validate_zone], help_text="Of the venue, such as Europe/London.")
+    ceremony_at = models.DateTimeField()
+    invited_guests = models.PositiveIntegerField(default=0)
+    vendors = models.PositiveIntegerField(default=0)
+    demo = models.BooleanField(default=False, help_text="Made by the demo; never counts as a real wedding.")
+
+    class Meta:
+        ordering = ["ceremony_at", "slug"]
+
+    def __str__(self) -> str:
+        return f"{self.names} ({self.slug})"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        with transaction.atomic():
+            super().save(*args, **kwargs)
+            Room.objects.get_or_create(name=self.slug)
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The venue's time zone."""
+        return ZoneInfo(self.timezone)
+
+    @property
+    def window(self) -> tuple[datetime, datetime]:
+        """(start, end) of the wedding day in venue time: while it lasts nothing is deployed or moved under its people."""
+        times = [(item.start, item.start + timedelta(minutes=item.minutes)) for item in self.items.all()]
+        if times:
+            start, end = min(s for s, _ in times) - WINDOW_BEFORE, max(e for _, e in times) + WINDOW_AFTER
+        else:
+            start, end = self.ceremony_at - CEREMONY_BEFORE, self.ceremony_at + CEREMONY_AFTER
+        return start.astimezone(self.zone), end.astimezone(self.zone)
+
+
+class Member(models.Model):
+    """A person in a wedding. Vendors and guests come in by their join link, without an account."""
+
+    wedding = models.ForeignKey(Wedding, on_delete=models.CASCADE, related_name="members")
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True)
+    name = models.CharField(max_length=120)
+    role = models.CharField(max_length=16, choices=MEMBER_ROLES)
+    title = models.CharField(max_length=80, blank=True, help_text="What they do, such as DJ.")
+    join_key = models.CharField(max_length=40, unique=True, default=new_key, editable=False)
+    revoked = models.BooleanField(default=False, help_text="The join link no longer works and the session is not accepted.")
+
+    class Meta:
+        ordering = ["wedding", "role", "name"]
+        constraints = [models.UniqueConstraint(fields=["wedding", "user"], name="member_user_once")]
+
+    def __str__(self) -> str:
+        return f"{self.name}, {self.role}"
+
+    @property
+    def public_id(self) -> str:
+        """The member id on the wire."""
+        return f"m{self.pk}"
+
+
+class RunSheetItem(models.Model):
+    """One line of the run sheet. Changed only by commands, in the journal's transaction; each change raises `version`."""
+
+    class Kind(models.TextChoices):
+        ANCHOR = "anchor", "Anchor: does not move"
+        FLEX = "flex", "Flexible"
+        BUFFER = "buffer", "Buffer: absorbs delay"
+        CUE = "cue", "Cue: happens on a signal"
+
+    class Status(models.TextChoices):
+        PENDING = "pending"
+        IN_PROGRESS = "in_progress"
+        COMPLETED = "completed"
+        DELAYED = "delayed"
+        CANCELLED = "cancelled"
+
+    class Visibility(models.TextChoices):
+        EVERYONE = "everyone"
+        CREW = "crew"
+        PLANNERS = "planners", "Planners and couple"
+
+    wedding = models.ForeignKey(Wedding, on_delete=models.CASCADE, related_name="items")
+    title = models.CharField(max_length=160)
+    start = models.DateTimeField()
+    minutes = models.PositiveIntegerField()
+    where = models.CharField(max_length=160, blank=True)
+    who = models.JSONField(default=list, blank=True, help_text="List of names or trades.")
+    kind = models.CharField(max_length=8, choices=Kind.choices, default=Kind.FLEX)
+    depends_on = models.JSONField(default=list, blank=True, help_text="Ids of the items that must be over before.")
+    notes = models.CharField(max_length=500, blank=True)
+    status = models.CharField(max_length=12, choices=Status.choices, default=Status.PENDING)
+    visibility = models.CharField(max_length=8, choices=Visibility.choices, default=Visibility.EVERYONE)
+    version = models.PositiveIntegerField(default=1)
+
+    class Meta:
+        ordering = ["start", "id"]
+
+    def __str__(self) -> str:
+        return self.title
+
+
+class ApiToken(models.Model):
+    """A program that may publish into a wedding over HTTP. Only the hash of the token is kept."""
+
+    wedding = models.ForeignKey(Wedding, on_delete=models.CASCADE, related_name="api_tokens")
+    name = models.CharField(max_length=80)
+    sha256 = models.CharField(max_length=64, unique=True, editable=False)
+    created_at = models.DateTimeField(auto_now_add=True)
+    revoked_at = models.DateTimeField(null=True, blank=True)
+
+    def __str__(self) -> str:
+        return self.name
+
+    @classmethod
+    def issue(cls, wedding: Wedding, name: str) -> str:
+        """Make a token. It is returned once and cannot be read again."""
+        token = secrets.token_urlsafe(32)
+        cls.objects.create(wedding=wedding, name=name, sha256=cls.digest(token))
+        return token
+
+    @classmethod
+    def find(cls, slug: str, token: str) -> ApiToken | None:
+        """The token's row, when it belongs to this wedding and is not revoked."""
+        return cls.objects.filter(sha256=cls.digest(token), wedding__slug=slug, revoked_at=None).first()
+
+    @staticmethod
+    def digest(token: str) -> str:
+        return hashlib.sha256(token.encode()).hexdigest()
