@@ -22,6 +22,7 @@ class RealtimeConfig(Struct, frozen=True):
     domain: str = "wedsync.weddings.domain"
     # Publications of a room kept in memory for replays: a phone back from a minute in the cellar needs no database.
     window_entries: Count = 256
+    # The same in bytes, whichever is reached first: 217 weddings take at most 57 MB.
     window_bytes: Count = 262_144
     # Beyond this a replay costs more than the snapshot (state is bounded, history is not).
     replay_max_entries: Count = 5_000
@@ -35,21 +36,27 @@ class RealtimeConfig(Struct, frozen=True):
     reconcile_s: Positive = 1.0
     # How long a hub waits for the mailbox to bring a missing offset before it reads the journal.
     gap_grace_s: Positive = 0.02
-    # Messages to other processes are joined for so long; 0 sends as soon as the sender is free, which joins under load.
+    # Parcels that wait for the channel layer; beyond it they are dropped and the others find them in the journal.
     mailbox_queue_max: Count = 10_000
+    # A call of the channel layer that takes longer counts as failed; the journal is asked instead.
     mailbox_timeout_s: Positive = 1.0
     # Somebody who drops and returns within this was never away in the eyes of the others.
     presence_grace_s: Positive = 5.0
+    # How often processes tell each other who is connected to them; believed for two and a half times as long.
     presence_refresh_s: Positive = 10.0
-    # Told to the client in `welcome`; it asks when nothing arrived for so long. features.md row 10: 25 s is the common value.
+    # Told to the client in `welcome`: something arrives at least this often. The common value of realtime servers.
     heartbeat_s: Positive = 25.0
+    # The same for planner and couple, who must know within seconds that they are cut off.
     planner_heartbeat_s: Positive = 2.0
-    # Tickets and resume tokens (ops.md 6.2).
+    # How long a ticket of `manage.py tickets` is good unless told otherwise.
     ticket_ttl_s: Count = 30
+    # How long a member may come back without session or database.
     resume_ttl_s: Count = 900
-    # Everything a client of this role may send in one message (ops.md 6.2), bytes.
+    # What a guest or display may send in one message.
     guest_message_bytes: Count = 4_096
+    # What a vendor or the couple may send in one message.
     crew_message_bytes: Count = 16_384
+    # What a planner or a program may send in one message.
     planner_message_bytes: Count = 65_536
     # Extra exact origins (scheme://host:port, comma separated) that may use the session; the page's own is always allowed.
     origins: tuple[str, ...] = ()

@@ -1,23 +1,23 @@
 """The client's half of the protocol, without sockets: values and times in, events and texts to send out.
 
-`ClientSession` keeps what must outlive a connection: the position in the stream, the ticket, and the outbox of what was said and
-not acknowledged. The shell (`realtime.client`) moves bytes: it calls `receive` for each text frame, sends what is in `outgoing`,
-hangs up when `hang_up` names a reason, calls `tick` no later than `due_s`, and connects at `connect_at_s`.
+`ClientSession` keeps what must outlive a connection: the position in the stream, the ticket, and the outbox of what was said
+and not acknowledged. The shell (`realtime.client`) moves bytes: it calls `receive` for each text frame, sends what is in
+`outgoing`, hangs up when `hang_up` names a reason, calls `tick` no later than `due_s`, and connects at `connect_at_s`.
 """
 
 from __future__ import annotations
 
-import heapq
 import math
 import random
 from datetime import datetime
-from enum import Enum, IntEnum, auto
+from enum import Enum, auto
 from typing import assert_never
 from urllib.parse import urlencode
 
 import msgspec
 from msgspec import Raw, Struct
 
+from realtime.client_events import CaughtUp, Closed, Connected, Event, Gap, Received, Settled, SnapshotTaken, Via
 from realtime.closing import CloseCode
 from realtime.errors import BadCredentials, RealtimeError
 from realtime.kinds import KINDS, Priority
@@ -39,11 +39,8 @@ from realtime.messages import (
     encode,
 )
 from realtime.policy.backoff import reconnect_delay_s
+from realtime.policy.resending import Outbox
 
-OUTBOX_MAX_BYTES = 1_048_576
-"""Half a day of chat of one phone. Beyond it `publish` raises `OutboxFull`, so that the application can say so."""
-IN_FLIGHT_MAX = 16
-"""Publications on the wire without an answer. A long outbox sent at once would be refused as a flood (policy/limits.py)."""
 RETRY_S = 1.0
 """Wait before trying again when the server does not say how long."""
 ACK_EVERY = 32
@@ -57,24 +54,10 @@ TRY_AGAIN = frozenset({"journal_unavailable", "rate_limited", "overloaded"})
 LOST = "connection_lost"
 
 
-class OutboxFull(RealtimeError):
-    """Too much waits to be sent; nothing was taken."""
-
-    code = "outbox_full"
-
-
 class ConnectionLost(RealtimeError):
     """The connection is gone, and an ephemeral publication is not sent twice."""
 
     code = LOST
-
-
-class Via(IntEnum):
-    """How a publication reached the application."""
-
-    LIVE = 0
-    REPLAY = 1
-    PROVISIONAL = 2
 
 
 class Phase(Enum):
@@ -83,59 +66,6 @@ class Phase(Enum):
     LIVE = auto()
     LEAVING = auto()
     OVER = auto()
-
-
-class Connected(Struct, frozen=True):
-    """Welcomed. `recovered`: what was missed follows, otherwise a snapshot."""
-
-    welcome: Welcome
-
-
-class SnapshotTaken(Struct, frozen=True):
-    """Forget what you showed; this is the state now."""
-
-    snapshot: Snapshot
-
-
-class Received(Struct, frozen=True, gc=False):
-    """Show this publication."""
-
-    pub: Pub
-    via: Via
-
-
-class CaughtUp(Struct, frozen=True):
-    """The replay or the snapshot is complete; from here on everything is live."""
-
-    up_to: int
-    recovered: bool
-    present: list[Sender]
-
-
-class Gap(Struct, frozen=True):
-    """Something between `position` and `offset` is missing; the client reconnects and gets it."""
-
-    position: int
-    prev: int
-    offset: int
-
-
-class Settled(Struct, frozen=True):
-    """The answer to a publication: `reply` is final."""
-
-    ref: str
-    reply: Ok | Error
-
-
-class Closed(Struct, frozen=True):
-    """The connection ended. `retry_in_s` is None when the client stays away; then `reason` says why."""
-
-    code: int
-    reason: str
-    retry_in_s: float | None
-
-
-Event = Connected | SnapshotTaken | Received | CaughtUp | Gap | Settled | Closed
 
 
 class _Head(Struct):
@@ -147,94 +77,6 @@ class _Head(Struct):
 
 
 _head = msgspec.json.Decoder(_Head).decode
-
-
-class _Pending:
-    __slots__ = ("answered", "seq", "text")
-
-    def __init__(self, seq: int, text: bytes) -> None:
-        self.seq = seq
-        self.text = text
-        self.answered = False
-
-
-class Outbox:
-    """What was said and has no final answer, in order; bounded in bytes, with a bound on how much is on the wire."""
-
-    def __init__(self, max_bytes: int = OUTBOX_MAX_BYTES) -> None:
-        self.retry_at_s = -math.inf
-        self._max_bytes = max_bytes
-        self._n_bytes = 0
-        self._seq = 0
-        self._window = IN_FLIGHT_MAX
-        self._pending: dict[str, _Pending] = {}
-        self._waiting: list[tuple[int, str]] = []
-        self._in_flight: set[str] = set()
-
-    def __len__(self) -> int:
-        return len(self._pending)
-
-    def __contains__(self, id: str) -> bool:
-        return id in self._pending
-
-    @property
-    def waiting(self) -> int:
-        """How many are to be sent (again)."""
-        return len(self._waiting)
-
-    def add(self, id: str, text: bytes) -> None:
-        """Raises OutboxFull. The same id again changes nothing: it is the same publication."""
-        if id in self._pending:
-            return
-        if self._n_bytes + len(text) > self._max_bytes:
-            raise OutboxFull
-        self._seq += 1
-        self._n_bytes += len(text)
-        self._pending[id] = _Pending(self._seq, text)
-        heapq.heappush(self._waiting, (self._seq, id))
-
-    def again(self) -> None:
-        """The connection was lost: everything has to be said again, in order."""
-        self._in_flight.clear()
-        self._waiting = sorted((pending.seq, id) for id, pending in self._pending.items())
-        for pending in self._pending.values():
-            pending.answered = False
-
-    def settle(self, id: str) -> None:
-        pending = self._pending.pop(id)
-        self._n_bytes -= len(pending.text)
-        if id in self._in_flight:
-            self._in_flight.discard(id)
-            self._window = min(IN_FLIGHT_MAX, self._window + 1)
-        elif not pending.answered:
-            self._waiting = [(seq, other) for seq, other in self._waiting if other != id]
-            heapq.heapify(self._waiting)
-
-    def promised(self, id: str) -> None:
-        """It left without the journal; the final answer comes when it comes, and holds nothing else up."""
-        self._pending[id].answered = True
-        self._in_flight.discard(id)
-
-    def postpone(self, id: str, at_s: float) -> None:
-        """Refused for now: from `at_s` on one at a time until answers come."""
-        pending = self._pending[id]
-        if id in self._in_flight or pending.answered:
-            self._in_flight.discard(id)
-            pending.answered = False
-            heapq.heappush(self._waiting, (pending.seq, id))
-        self._window = 1
-        self.retry_at_s = max(self.retry_at_s, at_s)
-
-    def take(self, now_s: float) -> list[bytes]:
-        """What may be sent now."""
-        texts: list[bytes] = []
-        if now_s < self.retry_at_s:
-            return texts
-        while self._waiting and len(self._in_flight) < self._window:
-            _, id = heapq.heappop(self._waiting)
-            self._in_flight.add(id)
-            texts.append(self._pending[id].text)
-        return texts
 
 
 class ClientSession:
@@ -359,14 +201,14 @@ class ClientSession:
         self.outgoing.append(encode(Publish(id, kind, data)))
         return True
 
-    def leave(self, now_s: float) -> None:
-        """Go on purpose."""
+    def leave(self, now_s: float) -> list[Event]:
+        """Go on purpose. The server closes; when it does not within `LEAVE_S`, the client hangs up."""
         if self.phase in (Phase.JOINING, Phase.LIVE):
             self.outgoing.append(encode(Leave()))
             self.phase = Phase.LEAVING
             self._leave_at_s = now_s + LEAVE_S
-        elif self.phase is not Phase.LEAVING:
-            self._stay_away(CloseCode.NORMAL, "left")
+            return []
+        return [] if self.phase in (Phase.LEAVING, Phase.OVER) else self._stay_away(CloseCode.NORMAL, "left")
 
     # -- time ---------------------------------------------------------------------------------------------------------
 
@@ -380,8 +222,8 @@ class ClientSession:
                 return self._leave_at_s
             case _:
                 silent_s = self._heard_s + self.heartbeat_s / (1 if self._pinged else 2)
-                retry_s = self.outbox.retry_at_s if self.outbox.waiting else math.inf
-                return min(silent_s, self._ack_at_s, max(retry_s, self._heard_s) if retry_s < math.inf else math.inf)
+                retry_s = self.outbox.retry_at_s
+                return min(silent_s, self._ack_at_s, retry_s if retry_s > -math.inf else math.inf)
 
     def tick(self, now_s: float) -> None:
         """Ask whether the other side is there, notice that it is not, acknowledge, send again."""

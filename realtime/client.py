@@ -1,0 +1,413 @@
+"""A client for programs: drills, load, services that follow a wedding. The page has its own, `static/realtime/room.js`.
+
+    async with Fleet(SystemClock()) as fleet:
+        client = Client("ws://localhost:8000/ws/weddings/rose-garden/", ticket, fleet, on_event=print)
+        await client.connect()
+        await client.publish("chat.crew", {"text": "Doors in five"})
+        await client.leave()
+
+`realtime.session` decides, this moves the bytes. Ten thousand clients fit into one process: no task or timer belongs to one that
+is connected, everything happens in callbacks of the socket and in the one timer of the `Fleet`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+import logging
+import math
+import random
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Self
+
+import msgspec
+from msgspec import Raw, Struct
+from picows import WSCloseCode, WSError, WSFrame, WSInvalidStatusError, WSListener, WSMsgType, WSTransport, ws_connect
+
+from realtime.client_events import CaughtUp, Closed, Event, Received, Settled, SnapshotTaken
+from realtime.clock import Clock
+from realtime.errors import BadCredentials, RealtimeError
+from realtime.messages import PROTOCOL, Error, Ok, encode
+from realtime.session import ClientSession, Phase
+from realtime.state import RoomState
+
+logger = logging.getLogger(__name__)
+
+TICK_S = 0.05
+"""How exact the timers of a fleet are. Heartbeats are seconds; one wake-up every 50 ms costs nothing that could be measured."""
+MESSAGE_MAX_BYTES = 4 * 1_048_576
+"""The largest message taken: a snapshot of the largest wedding has about a tenth of it."""
+HANDSHAKES_MAX = 256
+"""Handshakes at once in one fleet; the listen queue of the other side is not much longer."""
+HANDSHAKE_S = 10.0
+READ_BUFFER_BYTES = 2_048
+"""Per connection; it grows with what arrives."""
+ABNORMAL = 1006
+
+Payload = Mapping[str, object] | Struct | bytes | Raw
+
+
+class Refused(RealtimeError):
+    """The server refused what was published."""
+
+    def __init__(self, error: Error) -> None:
+        super().__init__(error.message, field=error.field, retry_after_ms=error.retry_after_ms)
+        self.code = error.code
+
+
+class Fleet:
+    """What the clients of a process share: one timer, and a bound on simultaneous handshakes."""
+
+    def __init__(self, clock: Clock, *, handshakes: int = HANDSHAKES_MAX) -> None:
+        self.clock = clock
+        self.handshakes = asyncio.Semaphore(handshakes)
+        self._due: list[tuple[float, int, Client]] = []
+        self._order = itertools.count()
+        self._task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        self._task = asyncio.create_task(self._run(), name="fleet")
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    def wake(self, client: Client, at_s: float) -> None:
+        """Call `client.wake` at `at_s`, about."""
+        heapq.heappush(self._due, (at_s, next(self._order), client))
+
+    async def _run(self) -> None:
+        while True:
+            await self.clock.sleep(TICK_S)
+            self.tick()
+
+    def tick(self) -> None:
+        """Wake who is due."""
+        now_s = self.clock.monotonic()
+        while self._due and self._due[0][0] <= now_s:
+            at_s, _, client = heapq.heappop(self._due)
+            client.wake(at_s)
+
+
+class Client:
+    """One member of one room, connected as long as it can be.
+
+    `on_event` is called on the loop for everything the application may want to know (`realtime.client_events`). With `state`
+    the room is kept there. `source_address`: the local address to connect from; 127.0.0.x, to have more than 28,000 ports.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        ticket: str,
+        fleet: Fleet,
+        *,
+        on_event: Callable[[Event], None] | None = None,
+        state: RoomState | None = None,
+        rng: random.Random | None = None,
+        source_address: str | None = None,
+        trusting: bool = False,
+    ) -> None:
+        rng = rng or random.Random()
+        self.session = ClientSession(ticket, rng, trusting=trusting)
+        self.state = state
+        self._url = url
+        self._fleet = fleet
+        self._clock = fleet.clock
+        self._on_event = on_event
+        self._source = source_address
+        self._prefix = f"{rng.getrandbits(64):x}"
+        self._numbers = itertools.count(1)
+        self._wire: _Wire | None = None
+        self._connecting: asyncio.Task[None] | None = None
+        self._wake_s = math.inf
+        self._answers: dict[str, asyncio.Future[Ok]] = {}
+        self._ready: asyncio.Future[None] | None = None
+        self._gone: asyncio.Future[None] | None = None
+
+    # -- what an application does -------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Connect, and stay connected until `leave`, without waiting."""
+        if self._connecting is None and self._wire is None and self.session.phase is not Phase.OVER:
+            self._connecting = asyncio.create_task(self._connect(), name="connect")
+
+    async def connect(self) -> None:
+        """`start`, and wait until the state is complete. Raises BadCredentials; for a server that is away it waits."""
+        if self.session.phase is Phase.LIVE:
+            return
+        if self._ready is None or self._ready.done():
+            self._ready = asyncio.get_running_loop().create_future()
+        self.start()
+        await self._ready
+
+    async def publish(
+        self,
+        kind: str,
+        data: Payload,
+        *,
+        id: str | None = None,
+        expires_at: datetime | None = None,
+        replaces: str | None = None,
+    ) -> Ok:
+        """Say something and wait until it is stored; a durable kind survives any number of reconnections until then.
+
+        Raises Refused with the server's code, OutboxFull, and ConnectionLost when an ephemeral kind cannot be sent now.
+        """
+        ref = id or self.new_id()
+        now_s = self._clock.monotonic()
+        self.session.publish(ref, kind, _raw(data), now_s, expires_at=expires_at, replaces=replaces)
+        if ref not in self._answers:
+            self._answers[ref] = asyncio.get_running_loop().create_future()
+        answer = self._answers[ref]
+        self._pump()
+        return await asyncio.shield(answer)
+
+    def post(self, kind: str, data: Payload, *, id: str | None = None, expires_at: datetime | None = None) -> str:
+        """`publish` without waiting: the answer is a `Settled` event. Returns the id."""
+        ref = id or self.new_id()
+        self.session.publish(ref, kind, _raw(data), self._clock.monotonic(), expires_at=expires_at)
+        self._pump()
+        return ref
+
+    def send(self, kind: str, data: Payload, *, id: str | None = None) -> str | None:
+        """Say something ephemeral and forget it. Returns its id, None when there is no connection now."""
+        ref = id or self.new_id()
+        if not self.session.send(ref, kind, _raw(data)):
+            return None
+        self._pump()
+        return ref
+
+    async def leave(self) -> None:
+        """Go on purpose: the others see it at once. Returns when the connection is closed."""
+        self._gone = asyncio.get_running_loop().create_future()
+        events = self.session.leave(self._clock.monotonic())
+        if self.session.phase is Phase.OVER:
+            if self._connecting is not None:
+                self._connecting.cancel()
+            self._hand_on(events)
+            self._end()
+        self._pump()
+        await self._gone
+
+    def drop(self) -> None:
+        """Lose the connection as a phone in a cellar does, without a word; then come back."""
+        if self._wire is not None:
+            self._hang_up(graceful=False)
+
+    def new_id(self) -> str:
+        """An id for a publication that nobody else makes."""
+        return f"{self._prefix}-{next(self._numbers)}"
+
+    # -- the socket ---------------------------------------------------------------------------------------------------
+
+    async def _connect(self) -> None:
+        ticket, query = self.session.credentials()
+        wire = _Wire(self)
+        headers = {"Authorization": f"Bearer {ticket}", "Sec-WebSocket-Protocol": PROTOCOL}
+        local = {"local_addr": (self._source, 0)} if self._source else {}
+        status, reason = None, ""
+        try:
+            async with self._fleet.handshakes:
+                await ws_connect(
+                    lambda: wire,
+                    f"{self._url}?{query}" if query else self._url,
+                    extra_headers=headers,
+                    websocket_handshake_timeout=HANDSHAKE_S,
+                    max_frame_size=MESSAGE_MAX_BYTES,
+                    max_redirects=0,
+                    read_buffer_init_size=READ_BUFFER_BYTES,
+                    **local,
+                )
+        except WSInvalidStatusError as error:
+            status = int(error.response.status) if error.response else None
+            reason = f"HTTP {status}"
+        except (OSError, WSError, TimeoutError) as error:
+            reason = str(error) or type(error).__name__
+        finally:
+            self._connecting = None
+        if reason and wire.transport is None:
+            self._hand_on(self.session.refused(status, reason, self._clock.monotonic()))
+            self._pump()
+
+    def opened(self, wire: _Wire) -> None:
+        """The upgrade went through."""
+        if self.session.phase is Phase.OVER:
+            wire.close(graceful=False)
+            return
+        self._wire = wire
+        self.session.opened(self._clock.monotonic())
+        self._pump()
+
+    def receive(self, text: bytes) -> None:
+        """One whole text message."""
+        try:
+            events = self.session.receive(text, self._clock.monotonic())
+        except msgspec.MsgspecError as error:
+            self.session.hang_up = f"not the protocol: {error}"
+            events = []
+        if events:
+            self._hand_on(events)
+        self._pump()
+
+    def heard(self) -> None:
+        """Bytes that are no text message."""
+        self.session.heard(self._clock.monotonic())
+
+    def closed(self, code: int) -> None:
+        """The connection is gone."""
+        self._wire = None
+        self._hand_on(self.session.closed(code, self._clock.monotonic()))
+        self._pump()
+
+    def wake(self, at_s: float) -> None:
+        """The fleet's timer, at the time that was asked for."""
+        if at_s != self._wake_s:
+            return  # an earlier one was asked for since
+        self._wake_s = math.inf
+        now_s = self._clock.monotonic()
+        if self.session.connect_at_s is not None:
+            if now_s >= self.session.connect_at_s:
+                self.session.connect_at_s = None
+                self.start()
+        else:
+            self.session.tick(now_s)
+        self._pump()
+
+    def _pump(self) -> None:
+        """Send what the session wants sent, hang up when it wants that, ask for its next wake-up."""
+        session, wire = self.session, self._wire
+        if wire is not None:
+            if session.outgoing:
+                wire.send(session.outgoing)
+                session.outgoing.clear()
+            if session.hang_up:
+                self._hang_up(graceful=True)
+                return
+        at_s = session.connect_at_s if session.connect_at_s is not None else session.due_s
+        if at_s < self._wake_s:
+            self._wake_s = at_s
+            self._fleet.wake(self, at_s)
+
+    def _hang_up(self, *, graceful: bool) -> None:
+        """End this connection now, whatever the other side says to it."""
+        assert self._wire is not None
+        self._wire.close(graceful=graceful)
+        self.closed(ABNORMAL)
+
+    # -- the application ----------------------------------------------------------------------------------------------
+
+    def _hand_on(self, events: list[Event]) -> None:
+        for event in events:
+            match event:
+                case Settled():
+                    self._settle(event)
+                case Closed(retry_in_s=None):
+                    self._end(BadCredentials() if event.code == BadCredentials.http_status else None)
+                case CaughtUp() if self._ready is not None and not self._ready.done():
+                    self._ready.set_result(None)
+            if self.state is not None:
+                _reduce(self.state, event)
+            if self._on_event is not None:
+                try:
+                    self._on_event(event)
+                except Exception:
+                    logger.exception("the application failed on %s", type(event).__name__)
+
+    def _settle(self, event: Settled) -> None:
+        answer = self._answers.pop(event.ref, None)
+        if answer is None or answer.done():
+            return
+        if isinstance(event.reply, Ok):
+            answer.set_result(event.reply)
+        else:
+            answer.set_exception(Refused(event.reply))
+            answer.exception()  # nobody may be waiting any more
+
+    def _end(self, error: RealtimeError | None = None) -> None:
+        """Nothing comes after this."""
+        if self._ready is not None and not self._ready.done():
+            self._ready.set_exception(error or RealtimeError("The client left."))
+        for answer in self._answers.values():
+            answer.cancel()
+        self._answers.clear()
+        if self._gone is not None and not self._gone.done():
+            self._gone.set_result(None)
+
+
+class _Wire(WSListener):
+    """One connection: from frames to messages."""
+
+    def __init__(self, client: Client) -> None:
+        self.transport: WSTransport | None = None
+        self._client: Client | None = client
+        self._parts: bytearray | None = None
+        self._code = ABNORMAL
+
+    def send(self, texts: list[bytes]) -> None:
+        assert self.transport is not None
+        for text in texts:
+            self.transport.send(WSMsgType.TEXT, text)
+
+    def close(self, *, graceful: bool) -> None:
+        self._client = None
+        if self.transport is not None:
+            if graceful:
+                self.transport.send_close(WSCloseCode.OK)
+            self.transport.disconnect(graceful=False)
+
+    def on_ws_connected(self, transport: WSTransport) -> None:
+        self.transport = transport
+        if self._client is not None:
+            self._client.opened(self)
+
+    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        client = self._client
+        if client is None:
+            return
+        kind = frame.msg_type
+        if kind == WSMsgType.TEXT and frame.fin:
+            client.receive(frame.get_payload_as_bytes())
+        elif kind == WSMsgType.CLOSE:
+            payload = frame.get_payload_as_bytes()
+            self._code = int.from_bytes(payload[:2], "big") if len(payload) >= 2 else 1005
+            transport.send_close(WSCloseCode.OK)
+            transport.disconnect()
+        elif kind == WSMsgType.TEXT or (kind == WSMsgType.CONTINUATION and self._parts is not None):
+            self._collect(client, frame)
+        else:
+            client.heard()
+
+    def _collect(self, client: Client, frame: WSFrame) -> None:
+        parts = self._parts = bytearray() if frame.msg_type == WSMsgType.TEXT or self._parts is None else self._parts
+        parts += frame.get_payload_as_memoryview()
+        if len(parts) > MESSAGE_MAX_BYTES or frame.fin:
+            self._parts = None
+            client.receive(bytes(parts) if frame.fin else b"")
+        else:
+            client.heard()
+
+    def on_ws_disconnected(self, transport: WSTransport) -> None:
+        client, self._client = self._client, None
+        if client is not None:
+            client.closed(self._code)
+
+
+def _reduce(state: RoomState, event: Event) -> None:
+    match event:
+        case SnapshotTaken(snapshot):
+            state.restore(snapshot)
+        case Received(pub):
+            state.take(pub)
+        case CaughtUp(up_to):
+            state.reach(up_to)
+
+
+def _raw(data: Payload) -> Raw:
+    if isinstance(data, Raw):
+        return data
+    return Raw(data) if isinstance(data, bytes) else Raw(encode(data))

@@ -1,0 +1,70 @@
+"""What a client tells its application."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+from msgspec import Struct
+
+from realtime.messages import Error, Ok, Pub, Sender, Snapshot, Welcome
+
+
+class Via(IntEnum):
+    """How a publication reached the application."""
+
+    LIVE = 0
+    REPLAY = 1
+    PROVISIONAL = 2
+
+
+class Connected(Struct, frozen=True):
+    """Welcomed. `recovered`: what was missed follows, otherwise a snapshot."""
+
+    welcome: Welcome
+
+
+class SnapshotTaken(Struct, frozen=True):
+    """Forget what you showed; this is the state now."""
+
+    snapshot: Snapshot
+
+
+class Received(Struct, frozen=True, gc=False):
+    """Show this publication."""
+
+    pub: Pub
+    via: Via
+
+
+class CaughtUp(Struct, frozen=True):
+    """The replay or the snapshot is complete; from here on everything is live."""
+
+    up_to: int
+    recovered: bool
+    present: list[Sender]
+
+
+class Gap(Struct, frozen=True):
+    """Something between `position` and `offset` is missing; the client reconnects and gets it."""
+
+    position: int
+    prev: int
+    offset: int
+
+
+class Settled(Struct, frozen=True):
+    """The answer to a publication: `reply` is final."""
+
+    ref: str
+    reply: Ok | Error
+
+
+class Closed(Struct, frozen=True):
+    """The connection ended. `retry_in_s` is None when the client stays away; then `reason` says why."""
+
+    code: int
+    reason: str
+    retry_in_s: float | None
+
+
+Event = Connected | SnapshotTaken | Received | CaughtUp | Gap | Settled | Closed

@@ -1,0 +1,162 @@
+"""Commands on the run sheet: what each role is told adds up to what it would read afresh, and nobody is told too much."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from realtime.config import RealtimeConfig
+from realtime.draft import draft
+from realtime.errors import RealtimeError
+from realtime.journal import Journal, Stored
+from realtime.messages import Sender
+from realtime.models import JournalEntry, Room
+from realtime.roles import VIEWS, Role
+from tests.fakes import ManualClock
+from wedsync.weddings.domain import domain
+from wedsync.weddings.models import RunSheetItem, Wedding
+
+pytestmark = pytest.mark.django_db(transaction=True)
+NOON = datetime(2027, 6, 12, 12, 0, tzinfo=UTC)
+PLANNER = Sender("m1", "planner", "Sam")
+ROLES = [Role.PLANNER, Role.COUPLE, Role.VENDOR, Role.GUEST, Role.DISPLAY]
+PUBLIC = {"id", "start", "minutes", "title", "where", "kind", "status", "version"}
+
+
+def wedding() -> Wedding:
+    return Wedding.objects.create(slug="w", names="A & B", venue="V", timezone="Europe/London", ceremony_at=NOON)
+
+
+def fill(room: Wedding, lines: list[tuple[int, int, str, str, list[int]]]) -> list[RunSheetItem]:
+    """(start minute, minutes, kind, visibility, indices of earlier lines it waits for); never waits for a narrower one."""
+    rank = {"planners": 0, "crew": 1, "everyone": 2}
+    items: list[RunSheetItem] = []
+    for n, (start, minutes, kind, visibility, waits_for) in enumerate(lines):
+        parents = [items[i % n] for i in waits_for] if n else []
+        item = RunSheetItem.objects.create(
+            wedding=room,
+            title=f"item {n}",
+            start=NOON + timedelta(minutes=start),
+            minutes=minutes,
+            kind=kind,
+            visibility=visibility,
+            notes=f"secret {n}",
+            who=["DJ"],
+            depends_on=sorted({p.pk for p in parents if rank[p.visibility] >= rank[visibility]}),
+        )
+        items.append(item)
+    return items
+
+
+def journal() -> Journal:
+    return Journal(domain, ManualClock())
+
+
+def act(writer: Journal, kind: str, data: dict[str, Any], sender: Sender = PLANNER) -> Any:
+    return writer.commit([draft(RealtimeConfig(), "w", kind, data, sender=sender)])[0]
+
+
+def upsert(known: dict[int, dict[str, Any]], writer: Journal, since: int, view: int) -> None:
+    """What a client does with the entries after `since`."""
+    for entry in writer.history("w", since, view, 1_000)[1]:
+        told = msgspec.json.decode(entry.result or entry.data)
+        for item in told.get("items", []):
+            if item["version"] > known.get(item["id"], {"version": 0})["version"]:
+                known[item["id"]] = item
+
+
+LINE = st.tuples(
+    st.integers(0, 300),
+    st.integers(1, 90),
+    st.sampled_from(["anchor", "flex", "buffer", "cue"]),
+    st.sampled_from(["everyone", "crew", "planners"]),
+    st.lists(st.integers(0, 10), max_size=2),
+)
+COMMAND = st.one_of(
+    st.tuples(st.just("timeline.shift"), st.integers(0, 7), st.integers(-60, 60)),
+    st.tuples(st.just("timeline.event"), st.integers(0, 7), st.sampled_from(["completed", "delayed", "pending"])),
+    st.tuples(st.just("timeline.reorder"), st.integers(0, 7), st.integers(0, 7)),
+    st.tuples(st.just("cue.go"), st.integers(0, 7), st.none()),
+)
+FIELD = {"timeline.shift": "minutes", "timeline.event": "status", "timeline.reorder": "after"}
+
+
+def data_of(kind: str, item: int, argument: Any, ids: list[int]) -> dict[str, Any]:
+    named = {"item": ids[item % len(ids)]}
+    if kind == "cue.go":
+        return named
+    return named | {FIELD[kind]: ids[argument % len(ids)] if kind == "timeline.reorder" else argument}
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(LINE, min_size=1, max_size=8), st.lists(COMMAND, max_size=8), st.integers(0, 8))
+def test_a_snapshot_and_what_followed_equal_a_fresh_snapshot(lines: Any, commands: Any, at: int) -> None:
+    Wedding.objects.all().delete()
+    Room.objects.all().delete()
+    ids = [item.pk for item in fill(wedding(), lines)]
+    writer = journal()
+    known: dict[Role, dict[int, dict[str, Any]]] = {}
+    since = 0
+    for n, command in enumerate([*commands, None]):
+        if n == min(at, len(commands)):
+            known = {role: {i["id"]: i for i in domain.items("w", VIEWS[role])} for role in ROLES}
+            since = writer.position("w").offset
+        if command is not None:
+            act(writer, command[0], data_of(*command, ids))
+    for role in ROLES:
+        upsert(known[role], writer, since, VIEWS[role])
+        fresh = {item["id"]: item for item in domain.items("w", VIEWS[role])}
+        assert known[role] == fresh, role
+    assert_no_leak(lines, ids)
+
+
+def assert_no_leak(lines: Any, ids: list[int]) -> None:
+    """Neither ids nor fields of items in an entry that its readers may not see."""
+    visibility = dict(zip(ids, (line[3] for line in lines), strict=True))
+    hidden = {Role.GUEST: {"crew", "planners"}, Role.DISPLAY: {"crew", "planners"}, Role.VENDOR: {"planners"}}
+    for entry in JournalEntry.objects.all():
+        told = msgspec.json.decode(entry.result or entry.data)
+        for role, forbidden in hidden.items():
+            if entry.audience & role:
+                named = {i["id"] for i in told.get("items", [])} | {int(n) for n in told.get("absorbed", {})}
+                named |= {n for i in told.get("items", []) for n in i.get("depends_on", [])}
+                named |= {c[k] for c in told.get("conflicts", []) for k in ("item", "waits_for")}
+                assert not {visibility[n] for n in named} & forbidden
+                assert role is Role.VENDOR or all(set(i) == PUBLIC for i in told.get("items", []))
+
+
+def test_a_guest_reads_public_items_in_public_form() -> None:
+    fill(wedding(), [(0, 10, "flex", "everyone", []), (10, 10, "flex", "crew", []), (20, 5, "cue", "planners", [])])
+    assert [set(item) for item in domain.items("w", VIEWS[Role.GUEST])] == [PUBLIC]
+    assert len(domain.items("w", VIEWS[Role.VENDOR])) == 2
+    assert len(domain.items("w", VIEWS[Role.COUPLE])) == 3
+
+
+REFUSED = [
+    ("timeline.shift", {"item": 999_999, "minutes": 5}, PLANNER),
+    ("cue.go", {"item": "flex"}, PLANNER),
+    ("timeline.event", {"item": "planners", "status": "completed"}, Sender("m2", "vendor")),
+]
+
+
+@pytest.mark.parametrize(("kind", "data", "sender"), REFUSED, ids=["unknown item", "not a cue", "a vendor's blind spot"])
+def test_refused(kind: str, data: dict[str, Any], sender: Sender) -> None:
+    items = fill(wedding(), [(0, 10, "flex", "everyone", []), (20, 5, "cue", "planners", [])])
+    names = {"flex": items[0].pk, "planners": items[1].pk}
+    outcome = act(journal(), kind, data | {"item": names.get(data["item"], data["item"])}, sender)
+    assert isinstance(outcome, RealtimeError) and outcome.code == "refused" and outcome.field == "data.item"
+    assert not JournalEntry.objects.exists()
+
+
+def test_a_cue_is_given_once() -> None:
+    cue = fill(wedding(), [(0, 5, "cue", "everyone", [])])[0]
+    writer = journal()
+    assert isinstance(act(writer, "cue.go", {"item": cue.pk}), Stored)
+    assert isinstance(act(writer, "cue.go", {"item": cue.pk}), Stored)
+    cue.refresh_from_db()
+    assert (cue.status, cue.version) == ("completed", 2)
