@@ -6,8 +6,8 @@
         await client.publish("chat.crew", {"text": "Doors in five"})
         await client.leave()
 
-`realtime.session` decides, this moves the bytes. Ten thousand clients fit into one process: no task or timer belongs to one that
-is connected, everything happens in callbacks of the socket and in the one timer of the `Fleet`.
+`realtime.session` decides, this moves the bytes. Ten thousand clients fit into one process: no task or timer belongs to one
+that is connected, everything happens in callbacks of the socket and in the one timer of the `Fleet`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ import msgspec
 from msgspec import Raw, Struct
 from picows import WSCloseCode, WSError, WSFrame, WSInvalidStatusError, WSListener, WSMsgType, WSTransport, ws_connect
 
-from realtime.client_events import CaughtUp, Closed, Event, Received, Settled, SnapshotTaken
+from realtime.client_events import CaughtUp, Closed, Event, Settled
 from realtime.clock import Clock
 from realtime.errors import BadCredentials, RealtimeError
 from realtime.messages import PROTOCOL, Error, Ok, encode
@@ -209,7 +209,6 @@ class Client:
         ticket, query = self.session.credentials()
         wire = _Wire(self)
         headers = {"Authorization": f"Bearer {ticket}", "Sec-WebSocket-Protocol": PROTOCOL}
-        local = {"local_addr": (self._source, 0)} if self._source else {}
         status, reason = None, ""
         try:
             async with self._fleet.handshakes:
@@ -221,7 +220,7 @@ class Client:
                     max_frame_size=MESSAGE_MAX_BYTES,
                     max_redirects=0,
                     read_buffer_init_size=READ_BUFFER_BYTES,
-                    **local,
+                    local_addr=(self._source, 0) if self._source else None,
                 )
         except WSInvalidStatusError as error:
             status = int(error.response.status) if error.response else None
@@ -255,8 +254,9 @@ class Client:
         self._pump()
 
     def heard(self) -> None:
-        """Bytes that are no text message."""
+        """Bytes that are no whole text message."""
         self.session.heard(self._clock.monotonic())
+        self._pump()
 
     def closed(self, code: int) -> None:
         """The connection is gone."""
@@ -272,7 +272,6 @@ class Client:
         now_s = self._clock.monotonic()
         if self.session.connect_at_s is not None:
             if now_s >= self.session.connect_at_s:
-                self.session.connect_at_s = None
                 self.start()
         else:
             self.session.tick(now_s)
@@ -288,7 +287,7 @@ class Client:
             if session.hang_up:
                 self._hang_up(graceful=True)
                 return
-        at_s = session.connect_at_s if session.connect_at_s is not None else session.due_s
+        at_s = session.due_s if session.connect_at_s is None else session.connect_at_s
         if at_s < self._wake_s:
             self._wake_s = at_s
             self._fleet.wake(self, at_s)
@@ -311,7 +310,7 @@ class Client:
                 case CaughtUp() if self._ready is not None and not self._ready.done():
                     self._ready.set_result(None)
             if self.state is not None:
-                _reduce(self.state, event)
+                self.state.apply(event)
             if self._on_event is not None:
                 try:
                     self._on_event(event)
@@ -385,26 +384,18 @@ class _Wire(WSListener):
     def _collect(self, client: Client, frame: WSFrame) -> None:
         parts = self._parts = bytearray() if frame.msg_type == WSMsgType.TEXT or self._parts is None else self._parts
         parts += frame.get_payload_as_memoryview()
-        if len(parts) > MESSAGE_MAX_BYTES or frame.fin:
+        if frame.fin:
             self._parts = None
-            client.receive(bytes(parts) if frame.fin else b"")
-        else:
-            client.heard()
+            client.receive(bytes(parts))
+        elif len(parts) > MESSAGE_MAX_BYTES:
+            self._parts = None
+            client.session.hang_up = "a message is too large"
+        client.heard()
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:
         client, self._client = self._client, None
         if client is not None:
             client.closed(self._code)
-
-
-def _reduce(state: RoomState, event: Event) -> None:
-    match event:
-        case SnapshotTaken(snapshot):
-            state.restore(snapshot)
-        case Received(pub):
-            state.take(pub)
-        case CaughtUp(up_to):
-            state.reach(up_to)
 
 
 def _raw(data: Payload) -> Raw:

@@ -36,6 +36,12 @@ class Received(Struct, frozen=True, gc=False):
     via: Via
 
 
+class Confirmed(Struct, frozen=True):
+    """The stream's copy of an emergency that was shown before: it has its offset now. Nothing to show."""
+
+    pub: Pub
+
+
 class CaughtUp(Struct, frozen=True):
     """The replay or the snapshot is complete; from here on everything is live."""
 
@@ -67,4 +73,4 @@ class Closed(Struct, frozen=True):
     retry_in_s: float | None
 
 
-Event = Connected | SnapshotTaken | Received | CaughtUp | Gap | Settled | Closed
+Event = Connected | SnapshotTaken | Received | Confirmed | CaughtUp | Gap | Settled | Closed

@@ -17,7 +17,7 @@ from urllib.parse import urlencode
 import msgspec
 from msgspec import Raw, Struct
 
-from realtime.client_events import CaughtUp, Closed, Connected, Event, Gap, Received, Settled, SnapshotTaken, Via
+from realtime.client_events import CaughtUp, Closed, Confirmed, Connected, Event, Gap, Received, Settled, SnapshotTaken, Via
 from realtime.closing import CloseCode
 from realtime.errors import BadCredentials, RealtimeError
 from realtime.kinds import KINDS, Priority
@@ -303,7 +303,7 @@ class ClientSession:
         elif self._unacked == 1:
             self._ack_at_s = now_s + ACK_AFTER_S
         if _urgent(pub.kind) and not self._show(pub):
-            return []  # it went ahead; now it has its place in the stream
+            return [Confirmed(pub)]
         return [Received(pub, Via.LIVE if live else Via.REPLAY)]
 
     def _gap(self, pub: Pub) -> list[Event]:

@@ -1,6 +1,6 @@
 """What a member knows of its room: the snapshot and every publication since, reduced to one state. PURE.
 
-Taking the same publication twice, or two in the wrong order, ends in the same state: each part remembers the offset that made it.
+Taking the same publication twice, or two in the wrong order, ends in the same state: each part knows the offset that made it.
 `as_json` is the form in which two states are compared: whoever followed the stream must have what a newcomer's snapshot has.
 """
 
@@ -12,6 +12,7 @@ from typing import Any, cast
 import msgspec
 from msgspec import UNSET, Raw
 
+from realtime.client_events import CaughtUp, Confirmed, Event, Received, SnapshotTaken
 from realtime.kinds import KINDS, SERVER, Kind, coalesce_key, decode_data
 from realtime.messages import Pub, Snapshot, decode_to_client
 from realtime.roles import ROLES, Role
@@ -32,13 +33,28 @@ class RoomState:
     def __init__(self) -> None:
         self.position = 0
         self.items: dict[int, dict[str, Any]] = {}
-        self.latest: dict[tuple[str, str], Pub] = {}
+        self._newest: dict[tuple[str, str], Pub] = {}
         self.recent: dict[str, dict[int, Pub]] = {}
         self.provisional: dict[tuple[str, str], Pub] = {}
         self._item_offsets: dict[int, int] = {}
         self._replaced: dict[tuple[str, str], Pub] = {}
 
+    @property
+    def latest(self) -> dict[tuple[str, str], Pub]:
+        """{(kind, key): the newest publication about it}, without those that were replaced."""
+        return {key: pub for key, pub in self._newest.items() if not self._is_replaced(pub)}
+
     # -- reducing -----------------------------------------------------------------------------------------------------
+
+    def apply(self, event: Event) -> None:
+        """What a client told its application."""
+        match event:
+            case SnapshotTaken(snapshot):
+                self.restore(snapshot)
+            case Received(pub) | Confirmed(pub):
+                self.take(pub)
+            case CaughtUp(up_to):
+                self.reach(up_to)
 
     def restore(self, snapshot: Snapshot) -> None:
         """Forget everything; this is the state."""
@@ -52,7 +68,7 @@ class RoomState:
             pub = decode_to_client(raw)
             if isinstance(pub, Pub):
                 self._keep(pub)
-        known = {(pub.sender.member, pub.id) for pub in self.latest.values()}
+        known = {(pub.sender.member, pub.id) for pub in self._newest.values()}
         self.provisional = {who: pub for who, pub in provisional.items() if who not in known}
 
     def take(self, pub: Pub) -> None:
@@ -66,7 +82,7 @@ class RoomState:
         self.provisional.pop(identity, None)
         self.reach(pub.offset)
         if pub.result is not UNSET:
-            self._take_items(cast(Raw, pub.result), pub.offset)
+            self._take_items(pub.result, pub.offset)
         if pub.kind == "timeline.items":
             self._take_items(pub.data, pub.offset)
         if pub.replaces:
@@ -85,7 +101,8 @@ class RoomState:
             known = self.items.get(id)
             if known is None and self._item_offsets.get(id, 0) > offset:
                 continue  # it was removed after this
-            if known is None or item.get("version", 0) > known.get("version", 0):
+            # A snapshot's item may be newer than its offset, so the version decides first.
+            if known is None or (item.get("version", 0), offset) > (known.get("version", 0), self._item_offsets[id]):
                 self.items[id] = item
             self._item_offsets[id] = max(offset, self._item_offsets.get(id, 0))
         for id in change.get("removed", ()):
@@ -95,15 +112,16 @@ class RoomState:
 
     def _keep(self, pub: Pub) -> None:
         kind = KINDS.get(pub.kind)
-        if kind is None or not kind.durable or kind.acts or kind.publishers == SERVER or self._is_replaced(pub):
+        if kind is None or not kind.durable or kind.acts or kind.publishers == SERVER:
             return
         if kind.coalesce_key is None:
-            self._keep_recent(kind, pub)
+            if not self._is_replaced(pub):
+                self._keep_recent(kind, pub)
             return
         key = (kind.name, coalesce_key(kind, decode_data(kind, pub.data), pub.sender.member))
-        known = self.latest.get(key)
+        known = self._newest.get(key)
         if known is None or pub.offset > known.offset:
-            self.latest[key] = pub
+            self._newest[key] = pub
 
     def _keep_recent(self, kind: Kind, pub: Pub) -> None:
         recent = self.recent.setdefault(kind.name, {})
@@ -118,7 +136,7 @@ class RoomState:
         recent = self.recent.get(pub.kind, {})
         for offset in [offset for offset, known in recent.items() if self._is_replaced(known)]:
             del recent[offset]
-        # What was newest stays known as such, or an older one that comes late would take its place: see `as_json`.
+        # What was newest stays known as such, or an older one that comes late would take its place: see `latest`.
 
     def _is_replaced(self, pub: Pub) -> bool:
         """By its author, or by a planner (`realtime.journal` stores no other `replaces`)."""
@@ -137,7 +155,7 @@ class RoomState:
         """
         horizon = self.position - RECENT_OFFSETS
         recent = [p for kind in self.recent.values() for p in kind.values() if p.offset > horizon]
-        latest = {f"{kind} {key}": _plain(p) for (kind, key), p in sorted(self.latest.items()) if not self._is_replaced(p)}
+        latest = {f"{kind} {key}": _plain(p) for (kind, key), p in sorted(self.latest.items())}
         return {
             "items": {str(id): self.items[id] for id in sorted(self.items)},
             "latest": {name: p for name, p in latest.items() if _fresh(p, now)},

@@ -1,0 +1,157 @@
+"""Real processes for acceptance tests: started on free ports, ended by pid, their logs kept for the report of a failure."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parent.parent
+PR_SET_PDEATHSIG = 1
+_libc = ctypes.CDLL(None)
+
+
+def die_with_parent() -> None:
+    """In the child: be killed when the tests are, whatever ends them."""
+    _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def free_port() -> int:
+    """A port of loopback that is free now."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def wait_until(condition: Callable[[], bool], what: str, timeout_s: float = 30.0) -> None:
+    """Ask until it is so. Raises AssertionError naming `what` after the timeout."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, f"after {timeout_s:.0f} s it is still not so that {what}"
+        time.sleep(0.02)
+
+
+def answers(url: str) -> bool:
+    """Whether a GET of `url` is answered with 200."""
+    try:
+        with urllib.request.urlopen(url, timeout=2) as response:
+            return bool(response.status == 200)
+    except (OSError, urllib.error.URLError):
+        return False
+
+
+class Processes:
+    """All processes of one test and the settings they share."""
+
+    def __init__(self, folder: Path, **env: str) -> None:
+        self.folder = folder
+        self.env = {
+            "SECRET_KEY": "of these tests",
+            "WEDSYNC_VAR": str(folder / "var"),
+            "WEDSYNC_LOAD_TESTING": "1",
+            "PYTHONUNBUFFERED": "1",
+        } | env
+        self._running: list[subprocess.Popen[bytes]] = []
+        self._logs = 0
+
+    def __enter__(self) -> Processes:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for process in reversed(self._running):
+            with contextlib.suppress(ProcessLookupError):
+                process.send_signal(signal.SIGCONT)
+                process.kill()
+            process.wait(20)
+        for log in sorted(self.folder.glob("*.log")):
+            text = log.read_text(errors="replace")
+            print(f"--- {log.name} ---\n{text[-4000:]}")  # noqa: T201 - pytest shows it when the test fails
+
+    def start(self, *command: str, name: str = "", **env: str) -> subprocess.Popen[bytes]:
+        """Start a program with the settings of this test."""
+        self._logs += 1
+        log = (self.folder / f"{self._logs}-{name or Path(command[0]).name}.log").open("wb")
+        process = subprocess.Popen(
+            command, stdout=log, stderr=log, cwd=ROOT, env=os.environ | self.env | env, preexec_fn=die_with_parent
+        )
+        log.close()
+        self._running.append(process)
+        return process
+
+    def manage(self, *args: str, **env: str) -> str:
+        """Run a command of manage.py to its end and give what it printed. Raises when it fails."""
+        command = [sys.executable, "manage.py", *args]
+        done = subprocess.run(command, cwd=ROOT, env=os.environ | self.env | env, capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0, f"{args}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+    def server(self, port: int | None = None, *, asgi: str = "daphne", wait: bool = True, **env: str) -> Server:
+        """A real server of the application, answering `/readyz`."""
+        port = port or free_port()
+        command = {
+            "daphne": ["-m", "daphne", "-b", "127.0.0.1", "-p", str(port), "wedsync.asgi:application"],
+            "uvicorn": ["-m", "uvicorn", "--host", "127.0.0.1", "--port", str(port), "wedsync.asgi:application"],
+        }[asgi]
+        server = Server(self.start(sys.executable, *command, name=asgi, **env), port)
+        if wait:
+            server.wait()
+        return server
+
+    def demo(self) -> dict[str, Any]:
+        """Migrate and create the demo weddings; gives their logins."""
+        self.manage("migrate", "-v0")
+        logins: dict[str, Any] = json.loads(self.manage("demo", "--json"))
+        return logins
+
+    def ticket(self, wedding: str, role: str, *, count: int = 1) -> list[str]:
+        """Reusable tickets."""
+        printed = self.manage("tickets", "--wedding", wedding, "--role", role, "--count", str(count), "--reusable", "--ttl", "3600")
+        return printed.split()
+
+
+class Server:
+    """One running server."""
+
+    def __init__(self, process: subprocess.Popen[bytes], port: int) -> None:
+        self.process = process
+        self.port = port
+        self.url = f"http://127.0.0.1:{port}"
+
+    def wait(self) -> None:
+        wait_until(lambda: self.process.poll() is not None or answers(f"{self.url}/readyz"), "the server is ready")
+        assert self.process.poll() is None, "the server ended by itself"
+
+    def kill(self) -> None:
+        """SIGKILL: no chance to say goodbye."""
+        self.process.kill()
+        self.process.wait(10)
+
+    def stop(self) -> None:
+        """SIGTERM, and wait."""
+        self.process.terminate()
+        self.process.wait(20)
+
+
+def start_redis(processes: Processes, port: int | None = None) -> str:
+    """A private Redis without persistence; gives its URL."""
+    port = port or free_port()
+    processes.start("redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", name="redis")
+
+    def reachable() -> bool:
+        with socket.socket() as client:
+            client.settimeout(1)
+            return client.connect_ex(("127.0.0.1", port)) == 0
+
+    wait_until(reachable, "Redis answers")
+    return f"redis://127.0.0.1:{port}/0"
