@@ -8,8 +8,6 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
-from rich.console import Console
-from rich.table import Table
 
 from realtime.clock import SystemClock
 from wedsync.weddings.demo import place
@@ -23,30 +21,39 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--json", action="store_true", help="print one JSON object")
+        parser.add_argument("--quiet", action="store_true", help="print nothing")
+        parser.add_argument("--show", action="store_true", help="only print what is there, change nothing")
+        parser.add_argument("--url", default="", help="where the server is, to print whole addresses")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        placed = place(SystemClock().now())
         path = settings.VAR_DIR / "logins.json"
-        known = json.loads(path.read_text()) if path.exists() else {"passwords": {}, "weddings": {}}
-        known["passwords"] |= placed["passwords"]
-        for slug, wedding in placed["weddings"].items():
-            token = wedding["api_token"] or known["weddings"].get(slug, {}).get("api_token")
-            known["weddings"][slug] = wedding | {"api_token": token}
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-            json.dump(known, file, indent=1)
+        known: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {"passwords": {}, "weddings": {}}
+        if not options["show"]:
+            _merge(known, place(SystemClock().now()))
+            with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+                json.dump(known, file, indent=1)
         if options["json"]:
             self.stdout.write(json.dumps(known))
-        else:
-            self._show(known)
+        elif not options["quiet"]:
+            self._show(known, options["url"].rstrip("/"))
 
-    def _show(self, known: dict[str, Any]) -> None:
-        console = Console(file=self.stdout._out, highlight=False)  # type: ignore[attr-defined]
+    def _show(self, known: dict[str, Any], url: str) -> None:
+        """Two lines a wedding: a join link each for a guest and a vendor; logins; the admin."""
+        say = self.stdout.write
+        say(f"\nWedSync Realtime: {url}/" if url else "")
         for name, password in known["passwords"].items():
-            console.print(f"log in as [bold]{name}[/bold] with [bold]{password}[/bold]")
-        table = Table("wedding", "page", "join as guest", "join as vendor")
+            say(f"  log in as {name:8} password {password}   {url}{'/admin/' if name == 'admin' else '/login/'}")
         for slug, wedding in known["weddings"].items():
-            joins = wedding["joins"]
-            first = {role: next((path for who, path in joins.items() if who.startswith(role)), "") for role in ("guest", "vendor")}
-            table.add_row(f"{wedding['names']} ({slug})", wedding["page"], first["guest"], first["vendor"])
-        console.print(table)
+            say(f"\n{wedding['names']} ({slug})  {url}{wedding['page']}")
+            for role in ("guest", "vendor"):
+                who, path = next((w, p) for w, p in wedding["joins"].items() if w.startswith(f"{role}:"))
+                say(f"  join as {who:24} {url}{path}")
+        say(f"\nAll join links and API tokens: {settings.VAR_DIR / 'logins.json'}")
+
+
+def _merge(known: dict[str, Any], placed: dict[str, Any]) -> None:
+    """Passwords and tokens are told once, when they are made: keep those of before."""
+    known["passwords"] |= placed["passwords"]
+    for slug, wedding in placed["weddings"].items():
+        token = wedding["api_token"] or known["weddings"].get(slug, {}).get("api_token")
+        known["weddings"][slug] = wedding | {"api_token": token}
