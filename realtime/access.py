@@ -96,7 +96,12 @@ def origin_allowed(origin: str | None, host: str, extra: Iterable[str]) -> bool:
     if origin is None:
         return False
     parts = urlsplit(origin)
-    if parts.scheme in ("http", "https") and parts.netloc and f"{parts.scheme}://{parts.netloc}" == origin and parts.netloc == host:
+    if (
+        parts.scheme in ("http", "https")
+        and parts.netloc
+        and f"{parts.scheme}://{parts.netloc}" == origin
+        and parts.netloc == host
+    ):
         return True
     return origin in extra
 

@@ -51,9 +51,7 @@ def build(config: RealtimeConfig) -> Services:
     process = f"{socket.gethostname()}.{os.getpid()}.{secrets.token_hex(3)}"
     hub = Hub(config, journal, mailbox, clock, in_threads("read", READ_THREADS), process)
 
-    committer = Committer(
-        config, journal, clock, in_threads("write", 1), committed=hub.committed, provisional=hub.provisional
-    )
+    committer = Committer(config, journal, clock, in_threads("write", 1), committed=hub.committed, provisional=hub.provisional)
 
     def announce(entries: Sequence[Entry]) -> None:
         """Tell the processes that hold members what this one, without a loop of its own, has stored."""

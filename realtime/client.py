@@ -338,7 +338,7 @@ class Client:
             self._gone.set_result(None)
 
 
-class _Wire(WSListener):
+class _Wire(WSListener):  # type: ignore[misc, unused-ignore]
     """One connection: from frames to messages."""
 
     def __init__(self, client: Client) -> None:

@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 MAX_OFFSET = 2**63 - 1
 
 
-class RoomConsumer(AsyncConsumer):
+class RoomConsumer(AsyncConsumer):  # type: ignore[misc]  # Channels has no types
     """`/ws/weddings/<slug>/`. Overrides `__call__`: no channel per socket, and no thread hop or task per message."""
 
     def __init__(self, *, services: Services) -> None:

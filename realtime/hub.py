@@ -21,7 +21,8 @@ from realtime.connection import Connection
 from realtime.errors import JournalUnavailable, RealtimeError
 from realtime.frame import Frame
 from realtime.journal import Draft, Entry, Position, State
-from realtime.kinds import KINDS, Presence as PresenceData
+from realtime.kinds import KINDS
+from realtime.kinds import Presence as PresenceData
 from realtime.messages import Live, Sender, Snapshot, Welcome, encode
 from realtime.policy.recovery import FromJournal, FromWindow, recovery
 from realtime.ports import Mailbox
@@ -241,9 +242,8 @@ class Hub:
         if room is None:
             return
         frame = Frame(entry, provisional=provisional)
-        if provisional:
-            if len(room.provisional) < PROVISIONAL_MAX:
-                room.provisional[entry.sender.member, entry.id] = frame
+        if provisional and len(room.provisional) < PROVISIONAL_MAX:
+            room.provisional[entry.sender.member, entry.id] = frame
         texts = (frame.text(),)
         for view, cohort in room.cohorts.items():
             if sees(view, entry.audience):

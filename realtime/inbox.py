@@ -6,11 +6,11 @@ import asyncio
 
 import msgspec
 
+from realtime.clock import Clock
 from realtime.closing import CloseCode
 from realtime.committer import Committer
 from realtime.config import RealtimeConfig
 from realtime.connection import Connection
-from realtime.clock import Clock
 from realtime.draft import draft
 from realtime.errors import Invalid, Malformed, RateLimited, RealtimeError
 from realtime.hub import Hub
@@ -116,5 +116,3 @@ class Inbox:
         self._strikes += 1
         if self._strikes > STRIKES_MAX:
             self._connection.end(CloseCode.ABUSE, "Too many messages that were refused.")
-
-

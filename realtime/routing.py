@@ -14,7 +14,7 @@ from realtime.services import Services
 def router(services: Services) -> URLRouter:
     """Routes to consumers that share `services`."""
     room = RoomConsumer.as_asgi(services=services)
-    return URLRouter([path("ws/weddings/<slug:slug>/", room), re_path("", _nothing_here)])
+    return URLRouter([path("ws/weddings/<slug:slug>/", room), re_path("", _nothing_here)])  # type: ignore[arg-type]  # ASGI
 
 
 async def _nothing_here(scope: Any, receive: Any, send: Any) -> None:

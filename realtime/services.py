@@ -46,7 +46,7 @@ class Services:
         self._lock = threading.Lock()
 
     async def start(self) -> None:
-        """Begin to listen, sweep and compare. Called by the server, or by whatever comes first; the second call does nothing."""
+        """Begin to listen, sweep and compare. Called by the server or by whatever comes first; later calls do nothing."""
         if self.loop is None:
             self.loop = asyncio.get_running_loop()
             await self.mailbox.start(self.hub.receive)

@@ -46,9 +46,9 @@ class MemoryJournal:
 
     def __init__(self, clock: ManualClock, *rooms: str) -> None:
         self.up = True
-        self.epochs = {room: "e1" for room in rooms}
+        self.epochs = dict.fromkeys(rooms, "e1")
         self.entries: dict[str, list[Entry]] = {room: [] for room in rooms}
-        self.floors = {room: 0 for room in rooms}
+        self.floors = dict.fromkeys(rooms, 0)
         self._clock = clock
 
     def commit(self, drafts: Sequence[Draft]) -> list[Outcome]:
@@ -104,7 +104,7 @@ class MemoryJournal:
 
 
 class Network:
-    """Mailboxes that share a wire. What is sent lies in `wire` as (receiver, room, parcel) until a test delivers or loses it."""
+    """Mailboxes that share a wire: what is sent lies there as (receiver, room, parcel) until a test delivers or loses it."""
 
     def __init__(self) -> None:
         self.wire: list[tuple[MemoryMailbox, str, bytes]] = []

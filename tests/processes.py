@@ -116,7 +116,9 @@ class Processes:
 
     def ticket(self, wedding: str, role: str, *, count: int = 1) -> list[str]:
         """Reusable tickets."""
-        printed = self.manage("tickets", "--wedding", wedding, "--role", role, "--count", str(count), "--reusable", "--ttl", "3600")
+        printed = self.manage(
+            "tickets", "--wedding", wedding, "--role", role, "--count", str(count), "--reusable", "--ttl", "3600"
+        )
         return printed.split()
 
 
@@ -146,7 +148,9 @@ class Server:
 def start_redis(processes: Processes, port: int | None = None) -> str:
     """A private Redis without persistence; gives its URL."""
     port = port or free_port()
-    processes.start("redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", name="redis")
+    processes.start(
+        "redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", name="redis"
+    )
 
     def reachable() -> bool:
         with socket.socket() as client:

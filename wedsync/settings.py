@@ -21,7 +21,7 @@ def _environment() -> dict[str, str]:
 
 
 def _database(url: str, default_file: str) -> dict[str, object]:
-    """A Django database from `postgres://user:pw@host:port/name` (host may be a socket directory as `?host=`) or a SQLite file."""
+    """A Django database from `postgres://user:pw@host:port/name` (`?host=` for a socket directory) or a SQLite file."""
     parts = urlsplit(url or f"sqlite:///{VAR_DIR / default_file}")
     if parts.scheme == "sqlite":
         Path(parts.path).parent.mkdir(parents=True, exist_ok=True)

@@ -100,7 +100,8 @@ domain = WeddingDomain()
 
 def _plan(data: Struct, sheet: dict[int, RunSheetItem]) -> Plan:
     items = [
-        Item(item.pk, item.start, item.minutes, item.kind, tuple(item.depends_on), item.status in OVER) for item in sheet.values()
+        Item(item.pk, item.start, item.minutes, item.kind, tuple(item.depends_on), item.status in OVER)
+        for item in sheet.values()
     ]
     try:
         match data:
@@ -130,30 +131,18 @@ def _apply(sheet: dict[int, RunSheetItem], plan: Plan, data: Struct) -> list[Run
     return changed
 
 
-def _effects(
-    sheet: dict[int, RunSheetItem], named: RunSheetItem, changed: list[RunSheetItem], plan: Plan
-) -> list[Effect]:
+def _effects(sheet: dict[int, RunSheetItem], named: RunSheetItem, changed: list[RunSheetItem], plan: Plan) -> list[Effect]:
     """The command's own entry first, then one for each level that has not heard of all its changed items."""
     own = "planners" if named.visibility == "planners" else "crew"
     effects = [Effect(int(LEVELS[own]), encode(_told(sheet, changed, own) | _consequences(sheet, plan, own)))]
-    told = [own]
     for level, audience in LEVELS.items():
-        mine = [item for item in changed if visible_at(item, level)]
-        # Told already: this level's readers got the own entry. Narrower readers of a wider entry lack only what is theirs alone.
-        if level == own or not any(_is_news(item, level, told) for item in mine):
+        if level == own:
             continue
-        told.append(level)
-        data = encode(_told(sheet, mine, level))
-        effects.append(Effect(int(audience), kind="timeline.items", data=data))
+        # Planners read the crew's entries too: only what is theirs alone is missing there.
+        news = [item for item in changed if (item.visibility == "planners" if level == "planners" else visible_at(item, level))]
+        if news:
+            effects.append(Effect(int(audience), kind="timeline.items", data=encode(_told(sheet, news, level))))
     return effects
-
-
-def _is_news(item: RunSheetItem, level: str, told: Iterable[str]) -> bool:
-    """Whether some reader of `level` has not got `item` from the entries addressed to the levels `told`."""
-    if level == "planners":
-        # Planners read what goes to the crew as well: only their own items are missing there.
-        return item.visibility == "planners" or "crew" not in told
-    return True
 
 
 def _told(sheet: dict[int, RunSheetItem], changed: Iterable[RunSheetItem], level: str) -> dict[str, Any]:
@@ -174,5 +163,3 @@ def _consequences(sheet: dict[int, RunSheetItem], plan: Plan, level: str) -> dic
 
 def _conflict(conflict: Conflict) -> dict[str, int]:
     return {"item": conflict.item, "waits_for": conflict.waits_for, "minutes": conflict.minutes}
-
-

@@ -12,8 +12,8 @@ from realtime.bootstrap import services
 
 class Command(BaseCommand):
     help = (
-        "Delete journal entries older than --days (default: WEDSYNC_RETENTION_DAYS). What is still the current state of a wedding "
-        "is kept; a client that was away for longer gets a snapshot."
+        "Delete journal entries older than --days (default: WEDSYNC_RETENTION_DAYS). What is still the current state of a "
+        "wedding is kept; a client that was away for longer gets a snapshot."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:

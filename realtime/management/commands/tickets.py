@@ -44,5 +44,9 @@ class Command(BaseCommand):
             issue_ticket(options["wedding"], member, now=now, ttl_s=ttl_s, reusable=options["reusable"])
             for member in (Sender(f"t{secrets.token_hex(6)}", role, f"{role} {n + 1}") for n in range(options["count"]))
         ]
-        text = json.dumps({"wedding": options["wedding"], "role": role, "tickets": tickets}) if options["json"] else "\n".join(tickets)
+        text = (
+            json.dumps({"wedding": options["wedding"], "role": role, "tickets": tickets})
+            if options["json"]
+            else "\n".join(tickets)
+        )
         self.stdout.write(text)

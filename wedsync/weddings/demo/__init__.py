@@ -111,7 +111,7 @@ def _fill(demo: DemoWedding, wedding: Wedding, today: date) -> None:
     for back, day in enumerate(reversed(demo.days)):
         text = text.replace(day, str(today - timedelta(days=back)))
     rows = read(text, today, wedding.zone)
-    load(wedding, rows, {title: RunSheetItem.Visibility.CREW.value for title in demo.crew})
+    load(wedding, rows, dict.fromkeys(demo.crew, RunSheetItem.Visibility.CREW.value))
     if demo.slug == "rose-garden":
         title, start, minutes = SURPRISE
         at = to_utc(datetime.combine(today, datetime.strptime(start, "%H:%M").time()), wedding.zone)
@@ -128,7 +128,9 @@ def _fill(demo: DemoWedding, wedding: Wedding, today: date) -> None:
 def _people(wedding: Wedding) -> None:
     first, second = wedding.names.split(" & ")
     trades = dict.fromkeys(who for item in wedding.items.all() for who in item.who)
-    vendors = [trade for trade in trades if trade not in ("couple", "planner", "family", "families", "ushers", "groom's family")]
+    vendors = [
+        trade for trade in trades if trade not in ("couple", "planner", "family", "families", "ushers", "groom's family")
+    ]
     planner = get_user_model().objects.get(username="planner")
     Member.objects.get_or_create(wedding=wedding, user=planner, defaults={"name": "Sam the planner", "role": "planner"})
     people = [(first, "couple", ""), (second, "couple", ""), ("Photo wall", "display", "")]

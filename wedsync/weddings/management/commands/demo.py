@@ -15,7 +15,7 @@ from wedsync.weddings.demo import place
 
 class Command(BaseCommand):
     help = (
-        "Create the demo weddings, or move them to today's date (then their history starts anew; the same day changes nothing). "
+        "Create the demo weddings, or move them to today's date (their history starts anew; the same day changes nothing). "
         "Logins, join links and API tokens are kept in var/logins.json, readable by you alone."
     )
 

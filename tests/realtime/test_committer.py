@@ -1,0 +1,133 @@
+"""The writer of a process: joins what waits, and what it does when the journal is down."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from realtime.committer import RETRY_S, Committer
+from realtime.config import RealtimeConfig
+from realtime.draft import draft
+from realtime.errors import JournalUnavailable, UnknownRoom
+from realtime.journal import Draft, Entry, Outcome, Stored
+from tests.fakes import ManualClock, MemoryJournal
+
+CONFIG = RealtimeConfig(commit_queue_max=3)
+
+
+class Bench:
+    """A committer on a memory journal whose thread a test can hold back."""
+
+    def __init__(self) -> None:
+        self.clock = ManualClock()
+        self.journal = MemoryJournal(self.clock, "w")
+        self.batches: list[int] = []
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.offered: list[Entry] = []
+        self.early: list[Draft] = []
+        self.committer = Committer(
+            CONFIG, self, self.clock, self.in_thread, committed=self.offered.extend, provisional=self.early.append
+        )
+
+    def commit(self, drafts: Sequence[Draft]) -> list[Outcome]:
+        self.batches.append(len(drafts))
+        return self.journal.commit(drafts)
+
+    def sweep(self) -> list[Entry]:
+        return self.journal.sweep()
+
+    async def in_thread(self, function: Any, *args: Any) -> Any:
+        await self.gate.wait()
+        return function(*args)
+
+    def submit(self, kind: str = "chat.crew", room: str = "w", **more: Any) -> asyncio.Future[Stored]:
+        data = {"alert": "a", "category": "fire", "text": "out"} if kind == "emergency.alert" else {"text": "x"}
+        return self.committer.submit(draft(CONFIG, room, kind, data), **more)
+
+
+@pytest.fixture
+async def bench() -> Bench:
+    return Bench()
+
+
+async def turns(count: int = 10) -> None:
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+async def test_what_waits_goes_with_one_commit(bench: Bench) -> None:
+    bench.gate.clear()
+    first = bench.submit()
+    await turns()
+    rest = [bench.submit(), bench.submit()]
+    bench.gate.set()
+    assert [(await stored).offset for stored in (first, *rest)] == [1, 2, 3]
+    assert bench.batches == [1, 2]
+
+
+async def test_members_are_served_before_the_publisher_is_answered(bench: Bench) -> None:
+    seen: list[int] = []
+    stored = bench.submit()
+    stored.add_done_callback(lambda _: seen.append(len(bench.offered)))
+    await stored
+    await turns()
+    assert seen == [1]
+
+
+async def test_each_publication_has_its_own_outcome(bench: Bench) -> None:
+    bad, good = bench.submit(room="nowhere"), bench.submit()
+    with pytest.raises(UnknownRoom):
+        await bad
+    assert (await good).offset == 1
+
+
+async def test_a_full_queue_refuses_instead_of_growing(bench: Bench) -> None:
+    bench.gate.clear()
+    waiting = [bench.submit() for _ in range(CONFIG.commit_queue_max)]
+    with pytest.raises(JournalUnavailable):
+        await bench.submit()
+    bench.gate.set()
+    assert [(await stored).offset for stored in waiting] == [1, 2, 3]
+
+
+async def test_when_the_journal_is_down_ordinary_publications_are_refused(bench: Bench) -> None:
+    bench.journal.up = False
+    with pytest.raises(JournalUnavailable):
+        await bench.submit()
+    assert bench.committer.down and bench.offered == []
+
+
+async def test_when_the_journal_is_down_an_emergency_leaves_at_once_and_is_stored_later(bench: Bench) -> None:
+    bench.journal.up = False
+    told: list[str] = []
+    stored = bench.submit("emergency.alert", left_early=lambda: told.append("early"))
+    await turns()
+    assert told == ["early"] and len(bench.early) == 1 and not stored.done()
+    bench.journal.up = True
+    bench.clock.advance(RETRY_S)
+    assert (await stored).offset == 1
+    assert [entry.id for entry in bench.offered] == [bench.early[0].id]
+    assert not bench.committer.down and told == ["early"]
+
+
+async def test_an_emergency_does_not_wait_for_a_slow_commit() -> None:
+    bench = Bench()
+    bench.committer = Committer(
+        RealtimeConfig(provisional_after_s=0.001),
+        bench,
+        bench.clock,
+        bench.in_thread,
+        committed=bench.offered.extend,
+        provisional=bench.early.append,
+    )
+    bench.gate.clear()
+    left = asyncio.Event()
+    stored = bench.submit("emergency.alert", left_early=left.set)
+    await asyncio.wait_for(left.wait(), 5)
+    assert len(bench.early) == 1 and not stored.done()
+    bench.gate.set()
+    assert (await stored).offset == 1

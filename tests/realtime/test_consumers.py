@@ -1,0 +1,263 @@
+"""One connection from the handshake to the end, over Channels' own test communicator."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from channels.testing import WebsocketCommunicator
+from hypothesis import given
+from hypothesis import strategies as st
+
+from realtime.access import issue_ticket, origin_allowed, read_ticket
+from realtime.clock import SystemClock
+from realtime.committer import Committer
+from realtime.config import RealtimeConfig
+from realtime.connection import OUTBOX_MAX_BYTES, Connection
+from realtime.consumers import position
+from realtime.errors import BadCredentials
+from realtime.hub import Hub
+from realtime.journal import Journal
+from realtime.messages import Sender
+from realtime.policy.limits import STRIKES_MAX
+from realtime.routing import router
+from realtime.services import Services
+from tests.fakes import ManualClock, MemoryJournal, MemoryMailbox, Network, at_once
+
+ROOM = "rose-garden"
+PLANNER = Sender("m1", "planner", "Sam")
+GUEST = Sender("m2", "guest", "Maya")
+
+
+class NobodyDomain:
+    """A domain that knows no sessions."""
+
+    def member(self, room: str, user: Any, session: Any) -> None:
+        return None
+
+
+class Site:
+    def __init__(self, **settings: Any) -> None:
+        config = RealtimeConfig(**settings)
+        self.clock = ManualClock()
+        self.journal = MemoryJournal(self.clock, ROOM)
+        mailbox = MemoryMailbox(Network())
+        hub = Hub(config, self.journal, mailbox, self.clock, at_once, "p1")
+        committer = Committer(config, self.journal, self.clock, at_once, committed=hub.committed, provisional=hub.provisional)
+        journal: Journal = self.journal  # type: ignore[assignment]
+        self.services = Services(config, self.clock, NobodyDomain(), journal, mailbox, committer, hub, None)  # type: ignore[arg-type]
+        self.app = router(self.services)
+
+    def ticket(self, member: Sender, **more: Any) -> str:
+        return issue_ticket(ROOM, member, now=self.clock.now(), ttl_s=30, **more)
+
+    def knock(self, ticket: str = "", query: str = "", **headers: str) -> WebsocketCommunicator:
+        lines = [(b"host", b"wed.example")] + [(k.encode(), v.encode()) for k, v in headers.items()]
+        if ticket:
+            lines.append((b"authorization", b"Bearer " + ticket.encode()))
+        return WebsocketCommunicator(self.app, f"/ws/weddings/{ROOM}/{query}", headers=lines)
+
+    async def join(self, member: Sender, query: str = "") -> WebsocketCommunicator:
+        socket = self.knock(self.ticket(member), query)
+        assert (await socket.connect())[0]
+        return socket
+
+
+@pytest.fixture
+async def site() -> Any:
+    site = Site()
+    yield site
+    await site.services.stop()
+
+
+async def until(socket: WebsocketCommunicator, kind: str) -> dict[str, Any]:
+    """The next message of this type; others in between are passed over."""
+    for _ in range(30):
+        message = json.loads(await socket.receive_from())
+        if message["t"] == kind and message.get("kind") != "presence":
+            return dict(message)
+    raise AssertionError(f"no {kind} came")
+
+
+def say(text: str, id: str = "c1", kind: str = "chat.crew") -> str:
+    return json.dumps({"t": "publish", "id": id, "kind": kind, "data": {"text": text}})
+
+
+async def test_join_publish_acknowledge_and_resume(site: Site) -> None:
+    planner, guest = await site.join(PLANNER), await site.join(GUEST)
+    welcome = await until(planner, "welcome")
+    assert welcome["recovered"] is False and (await until(planner, "live"))["up_to"] == 0
+    await planner.send_to(say("crew only"))
+    assert (await until(planner, "ok")) == {"t": "ok", "ref": "c1", "offset": 1}
+    await planner.send_to(say("for all", "c2", "chat.guests"))
+    assert (await until(guest, "pub"))["data"] == {"text": "for all"}
+    await guest.disconnect()
+    back = await site.join(PLANNER, f"?epoch={welcome['epoch']}&since=1")
+    assert (await until(back, "welcome"))["recovered"] is True
+    missed = await until(back, "pub")
+    assert (missed["offset"], missed["prev"]) == (2, 1)
+    assert (await until(back, "live"))["up_to"] == 2
+    await planner.disconnect()
+    await back.disconnect()
+
+
+async def refused(socket: WebsocketCommunicator) -> bool:
+    accepted, _ = await socket.connect()
+    return not accepted
+
+
+DOORS = [
+    ("nothing", {}),
+    ("a ticket that is none", {"ticket": "abc.def"}),
+    ("a session from another site", {"origin": "https://evil.example"}),
+    ("a session without an origin", {"cookie": "sessionid=x"}),
+    ("a null origin", {"origin": "null"}),
+]
+
+
+@pytest.mark.parametrize("how", [door[1] for door in DOORS], ids=[door[0] for door in DOORS])
+async def test_refused_before_the_upgrade(site: Site, how: dict[str, str]) -> None:
+    assert await refused(site.knock(**how))
+
+
+async def test_a_ticket_of_another_wedding_or_from_a_foreign_page_is_refused(site: Site) -> None:
+    other = issue_ticket("harbour-loft", PLANNER, now=site.clock.now(), ttl_s=30)
+    assert await refused(site.knock(other))
+    assert await refused(site.knock(site.ticket(PLANNER), origin="https://evil.example"))
+
+
+async def test_a_ticket_works_once_unless_reusable(site: Site) -> None:
+    once, often = site.ticket(PLANNER), site.ticket(PLANNER, reusable=True)
+    results = [await refused(site.knock(ticket)) for ticket in (once, once, often, often)]
+    assert results == [False, True, False, False]
+
+
+async def test_a_ticket_runs_out_and_the_load_role_needs_load_testing(site: Site) -> None:
+    ticket = site.ticket(PLANNER)
+    load = issue_ticket(ROOM, Sender("t1", "load"), now=site.clock.now(), ttl_s=300)
+    config = RealtimeConfig(load_testing=True)
+    assert read_ticket(load, ROOM, site.clock.now(), config).member.role == "load"
+    with pytest.raises(BadCredentials):
+        read_ticket(load, ROOM, site.clock.now(), RealtimeConfig())
+    site.clock.advance(31)
+    with pytest.raises(BadCredentials):
+        read_ticket(ticket, ROOM, site.clock.now(), config)
+
+
+@given(st.text(max_size=60))
+def test_no_text_is_a_ticket(text: str) -> None:
+    with pytest.raises(BadCredentials):
+        read_ticket(text, ROOM, SystemClock().now(), RealtimeConfig())
+
+
+BAD = [
+    ("not json", "{", "malformed", ""),
+    ("unknown message", '{"t":"dance"}', "malformed", ""),
+    ("unknown field", '{"t":"ping","x":1}', "malformed", ""),
+    ("unknown kind", say("x", kind="chat.secret"), "unknown_kind", "kind"),
+    ("not allowed", '{"t":"publish","id":"a","kind":"timeline.items","data":{"items":[]}}', "forbidden", "kind"),
+    ("wrong type", '{"t":"publish","id":"a","kind":"timeline.shift","data":{"item":1,"minutes":"x"}}', "invalid", "data.minutes"),
+    ("unknown data field", '{"t":"publish","id":"a","kind":"chat.crew","data":{"text":"x","y":1}}', "invalid", "data"),
+    ("deep", '{"t":"publish","id":"a","kind":"chat.crew","data":' + "[" * 5000 + "]" * 5000 + "}", "malformed", ""),
+    ("no zone", say("x")[:-1] + ',"expires_at":"2027-06-12T12:00:00"}', "invalid", "expires_at"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "code", "field"), [bad[1:] for bad in BAD], ids=[bad[0] for bad in BAD])
+async def test_bad_input_is_named_and_changes_nothing(site: Site, text: str, code: str, field: str) -> None:
+    planner = await site.join(PLANNER)
+    await until(planner, "live")
+    await planner.send_to(text)
+    error = await until(planner, "error")
+    assert (error["code"], error.get("field", "")) == (code, field)
+    assert site.journal.entries[ROOM] == []
+    await planner.disconnect()
+
+
+async def test_a_guest_beyond_the_rate_is_told_when_to_try_again(site: Site) -> None:
+    guest = await site.join(GUEST)
+    await until(guest, "live")
+    for n in range(11):
+        await guest.send_to(say("hello", f"g{n}", "chat.guests"))
+    error = await until(guest, "error")
+    assert error["code"] == "rate_limited" and error["ref"] == "g10" and 0 < error["retry_after_ms"] <= 1_001
+    assert len(site.journal.entries[ROOM]) == 10
+    await guest.disconnect()
+
+
+async def closed_with(socket: WebsocketCommunicator) -> tuple[int, int]:
+    """(code of the goodbye, code of the close)."""
+    goodbye = await until(socket, "goodbye")
+    return goodbye["code"], (await socket.receive_output())["code"]
+
+
+async def test_one_that_keeps_sending_nonsense_is_shown_the_door(site: Site) -> None:
+    guest = await site.join(GUEST)
+    for _ in range(STRIKES_MAX + 1):
+        await guest.send_to("{")
+    for _ in range(STRIKES_MAX):
+        await until(guest, "error")
+    assert await closed_with(guest) == (4408, 4408)
+
+
+async def test_too_large_binary_and_leave(site: Site) -> None:
+    for text, raw, code in ((say("x" * 5_000), None, 4409), (None, b"\0", 4410), ('{"t":"leave"}', None, 1000)):
+        guest = await site.join(GUEST)
+        await until(guest, "live")
+        await guest.send_to(text, raw)
+        assert await closed_with(guest) == (code, code)
+
+
+async def test_when_the_journal_is_down_a_newcomer_is_told_to_come_back(site: Site) -> None:
+    site.journal.up = False
+    planner = await site.join(PLANNER)
+    assert await closed_with(planner) == (4013, 4013)
+
+
+async def test_when_the_journal_is_replaced_members_start_anew(site: Site) -> None:
+    planner = await site.join(PLANNER)
+    await until(planner, "live")
+    site.journal.epochs[ROOM] = "e2"
+    site.clock.advance(1)
+    assert await closed_with(planner) == (4020, 4020)
+    assert (await until(await site.join(PLANNER, "?epoch=e1&since=0"), "welcome"))["recovered"] is False
+
+
+async def test_one_that_does_not_read_is_ended_and_its_memory_freed() -> None:
+    connection = Connection(ROOM, GUEST)
+    for _ in range(3):
+        connection.write([b"x" * (OUTBOX_MAX_BYTES // 2)])
+    assert connection.closing == 4008
+    assert [len(text) < 200 for text in await connection.texts()] == [True]
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        (b"", ("", None)),
+        (b"epoch=e&since=5", ("e", 5)),
+        (b"since=-1", ("", None)),
+        (b"since=99999999999999999999", ("", None)),
+        (b"since=\xc2\xb2", ("", None)),
+    ],
+)
+def test_position_of_a_query(query: bytes, expected: tuple[str, int | None]) -> None:
+    assert position(query) == expected
+
+
+ORIGINS = [
+    ("https://wed.example", True),
+    ("http://wed.example", True),
+    ("https://wed.example:8443", False),
+    ("https://wed.example.evil.com", False),
+    ("https://app.example", True),
+    ("https://wed.example/", False),
+    ("null", False),
+    (None, False),
+]
+
+
+@pytest.mark.parametrize(("origin", "allowed"), ORIGINS)
+def test_origins_match_exactly(origin: str | None, allowed: bool) -> None:
+    assert origin_allowed(origin, "wed.example", ("https://app.example",)) is allowed
