@@ -107,13 +107,13 @@ def origin_allowed(origin: str | None, host: str, extra: Iterable[str]) -> bool:
 
 
 def may_publish(kind_name: str, role_name: str, config: RealtimeConfig) -> Kind:
-    """The kind, when this role may publish it. The application itself (`system`) may publish every kind.
+    """The kind, when this role may publish it. The application itself (`system`) and load tools (`load`) may publish every kind.
 
     Raises UnknownKind or Forbidden.
     """
     kind = KINDS.get(kind_name)
     if kind is None or (kind.load_only and not config.load_testing):
         raise UnknownKind(f"There is no message kind {kind_name[:40]!r}.", field="kind")
-    if role_name != "system" and not kind.publishers & ROLES.get(role_name, Role(0)):
+    if role_name not in ("system", "load") and not kind.publishers & ROLES.get(role_name, Role(0)):
         raise Forbidden(f"A {role_name} may not publish {kind.name}.", field="kind")
     return kind

@@ -30,6 +30,7 @@ class Command(BaseCommand):
         known: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {"passwords": {}, "weddings": {}}
         if not options["show"]:
             _merge(known, place(SystemClock().now()))
+            path.parent.mkdir(parents=True, exist_ok=True)
             with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
                 json.dump(known, file, indent=1)
         if options["json"]:
