@@ -42,11 +42,11 @@ def redis_url(processes: Processes) -> str:
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+def postgres() -> Iterator[Postgres]:
     """A private PostgreSQL that writes to disk like a real one."""
     if binaries() is None:
         missing("PostgreSQL", "postgresql")
-    with Postgres(tmp_path_factory.mktemp("postgres")) as server:
+    with Postgres() as server:
         yield server
 
 

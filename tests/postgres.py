@@ -7,6 +7,7 @@ import os
 import pwd
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +34,11 @@ def owner() -> dict[str, Any]:
 class Postgres:
     """A running cluster. `database()` gives the URL of a fresh database."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self) -> None:
         self.port = free_port()
-        self._folder = folder
-        self._data = folder / "data"
+        # Not below pytest's folders: those are closed to the account that PostgreSQL runs as.
+        self._folder = Path(tempfile.mkdtemp(prefix="wedsync-postgres-"))
+        self._data = self._folder / "data"
         self._numbers = itertools.count()
         found = binaries()
         assert found is not None
@@ -45,10 +47,6 @@ class Postgres:
     def __enter__(self) -> Postgres:
         who = owner()
         if who:
-            for folder in (self._folder, *self._folder.parents):
-                if folder == Path("/tmp"):
-                    break
-                folder.chmod(0o755)
             os.chown(self._folder, who["user"], who["group"])
         initdb = [self._bin / "initdb", "-D", self._data, "-A", "trust", "-U", "wedsync", "--no-sync", "-E", "UTF8"]
         subprocess.run(initdb, check=True, capture_output=True, cwd=self._folder, **who)
@@ -69,6 +67,7 @@ class Postgres:
             self._process.kill()
             self._process.wait(10)
         self._log.close()
+        shutil.rmtree(self._folder)
 
     def database(self) -> str:
         """The URL of a new, empty database."""
