@@ -2,9 +2,7 @@
 
     async with Fleet(SystemClock()) as fleet:
         client = Client("ws://localhost:8000/ws/weddings/rose-garden/", ticket, fleet, on_event=print)
-        await client.connect()
         await client.publish("chat.crew", {"text": "Doors in five"})
-        await client.leave()
 
 `realtime.session` decides, this moves the bytes. Ten thousand clients fit into one process: no task or timer belongs to one
 that is connected, everything happens in callbacks of the socket and in the one timer of the `Fleet`.
@@ -36,14 +34,13 @@ from realtime.state import RoomState
 logger = logging.getLogger(__name__)
 
 TICK_S = 0.05
-"""How exact the timers of a fleet are. Heartbeats are seconds; one wake-up every 50 ms costs nothing that could be measured."""
+"""How exact the timers of a fleet are; one wake-up every 50 ms costs nothing that could be measured."""
 MESSAGE_MAX_BYTES = 4 * 1_048_576
 """The largest message taken: a snapshot of the largest wedding has about a tenth of it."""
 HANDSHAKES_MAX = 256
 """Handshakes at once in one fleet; the listen queue of the other side is not much longer."""
 HANDSHAKE_S = 10.0
 READ_BUFFER_BYTES = 2_048
-"""Per connection; it grows with what arrives."""
 ABNORMAL = 1006
 
 Payload = Mapping[str, object] | Struct | bytes | Raw
@@ -88,8 +85,10 @@ class Fleet:
     def tick(self) -> None:
         """Wake who is due."""
         now_s = self.clock.monotonic()
+        due = []
         while self._due and self._due[0][0] <= now_s:
-            at_s, _, client = heapq.heappop(self._due)
+            due.append(heapq.heappop(self._due))
+        for at_s, _, client in due:
             client.wake(at_s)
 
 
@@ -271,7 +270,8 @@ class Client:
         self._wake_s = math.inf
         now_s = self._clock.monotonic()
         if self.session.connect_at_s is not None:
-            if now_s >= self.session.connect_at_s:
+            if now_s >= self.session.connect_at_s and self._connecting is None:
+                self.session.connect_at_s = None
                 self.start()
         else:
             self.session.tick(now_s)

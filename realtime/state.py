@@ -101,8 +101,9 @@ class RoomState:
             known = self.items.get(id)
             if known is None and self._item_offsets.get(id, 0) > offset:
                 continue  # it was removed after this
-            # A snapshot's item may be newer than its offset, so the version decides first.
-            if known is None or (item.get("version", 0), offset) > (known.get("version", 0), self._item_offsets[id]):
+            # The version decides, not the offset: a snapshot's item may be newer than its offset. Of one version the first form
+            # stays; it is the fullest that this member may see, what everybody gets of it follows later.
+            if known is None or item.get("version", 0) > known.get("version", 0):
                 self.items[id] = item
             self._item_offsets[id] = max(offset, self._item_offsets.get(id, 0))
         for id in change.get("removed", ()):

@@ -1,6 +1,6 @@
 """One of several programs that publish into the same weddings at once, alone and in transactions, commands included.
 
-    python -m tests.acceptance.crowd_writer NAME COUNT SEED ROOM...
+python -m tests.acceptance.crowd_writer NAME COUNT SEED ROOM...
 """
 
 from __future__ import annotations
