@@ -22,9 +22,10 @@ from typing import Self
 
 import msgspec
 from msgspec import Raw, Struct
-from picows import WSCloseCode, WSError, WSFrame, WSInvalidStatusError, WSListener, WSMsgType, WSTransport, ws_connect
+from picows import WSError, WSInvalidStatusError, ws_connect
 
 from realtime.client_events import CaughtUp, Closed, Event, Settled
+from realtime.client_wire import ABNORMAL, MESSAGE_MAX_BYTES, Wire
 from realtime.clock import Clock
 from realtime.errors import BadCredentials, RealtimeError
 from realtime.messages import PROTOCOL, Error, Ok, encode
@@ -35,13 +36,10 @@ logger = logging.getLogger(__name__)
 
 TICK_S = 0.05
 """How exact the timers of a fleet are; one wake-up every 50 ms costs nothing that could be measured."""
-MESSAGE_MAX_BYTES = 4 * 1_048_576
-"""The largest message taken: a snapshot of the largest wedding has about a tenth of it."""
 HANDSHAKES_MAX = 256
 """Handshakes at once in one fleet; the listen queue of the other side is not much longer."""
 HANDSHAKE_S = 10.0
 READ_BUFFER_BYTES = 2_048
-ABNORMAL = 1006
 
 Payload = Mapping[str, object] | Struct | bytes | Raw
 
@@ -121,7 +119,7 @@ class Client:
         self._source = source_address
         self._prefix = f"{rng.getrandbits(64):x}"
         self._numbers = itertools.count(1)
-        self._wire: _Wire | None = None
+        self._wire: Wire | None = None
         self._connecting: asyncio.Task[None] | None = None
         self._wake_s = math.inf
         self._answers: dict[str, asyncio.Future[Ok]] = {}
@@ -198,6 +196,16 @@ class Client:
         if self._wire is not None:
             self._hang_up(graceful=False)
 
+    def abandon(self) -> None:
+        """Stop at once and for good, without a word."""
+        self.session.abandon()
+        if self._connecting is not None:
+            self._connecting.cancel()
+        if self._wire is not None:
+            self._wire.close(graceful=False)
+            self._wire = None
+        self._end()
+
     def new_id(self) -> str:
         """An id for a publication that nobody else makes."""
         return f"{self._prefix}-{next(self._numbers)}"
@@ -206,7 +214,7 @@ class Client:
 
     async def _connect(self) -> None:
         ticket, query = self.session.credentials()
-        wire = _Wire(self)
+        wire = Wire(self)
         headers = {"Authorization": f"Bearer {ticket}", "Sec-WebSocket-Protocol": PROTOCOL}
         status, reason = None, ""
         try:
@@ -228,11 +236,13 @@ class Client:
             reason = str(error) or type(error).__name__
         finally:
             self._connecting = None
-        if reason and wire.transport is None:
+        if wire.transport is None:
+            # picows returns without an error when the other side resets before it has answered.
+            reason = reason or "closed during the handshake"
             self._hand_on(self.session.refused(status, reason, self._clock.monotonic()))
             self._pump()
 
-    def opened(self, wire: _Wire) -> None:
+    def opened(self, wire: Wire) -> None:
         """The upgrade went through."""
         if self.session.phase is Phase.OVER:
             wire.close(graceful=False)
@@ -336,66 +346,6 @@ class Client:
         self._answers.clear()
         if self._gone is not None and not self._gone.done():
             self._gone.set_result(None)
-
-
-class _Wire(WSListener):  # type: ignore[misc, unused-ignore]
-    """One connection: from frames to messages."""
-
-    def __init__(self, client: Client) -> None:
-        self.transport: WSTransport | None = None
-        self._client: Client | None = client
-        self._parts: bytearray | None = None
-        self._code = ABNORMAL
-
-    def send(self, texts: list[bytes]) -> None:
-        assert self.transport is not None
-        for text in texts:
-            self.transport.send(WSMsgType.TEXT, text)
-
-    def close(self, *, graceful: bool) -> None:
-        self._client = None
-        if self.transport is not None:
-            if graceful:
-                self.transport.send_close(WSCloseCode.OK)
-            self.transport.disconnect(graceful=False)
-
-    def on_ws_connected(self, transport: WSTransport) -> None:
-        self.transport = transport
-        if self._client is not None:
-            self._client.opened(self)
-
-    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
-        client = self._client
-        if client is None:
-            return
-        kind = frame.msg_type
-        if kind == WSMsgType.TEXT and frame.fin:
-            client.receive(frame.get_payload_as_bytes())
-        elif kind == WSMsgType.CLOSE:
-            payload = frame.get_payload_as_bytes()
-            self._code = int.from_bytes(payload[:2], "big") if len(payload) >= 2 else 1005
-            transport.send_close(WSCloseCode.OK)
-            transport.disconnect()
-        elif kind == WSMsgType.TEXT or (kind == WSMsgType.CONTINUATION and self._parts is not None):
-            self._collect(client, frame)
-        else:
-            client.heard()
-
-    def _collect(self, client: Client, frame: WSFrame) -> None:
-        parts = self._parts = bytearray() if frame.msg_type == WSMsgType.TEXT or self._parts is None else self._parts
-        parts += frame.get_payload_as_memoryview()
-        if frame.fin:
-            self._parts = None
-            client.receive(bytes(parts))
-        elif len(parts) > MESSAGE_MAX_BYTES:
-            self._parts = None
-            client.session.hang_up = "a message is too large"
-        client.heard()
-
-    def on_ws_disconnected(self, transport: WSTransport) -> None:
-        client, self._client = self._client, None
-        if client is not None:
-            client.closed(self._code)
 
 
 def _raw(data: Payload) -> Raw:
