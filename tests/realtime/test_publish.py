@@ -1,0 +1,184 @@
+"""The front doors for Django code and for other languages, on a real database."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from asgiref.sync import sync_to_async
+from django.db import transaction
+from django.test import AsyncClient
+
+from realtime.access import issue_ticket
+from realtime.bootstrap import services
+from realtime.errors import Forbidden, Invalid, RealtimeError, Refused, UnknownRoom
+from realtime.messages import Sender
+from realtime.models import JournalEntry, OutboxEntry
+from realtime.publish import apublish, publish
+from realtime.services import Services
+from wedsync.weddings.models import ApiToken, Wedding
+
+pytestmark = pytest.mark.django_db(transaction=True)
+URL = "/api/weddings/w/publish/"
+
+
+@pytest.fixture
+def wedding() -> Wedding:
+    noon = datetime(2027, 6, 12, 12, tzinfo=UTC)
+    return Wedding.objects.create(slug="w", names="A & B", venue="V", timezone="Europe/London", ceremony_at=noon)
+
+
+@pytest.fixture
+async def parts(wedding: Wedding) -> AsyncIterator[Services]:
+    """The services of this process, running on the loop of the test."""
+    services.cache_clear()
+    running = services()
+    await running.start()
+    yield running
+    await running.stop()
+    services.cache_clear()
+
+
+@pytest.fixture
+def alone(wedding: Wedding) -> Any:
+    """A process without a running hub, such as a command."""
+    services.cache_clear()
+    yield
+    services.cache_clear()
+
+
+def stored() -> list[tuple[int, str]]:
+    return list(JournalEntry.objects.order_by("offset").values_list("offset", "data"))
+
+
+def test_from_a_command(alone: None) -> None:
+    first = publish("w", "chat.crew", {"text": "1"}, id="x")
+    assert (first.offset, first.duplicate) == (1, False)
+    assert publish("w", "chat.crew", {"text": "1"}, id="x").duplicate
+    assert publish("w", "reaction", {"target": "t", "emoji": "x"}).offset == 0
+    assert stored() == [(1, '{"text":"1"}')]
+
+
+def test_inside_a_transaction_it_follows_the_commit(alone: None) -> None:
+    with transaction.atomic():
+        assert publish("w", "chat.crew", {"text": "1"}).deferred
+        assert stored() == []
+    assert stored() == [(1, '{"text":"1"}')] and not OutboxEntry.objects.exists()
+
+
+def test_inside_a_transaction_that_fails_it_never_happens(alone: None) -> None:
+    with pytest.raises(KeyError), transaction.atomic():
+        publish("w", "chat.crew", {"text": "1"})
+        raise KeyError
+    assert stored() == [] and not OutboxEntry.objects.exists()
+
+
+BAD: list[tuple[str, str, dict[str, Any], Sender | None, type[RealtimeError], str]] = [
+    ("w", "chat.crew", {"text": 1}, None, Invalid, "data.text"),
+    ("w", "chat.crew", {"txet": "1"}, None, Invalid, "data"),
+    ("w", "chat.crew", {"text": "1"}, Sender("m1", "guest"), Forbidden, "kind"),
+    ("w", "chat.secret", {}, None, Invalid, "kind"),
+    ("nowhere", "chat.crew", {"text": "1"}, None, UnknownRoom, "room"),
+    ("w", "timeline.shift", {"item": 5, "minutes": 1}, None, Refused, "data.item"),
+]
+
+
+@pytest.mark.parametrize(("room", "kind", "data", "sender", "error", "field"), BAD)
+def test_what_is_wrong_is_named_and_nothing_stored(
+    alone: None, room: str, kind: str, data: dict[str, Any], sender: Sender | None, error: type[RealtimeError], field: str
+) -> None:
+    with pytest.raises(error) as caught:
+        publish(room, kind, data, **({"sender": sender} if sender else {}))
+    assert caught.value.field == field and caught.value.message
+    assert stored() == []
+
+
+async def test_from_a_coroutine_and_from_a_thread_beside_it(parts: Services) -> None:
+    assert (await apublish("w", "chat.crew", {"text": "1"})).offset == 1
+    assert (await sync_to_async(publish)("w", "chat.crew", {"text": "2"})).offset == 2
+
+
+async def test_a_transaction_beside_the_hub_is_swept_at_once(parts: Services) -> None:
+    def change() -> None:
+        with transaction.atomic():
+            Wedding.objects.update(vendors=3)
+            publish("w", "chat.crew", {"text": "1"})
+
+    await sync_to_async(change)()
+    for _ in range(200):
+        if found := await sync_to_async(stored)():
+            break
+        await asyncio.sleep(0.01)
+    assert found == [(1, '{"text":"1"}')]
+
+
+async def post(body: Any, token: str = "") -> tuple[int, dict[str, Any]]:
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    text = body if isinstance(body, str) else json.dumps(body)
+    response = await AsyncClient().post(URL, text, content_type="application/json", headers=headers)
+    return response.status_code, json.loads(response.content)
+
+
+async def token() -> str:
+    issued: str = await sync_to_async(lambda: ApiToken.issue(Wedding.objects.get(), "test"))()
+    return issued
+
+
+async def test_over_http_the_answer_comes_after_the_commit(parts: Services) -> None:
+    key = await token()
+    body = {"kind": "chat.crew", "data": {"text": "1"}, "id": "x"}
+    assert await post(body, key) == (201, {"id": "x", "duplicate": False, "offset": 1})
+    assert await post(body, key) == (200, {"id": "x", "duplicate": True, "offset": 1})
+
+
+async def test_over_http_with_a_ticket_the_role_decides(parts: Services) -> None:
+    ticket = issue_ticket("w", Sender("m1", "guest"), now=parts.clock.now(), ttl_s=60, reusable=True)
+    assert (await post({"kind": "chat.guests", "data": {"text": "1"}}, ticket))[0] == 201
+    assert (await post({"kind": "chat.crew", "data": {"text": "1"}}, ticket))[1]["error"]["code"] == "forbidden"
+
+
+HTTP_BAD = [
+    ("not json", "{", 400, "malformed"),
+    ("unknown field", {"kind": "chat.crew", "data": {"text": "1"}, "x": 1}, 400, "malformed"),
+    ("bad id", {"kind": "chat.crew", "data": {"text": "1"}, "id": "a b"}, 400, "malformed"),
+    ("bad moment", {"kind": "chat.crew", "data": {"text": "1"}, "expires_at": "soon"}, 400, "malformed"),
+    ("wrong data", {"kind": "chat.crew", "data": {"text": 1}}, 422, "invalid"),
+    ("unknown kind", {"kind": "nope", "data": {}}, 422, "unknown_kind"),
+    ("not on the run sheet", {"kind": "cue.go", "data": {"item": 99}}, 409, "refused"),
+    ("too large", {"kind": "chat.crew", "data": {"text": "x" * 70_000}}, 413, "too_large"),
+]
+
+
+@pytest.mark.parametrize(("body", "status", "code"), [bad[1:] for bad in HTTP_BAD], ids=[bad[0] for bad in HTTP_BAD])
+async def test_over_http_errors_have_a_code_and_a_sentence(parts: Services, body: Any, status: int, code: str) -> None:
+    found, answer = await post(body, await token())
+    assert (found, answer["error"]["code"]) == (status, code)
+    assert answer["error"]["message"] and await sync_to_async(stored)() == []
+
+
+@pytest.mark.parametrize(("key", "status"), [("", 401), ("wrong", 403), ("a.b", 403)])
+async def test_over_http_without_the_right_token(parts: Services, key: str, status: int) -> None:
+    found, answer = await post({"kind": "chat.crew", "data": {"text": "1"}}, key)
+    assert (found, answer["error"]["code"]) == (status, "bad_credentials")
+
+
+async def test_a_revoked_token_is_refused(parts: Services) -> None:
+    key = await token()
+    await sync_to_async(ApiToken.objects.update)(revoked_at=parts.clock.now())
+    assert (await post({"kind": "chat.crew", "data": {"text": "1"}}, key))[0] == 403
+
+
+async def test_readiness_names_what_is_wrong(parts: Services) -> None:
+    for _ in range(200):
+        if parts.ticked_s is not None:
+            break
+        await asyncio.sleep(0.01)
+    response = await AsyncClient().get("/readyz")
+    assert (response.status_code, json.loads(response.content)["ready"]) == (200, True)
+    parts.committer.down = True
+    response = await AsyncClient().get("/readyz")
+    assert (response.status_code, json.loads(response.content)["checks"]["writer"]) == (503, False)
