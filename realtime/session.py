@@ -45,8 +45,9 @@ RETRY_S = 1.0
 """Wait before trying again when the server does not say how long."""
 ACK_EVERY = 32
 ACK_AFTER_S = 2.0
-HELLO_S = 10.0
-"""Silence allowed between the upgrade and the welcome, which says the real heartbeat."""
+HELLO_S = 20.0
+"""Silence allowed between the upgrade and the welcome, which says the real heartbeat. A server that is busy with a crowd gets
+no better when the crowd gives up and knocks again."""
 LEAVE_S = 2.0
 SHOWN_MAX = 64
 """Emergencies remembered by id, so that the stream's copy of one that went ahead is not shown again. ops.md 1.4: 0.02/h."""
@@ -103,7 +104,7 @@ class ClientSession:
         self._ticket = ticket
         self._resume = ""
         self._resuming = False
-        self._trusting = trusting
+        self.trusting = trusting
         self._attempt = 0
         self._goodbye: Goodbye | None = None
         self._recovered = False
@@ -210,6 +211,10 @@ class ClientSession:
             return []
         return [] if self.phase in (Phase.LEAVING, Phase.OVER) else self._stay_away(CloseCode.NORMAL, "left")
 
+    def abandon(self) -> None:
+        """Never come back."""
+        self.phase, self.connect_at_s = Phase.OVER, None
+
     # -- time ---------------------------------------------------------------------------------------------------------
 
     @property
@@ -288,10 +293,10 @@ class ClientSession:
         live = self.phase is not Phase.JOINING
         if not pub.offset:
             if pub.provisional:
-                return [Received(pub, Via.PROVISIONAL)] if self._show(pub) or self._trusting else []
+                return [Received(pub, Via.PROVISIONAL)] if self._show(pub) or self.trusting else []
             return [Received(pub, Via.LIVE)]
         position = self.position
-        if not self._trusting and (position is None or pub.prev != position):
+        if not self.trusting and (position is None or pub.prev != position):
             if position is not None and pub.offset <= position:
                 self.repeats += 1
                 return []

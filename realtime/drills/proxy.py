@@ -75,8 +75,7 @@ class ChaosProxy:
         assert self._server is not None
         self._server.close()
         self.cut()
-        for task in list(self._tasks):
-            task.cancel()
+        self._open.set()  # whoever waits to pass finds its connection gone
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     @property

@@ -9,6 +9,7 @@ from __future__ import annotations
 import bisect
 import heapq
 import itertools
+import math
 import random
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -48,8 +49,8 @@ class Rate(Struct, frozen=True):
     roles: tuple[str, ...]
 
 
-# ops.md 1.4. The digest of a shift is the server's (`timeline.items`), presence follows from the churn. Its rows "cue / task tick"
-# and "seating/menu/rsvp" are split. Photos reach 37 of 46 here and not 23: everybody who may see them is a viewer.
+# ops.md 1.4. The digest of a shift is the server's (`timeline.items`), presence follows from who comes and goes. The rows
+# "cue / task tick" and "seating/menu/rsvp" are split. Photos reach 37 of 46, not 23: all who may see them are viewers.
 SATURDAY: tuple[Rate, ...] = (
     Rate("emergency.alert", 300, 0.02, 0.0, ("planner", "vendor")),
     Rate("timeline.shift", 900, 1.5, 0.017, ("planner",)),
@@ -69,11 +70,11 @@ SATURDAY: tuple[Rate, ...] = (
 )
 # One room of thousands: a ceremony that is followed from afar.
 STREAM: tuple[Rate, ...] = (
-    Rate("emergency.alert", 300, 30, 0.0, ("planner",)),
-    Rate("cue.go", 250, 60, 0.0, ("planner", "vendor")),
-    Rate("chat.crew", 300, 120, 0.0, ("planner", "couple", "vendor")),
-    Rate("chat.guests", 300, 360, 0.0, ("couple", "guest")),
-    Rate("reaction", 90, 1_800, 0.0, ("guest",)),
+    Rate("emergency.alert", 300, 30, 0.02, ("planner",)),
+    Rate("cue.go", 250, 60, 0.05, ("planner", "vendor")),
+    Rate("chat.crew", 300, 120, 0.1, ("planner", "couple", "vendor")),
+    Rate("chat.guests", 300, 360, 0.3, ("couple", "guest")),
+    Rate("reaction", 90, 1_800, 1.5, ("guest",)),
 )
 
 
@@ -132,7 +133,7 @@ def mix(size: int) -> tuple[str, ...]:
         counts = [max(1, int(n * scale)) if n else 0 for n in MIXES[nearest]]
         counts[3] = 0
         while sum(counts) > size:
-            counts[counts.index(max(counts))] -= 1
+            counts[max(range(len(counts)), key=lambda n: (counts[n], n))] -= 1
         counts[3] = size - sum(counts)
     return tuple(role for role, n in zip(MIX_ROLES, counts, strict=True) for _ in range(n))
 
@@ -188,7 +189,7 @@ def schedule(
     # The weddings at their peak are spread over the sizes, and only few are enough when there are only few.
     order = list(range(len(plan)))
     rng.shuffle(order)
-    peak = set(order[: round(profile.peak_share * len(plan))])
+    peak = set(order[: math.ceil(profile.peak_share * len(plan))])
     streams = [
         _stream(rate, profile, plan, duration_s, random.Random(f"{seed} {rate.kind}"), items, peak) for rate in profile.rates
     ]

@@ -1,0 +1,84 @@
+"""One WebSocket of a client: from frames to whole messages. The only file of the client that knows picows' frames."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
+
+MESSAGE_MAX_BYTES = 4 * 1_048_576
+"""The largest message taken: a snapshot of the largest wedding has about a tenth of it."""
+ABNORMAL = 1006
+"""The connection ended without a close frame (RFC 6455 section 7.1.5)."""
+NO_CODE = 1005
+
+
+class Receiver(Protocol):
+    """Who is told. `closed` is the last call, and there is none after `Wire.close`."""
+
+    def opened(self, wire: Wire) -> None: ...
+    def receive(self, text: bytes) -> None: ...
+    def heard(self) -> None: ...
+    def closed(self, code: int) -> None: ...
+
+
+class Wire(WSListener):  # type: ignore[misc, unused-ignore]
+    """One connection: from frames to messages."""
+
+    def __init__(self, client: Receiver) -> None:
+        self.transport: WSTransport | None = None
+        self._client: Receiver | None = client
+        self._parts: bytearray | None = None
+        self._code = ABNORMAL
+
+    def send(self, texts: list[bytes]) -> None:
+        assert self.transport is not None
+        for text in texts:
+            self.transport.send(WSMsgType.TEXT, text)
+
+    def close(self, *, graceful: bool) -> None:
+        self._client = None
+        if self.transport is not None:
+            if graceful:
+                self.transport.send_close(WSCloseCode.OK)
+            self.transport.disconnect(graceful=False)
+
+    def on_ws_connected(self, transport: WSTransport) -> None:
+        self.transport = transport
+        if self._client is not None:
+            self._client.opened(self)
+
+    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        client = self._client
+        if client is None:
+            return
+        kind = frame.msg_type
+        if kind == WSMsgType.TEXT and frame.fin:
+            client.receive(frame.get_payload_as_bytes())
+        elif kind == WSMsgType.CLOSE:
+            payload = frame.get_payload_as_bytes()
+            self._code = int.from_bytes(payload[:2], "big") if len(payload) >= 2 else NO_CODE
+            transport.send_close(WSCloseCode.OK)
+            transport.disconnect()
+        elif kind == WSMsgType.TEXT or (kind == WSMsgType.CONTINUATION and self._parts is not None):
+            self._collect(client, frame)
+        else:
+            client.heard()
+
+    def _collect(self, client: Receiver, frame: WSFrame) -> None:
+        parts = self._parts = bytearray() if frame.msg_type == WSMsgType.TEXT or self._parts is None else self._parts
+        parts += frame.get_payload_as_memoryview()
+        if frame.fin:
+            self._parts = None
+            client.receive(bytes(parts))
+        elif len(parts) > MESSAGE_MAX_BYTES:
+            self._parts = None
+            self.close(graceful=True)
+            client.closed(ABNORMAL)
+            return
+        client.heard()
+
+    def on_ws_disconnected(self, transport: WSTransport) -> None:
+        client, self._client = self._client, None
+        if client is not None:
+            client.closed(self._code)

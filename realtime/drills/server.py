@@ -1,0 +1,137 @@
+"""A server of the drill's own: temporary database, free port, gone afterwards in every case."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import urllib.request
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+from pathlib import Path
+from urllib.error import URLError
+
+from django.apps import apps
+from django.conf import settings
+from django.db import transaction
+from msgspec import Struct
+
+from realtime.clock import Clock
+
+READY_S = 60.0
+STOP_S = 10.0
+LOG_TAIL = 15
+NAMES = "A & B"
+
+
+class DrillFailed(Exception):
+    """The drill could not be carried out; this is no verdict on the server."""
+
+
+class Running(Struct, frozen=True):
+    """A server that answers. `url`: http://host:port without a slash at the end."""
+
+    url: str
+    pid: int
+    log: str
+
+
+def seed(rooms: Sequence[str], now: datetime) -> None:
+    """Make synthetic weddings of these names where they are missing, with a cue and a flexible item each."""
+    wedding_model, item_model = apps.get_model("weddings", "Wedding"), apps.get_model("weddings", "RunSheetItem")
+    start = now + timedelta(hours=1)
+    known = set(wedding_model.objects.filter(slug__in=rooms).values_list("slug", flat=True))
+    with transaction.atomic():
+        for slug in rooms:
+            if slug in known:
+                continue
+            wedding = wedding_model(slug=slug, names=NAMES, venue="Drill", timezone="UTC", ceremony_at=start, demo=True)
+            wedding.save()
+            items = [("Doors", "cue", "crew"), ("Dinner", "flex", "everyone")]
+            item_model.objects.bulk_create(
+                item_model(wedding=wedding, title=title, start=start, minutes=30, kind=kind, visibility=visibility)
+                for title, kind, visibility in items
+            )
+
+
+@asynccontextmanager
+async def own_server(
+    rooms: Sequence[str], clock: Clock, *, database_url: str = "", env: dict[str, str] | None = None
+) -> AsyncIterator[Running]:
+    """Migrate, seed, start Daphne, wait until it is ready; end it by its pid. Raises DrillFailed with the end of its log."""
+    with tempfile.TemporaryDirectory(prefix="wedsync-drill-") as var:
+        child = {name: value for name, value in os.environ.items() if name not in ("DATABASE_URL", "REDIS_URL")}
+        child |= {"WEDSYNC_VAR": var, "SECRET_KEY": settings.SECRET_KEY, "WEDSYNC_LOAD_TESTING": "1", "PYTHONUNBUFFERED": "1"}
+        child |= {"DATABASE_URL": database_url} if database_url else {}
+        child |= env or {}
+        await asyncio.to_thread(_manage, child, "migrate", "--verbosity", "0")
+        await asyncio.to_thread(_manage, child, "drill", "seed", stdin=json.dumps(list(rooms)))
+        port, log = _free_port(), Path(var) / "server.log"
+        process = await asyncio.to_thread(_start, child, port, log)
+        try:
+            url = f"http://127.0.0.1:{port}"
+            await _until_ready(process, url, log, clock)
+            yield Running(url, process.pid, str(log))
+        finally:
+            await asyncio.to_thread(_stop, process)
+
+
+def _manage(env: dict[str, str], *arguments: str, stdin: str = "") -> None:
+    command = [sys.executable, "manage.py", *arguments]
+    done = subprocess.run(command, cwd=settings.BASE_DIR, env=env, input=stdin, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise DrillFailed(f"manage.py {arguments[0]} failed: {_tail(done.stderr or done.stdout)}")
+
+
+def _start(env: dict[str, str], port: int, log: Path) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "daphne", "-b", "127.0.0.1", "-p", str(port), "wedsync.asgi:application"]
+    with log.open("wb") as output:
+        return subprocess.Popen(command, cwd=settings.BASE_DIR, env=env, stdout=output, stderr=output)
+
+
+async def _until_ready(process: subprocess.Popen[bytes], url: str, log: Path, clock: Clock) -> None:
+    until_s = clock.monotonic() + READY_S
+    while clock.monotonic() < until_s:
+        if process.poll() is not None:
+            raise DrillFailed(f"the server ended with code {process.returncode}: {_end_of(log)}")
+        if await asyncio.to_thread(_ready, url):
+            return
+        await clock.sleep(0.1)
+    raise DrillFailed(f"the server was not ready after {READY_S:g} s: {_end_of(log)}")
+
+
+def _ready(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{url}/readyz", timeout=5) as answer:
+            return bool(answer.status == 200)
+    except (URLError, OSError):
+        return False
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(STOP_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _end_of(log: Path) -> str:
+    return _tail(log.read_text(errors="replace"))
+
+
+def _tail(text: str) -> str:
+    return "\n".join(text.strip().splitlines()[-LOG_TAIL:]) or "it said nothing"
