@@ -107,7 +107,7 @@ def origin_allowed(origin: str | None, host: str, extra: Iterable[str]) -> bool:
 
 
 def may_publish(kind_name: str, role_name: str, config: RealtimeConfig) -> Kind:
-    """The kind, when this role may publish it. The application itself (`system`) and load tools (`load`) may publish every kind.
+    """The kind, when this role may publish it. The application itself (`system`) and load tools (`load`) may publish all.
 
     Raises UnknownKind or Forbidden.
     """

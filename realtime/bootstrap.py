@@ -89,8 +89,9 @@ def in_threads(name: str, count: int) -> Callable[..., Any]:
 
 
 def when_running(parts: Services) -> None:
-    """Start `parts` as soon as Daphne's loop runs, when this is Daphne; other servers have a lifespan."""
+    """Under Daphne: start `parts` as soon as its loop runs, and let it build our protocol. Other servers have a lifespan."""
     if "daphne.server" in sys.modules:
         from realtime.adapters import daphne_server  # only here: importing Twisted chooses a reactor
 
+        daphne_server.install()
         daphne_server.when_running(parts.start)

@@ -107,7 +107,7 @@ class Committer:
             try:
                 if self._sweep_wanted:
                     self._sweep_wanted = False
-                    self._committed(await self._in_thread(self._writer.sweep))
+                    self._offer(await self._in_thread(self._writer.sweep))
                 if self._waiting:
                     await self._commit()
                 self.down = False
@@ -135,9 +135,16 @@ class Committer:
                 raise
             return
         # First the members, then the publisher: nobody is told "stored" before the room had its chance to hear it.
-        self._committed([entry for outcome in outcomes if isinstance(outcome, Stored) for entry in outcome.entries])
+        self._offer([entry for outcome in outcomes if isinstance(outcome, Stored) for entry in outcome.entries])
         for submission, outcome in zip(batch, outcomes, strict=True):
             self._settle(submission, outcome)
+
+    def _offer(self, entries: Sequence[Entry]) -> None:
+        """They are stored: a fault on the way to the members must not keep the publishers from hearing that."""
+        try:
+            self._committed(entries)
+        except Exception:
+            logger.exception("%d stored publications could not be offered", len(entries))
 
     def _keep_urgent(self, batch: list[Submission]) -> None:
         everything = batch + list(self._waiting)

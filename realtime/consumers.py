@@ -10,7 +10,7 @@ from urllib.parse import parse_qs
 from channels.consumer import AsyncConsumer
 
 from realtime.closing import CloseCode
-from realtime.connection import Connection
+from realtime.connection import WIRE_EXTENSION, Connection
 from realtime.credentials import authenticate
 from realtime.errors import BadCredentials, JournalUnavailable, RealtimeError
 from realtime.inbox import Inbox
@@ -23,7 +23,11 @@ MAX_OFFSET = 2**63 - 1
 
 
 class RoomConsumer(AsyncConsumer):  # type: ignore[misc]  # Channels has no types
-    """`/ws/weddings/<slug>/`. Overrides `__call__`: no channel per socket, and no thread hop or task per message."""
+    """`/ws/weddings/<slug>/`. Overrides `__call__`: no channel per socket, and no thread hop or task per message.
+
+    Where the server offers a wire (our Daphne protocol), frames go in and out past ASGI, with the same checks; elsewhere a task
+    awaits `send`.
+    """
 
     def __init__(self, *, services: Services) -> None:
         self.services = services
@@ -39,12 +43,17 @@ class RoomConsumer(AsyncConsumer):  # type: ignore[misc]  # Channels has no type
             logger.info("refused at the door of %s: %s", room, error)
             await send({"type": "websocket.close"})  # before the upgrade: HTTP 403
             return
+        since = position(scope["query_string"])
+        wire = scope.get("extensions", {}).get(WIRE_EXTENSION)
         await send({"type": "websocket.accept", "subprotocol": PROTOCOL if PROTOCOL in scope["subprotocols"] else None})
-        connection = Connection(room, member)
-        sending = asyncio.create_task(self._sending(connection, send), name="send")
+        connection = Connection(room, member, wire)
+        sending = None if wire else asyncio.create_task(self._sending(connection, send), name="send")
         try:
-            if await self._join(connection, *position(scope["query_string"]), resume):
+            if await self._join(connection, *since, resume):
                 inbox = Inbox(connection, parts.hub, parts.committer, parts.config, parts.clock)
+                if wire is not None:
+                    wire.open(connection.drained, inbox.take)
+                # With a wire only what came during the join is here, then the end.
                 while (message := await receive())["type"] == "websocket.receive":
                     inbox.take(message.get("text"))
             else:
@@ -52,8 +61,9 @@ class RoomConsumer(AsyncConsumer):  # type: ignore[misc]  # Channels has no type
                     pass
         finally:
             parts.hub.leave(connection)
-            sending.cancel()
-            await asyncio.gather(sending, return_exceptions=True)
+            if sending is not None:
+                sending.cancel()
+                await asyncio.gather(sending, return_exceptions=True)
 
     async def _join(self, connection: Connection, epoch: str, since: int | None, resume: str) -> bool:
         try:

@@ -21,7 +21,7 @@ from realtime.connection import Connection
 from realtime.errors import JournalUnavailable, RealtimeError
 from realtime.frame import Frame
 from realtime.journal import Draft, Entry, Position, State
-from realtime.kinds import KINDS
+from realtime.kinds import KINDS, Priority
 from realtime.kinds import Presence as PresenceData
 from realtime.messages import Live, Sender, Snapshot, Welcome, encode
 from realtime.policy.recovery import FromJournal, FromWindow, recovery
@@ -97,6 +97,8 @@ class Hub:
         self._opening: dict[str, asyncio.Task[HeldRoom]] = {}
         self._filling: dict[str, asyncio.Task[None]] = {}
         self._roster_due_s = 0.0
+        # How long publications of one room are joined into one buffer; set by the performance optimizer, 0 when idle.
+        self.window_s = 0.0
 
     # -- members ------------------------------------------------------------------------------------------------------
 
@@ -149,6 +151,7 @@ class Hub:
     def _welcome(self, room: HeldRoom, connection: Connection, missed: Missed, resume: str) -> None:
         """Send welcome, snapshot or replay, and what came since; attach. Not a coroutine: nothing may come in between."""
         config, view, state = self._config, connection.view, missed.state
+        room.flush()  # what the room has taken is in the replay of the newcomer, and must not come again with its cohort
         heartbeat_s = config.planner_heartbeat_s if connection.role & Audience.PLANNERS else config.heartbeat_s
         welcome = Welcome(room.name, connection.member, room.epoch, state is None, resume, heartbeat_s, self.process)
         texts = [encode(welcome)]
@@ -228,14 +231,22 @@ class Hub:
         room = self.rooms.get(name)
         if room is None:
             return
-        out: dict[int, list[bytes]] = {}
+        urgent = False
         for entry in entries:
-            room.take(entry, out)
-        for view, texts in out.items():
-            for connection in room.cohorts.get(view, ()):
-                connection.write(texts)
+            room.take(entry)
+            urgent |= KINDS[entry.kind].priority is Priority.P0 if entry.kind in KINDS else False
+        self._flush(room, now=urgent)
         if room.ahead:
             self._fill_later(room)
+
+    def _flush(self, room: HeldRoom, *, now: bool = False) -> None:
+        """At once while this process is idle or when it is urgent; under load what comes within the window goes together."""
+        window_s = self.window_s
+        if now or not window_s:
+            room.flush()
+        elif room.pending and not room.flush_due:
+            room.flush_due = True
+            asyncio.get_running_loop().call_later(window_s, room.flush)
 
     def _deliver_fleeting(self, entry: Entry, provisional: bool) -> None:
         room = self.rooms.get(entry.room)
@@ -244,11 +255,8 @@ class Hub:
         frame = Frame(entry, provisional=provisional)
         if provisional and len(room.provisional) < PROVISIONAL_MAX:
             room.provisional[entry.sender.member, entry.id] = frame
-        texts = (frame.text(),)
-        for view, cohort in room.cohorts.items():
-            if sees(view, entry.audience):
-                for connection in cohort:
-                    connection.write(texts)
+        room.pass_on(frame)
+        self._flush(room, now=provisional)
 
     # -- catching up --------------------------------------------------------------------------------------------------
 

@@ -36,15 +36,15 @@ class Inbox:
         self._emergencies = TokenBucket(EMERGENCIES, now_s) if rate else None
         self._strikes = 0
 
-    def take(self, text: str | None) -> None:
-        """One frame; None is a binary one."""
+    def take(self, text: bytes | str | None) -> None:
+        """One message; None is a binary one."""
         connection = self._connection
         if connection.closing is not None:
             return
         if text is None:
             connection.end(CloseCode.MALFORMED, "Only text frames are understood.")
             return
-        if len(text) > self._limit or len(text.encode("utf-8", "surrogatepass")) > self._limit:
+        if len(text) > self._limit or (isinstance(text, str) and len(text.encode()) > self._limit):
             connection.end(CloseCode.TOO_LARGE, f"A {connection.member.role} may send {self._limit} bytes at once.")
             return
         try:

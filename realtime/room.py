@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Iterator
 
-from realtime.connection import Connection
+from realtime.connection import Connection, joined
 from realtime.frame import Frame
 from realtime.journal import Entry, Position
 from realtime.presence import Presence
 from realtime.roles import head_of, sees
+
+logger = logging.getLogger(__name__)
 
 AHEAD_MAX = 1_000
 """Entries kept that came before the ones they follow; beyond it they are read from the journal anyway."""
@@ -36,6 +39,9 @@ class HeldRoom:
         self.ahead: dict[int, Entry] = {}
         self.cohorts: dict[int, set[Connection]] = {}
         self.provisional: dict[tuple[str, str], Frame] = {}
+        # {view: texts that all its members get with the next flush}
+        self.pending: dict[int, list[bytes]] = {}
+        self.flush_due = False
         self.empty_since_s: float | None = None
 
     @property
@@ -64,26 +70,44 @@ class HeldRoom:
             del self.cohorts[connection.view]
         return True
 
-    def take(self, entry: Entry, out: dict[int, list[bytes]]) -> None:
-        """Take `entry`, and those that waited for it. `out` collects {view: texts to send}; early entries are kept."""
+    def take(self, entry: Entry) -> None:
+        """Take `entry`, and those that waited for it, into `pending`; an early one is kept."""
         if entry.offset > self.offset + 1:
             if len(self.ahead) < AHEAD_MAX:
                 self.ahead[entry.offset] = entry
             return
         following: Entry | None = entry if entry.offset == self.offset + 1 else None
         while following is not None:
-            self._advance(following, out)
+            self._advance(following)
             following = self.ahead.pop(self.offset + 1, None)
 
-    def _advance(self, entry: Entry, out: dict[int, list[bytes]]) -> None:
+    def _advance(self, entry: Entry) -> None:
         frame = Frame(entry)
         for view in self.cohorts:
             if sees(view, entry.audience):
-                out.setdefault(view, []).append(frame.text(self.head(view)))
+                self.pending.setdefault(view, []).append(frame.text(self.head(view)))
         self.offset = entry.offset
         self.heads[entry.audience] = entry.offset
         self.provisional.pop((entry.sender.member, entry.id), None)
         self._remember(frame)
+
+    def pass_on(self, frame: Frame) -> None:
+        """Take something without an offset into `pending`."""
+        for view in self.cohorts:
+            if sees(view, frame.audience):
+                self.pending.setdefault(view, []).append(frame.text())
+
+    def flush(self) -> None:
+        """Send what is pending: one buffer a view, one call a member."""
+        self.flush_due = False
+        pending, self.pending = self.pending, {}
+        for view, texts in pending.items():
+            frames = joined(texts)
+            for connection in self.cohorts.get(view, ()):
+                try:
+                    connection.write(texts, frames)
+                except Exception:  # a fault of one connection must not keep the others from hearing this
+                    logger.exception("%s of %s cannot be written to", connection.member.member, self.name)
 
     def _remember(self, frame: Frame) -> None:
         self.window.append(frame)

@@ -1,0 +1,111 @@
+"""What the wire leans on in Daphne, autobahn and Twisted. A failure here: read their changes before moving the pins."""
+
+from __future__ import annotations
+
+import inspect
+import socket
+
+import daphne.server
+import pytest
+from autobahn.twisted.websocket import WebSocketServerProtocol
+from daphne.ws_protocol import WebSocketFactory, WebSocketProtocol
+from twisted.internet import abstract, tcp
+from twisted.internet.testing import MemoryReactor
+
+from realtime.adapters.daphne_server import SocketWire, WireFactory, WireProtocol, install
+from realtime.connection import WIRE_EXTENSION
+
+
+def test_daphne_makes_its_factory_by_a_name_that_can_be_replaced_until_it_runs() -> None:
+    assert "self.ws_factory = WebSocketFactory(" in inspect.getsource(daphne.server.Server.run)
+    assert "WebSocketFactory" not in inspect.getsource(daphne.server.Server.__init__)
+    before = daphne.server.WebSocketFactory
+    try:
+        install()
+        assert daphne.server.WebSocketFactory is WireFactory
+    finally:
+        daphne.server.WebSocketFactory = before
+    assert issubclass(WireFactory, WebSocketFactory)
+
+
+def test_the_protocol_has_the_methods_that_are_overridden() -> None:
+    for name in ("onConnect", "onOpen", "onMessage", "onClose", "sendClose"):
+        assert callable(getattr(WebSocketProtocol, name))
+        assert name == "sendClose" or name in vars(WireProtocol)
+    assert "self.server.create_application(" not in inspect.getsource(WebSocketServerProtocol)
+    assert "self.server.create_application," in inspect.getsource(WebSocketProtocol.onConnect)
+    assert "self.server = self.factory.server_class" in inspect.getsource(WebSocketProtocol.onConnect)
+
+
+def test_twisted_buffers_writes_where_we_look_and_tells_a_pull_producer_when_they_have_left() -> None:
+    source = inspect.getsource(abstract.FileDescriptor)
+    assert "self._tempDataBuffer.append(data)" in source
+    assert "self.dataBuffer" in inspect.getsource(abstract.FileDescriptor.doWrite)
+    assert "self.producer.resumeProducing()" in inspect.getsource(abstract.FileDescriptor.doWrite)
+
+
+class Server:
+    """What the protocol needs of Daphne's server."""
+
+    def create_application(self, protocol: object, scope: dict[str, object]) -> object:
+        return scope
+
+
+def test_the_wire_is_in_the_scope() -> None:
+    factory = WireFactory(Server())
+    protocol = factory.buildProtocol(None)
+    protocol.wire = "the wire"
+    scope = protocol.factory.server_class.create_application(protocol, {})
+    assert scope["extensions"][WIRE_EXTENSION] == "the wire"
+
+
+class OpenProtocol:
+    STATE_OPEN = state = 3
+
+    def __init__(self, transport: tcp.Server) -> None:
+        self.transport = transport
+
+
+def pair() -> tuple[tcp.Server, socket.socket]:
+    """A real Twisted transport on a real socket, and the other end."""
+    ours, theirs = socket.socketpair()
+    reactor = MemoryReactor()
+    transport = tcp.Server(ours, object(), ("127.0.0.1", 1), None, 1, reactor)
+    return transport, theirs
+
+
+def test_a_full_socket_keeps_the_order_and_says_when_it_has_drained() -> None:
+    transport, theirs = pair()
+    wire = SocketWire(OpenProtocol(transport))  # type: ignore[arg-type]
+    drained: list[bool] = []
+    wire.open(lambda: drained.append(True), lambda _: None)
+    sent = b""
+    for n in range(10_000):
+        frames = b"%05d" % n * 200
+        sent += frames
+        if not wire.send(frames):
+            break
+    assert transport._tempDataBuffer and transport.producer is wire and not drained
+    received = b""
+    theirs.setblocking(False)
+    while len(received) < len(sent):
+        received += theirs.recv(1 << 20)
+        if not drained:
+            transport.doWrite()
+    assert received == sent and drained == [True] and transport.producer is None
+    assert wire.send(b"more") and theirs.recv(10) == b"more"
+    transport.socket.close()
+    theirs.close()
+
+
+def test_after_the_close_nothing_is_sent() -> None:
+    transport, theirs = pair()
+    protocol = OpenProtocol(transport)
+    wire = SocketWire(protocol)  # type: ignore[arg-type]
+    protocol.state = 2
+    assert wire.send(b"late")
+    theirs.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        theirs.recv(10)
+    transport.socket.close()
+    theirs.close()
