@@ -39,6 +39,8 @@ READ_MAX = 1_000
 """Entries read at once when this process missed some."""
 PROVISIONAL_MAX = 100
 JOIN_ATTEMPTS = 5
+STATE_MAX_AGE_S = 2.0
+"""A state is shared by those who join within this. It would do for longer, but what expires must not be told late."""
 
 
 class Reader(Protocol):
@@ -137,9 +139,24 @@ class Hub:
                 if position.epoch == room.epoch and start >= position.floor and len(history) <= limit:
                     await self._reach(room, position)
                     return Missed(start, position.offset, history)
-        state: State = await self._read(self._reader.state, room.name, view)
+        state = await self._state(room, view)
         await self._reach(room, state.position)
         return Missed(head_of(view, state.position.heads), state.position.offset, state=state)
+
+    async def _state(self, room: HeldRoom, view: int) -> State:
+        """A state to start from, read once for many who come together: what is newer is in the window, and comes after it."""
+        shared = room.states.get(view)
+        now_s = self._clock.monotonic()
+        if shared is not None:
+            read_s, task = shared
+            usable = not task.done() or (
+                not task.cancelled() and task.exception() is None and room.window_since <= task.result().position.offset
+            )
+            if usable and now_s - read_s < STATE_MAX_AGE_S:
+                return await asyncio.shield(task)
+        task = asyncio.create_task(self._read(self._reader.state, room.name, view), name=f"state of {room.name}")
+        room.states[view] = (now_s, task)
+        return await asyncio.shield(task)
 
     async def _reach(self, room: HeldRoom, position: Position) -> None:
         """Bring the room to `position` or beyond; what was read may be ahead of what was offered here."""
@@ -157,7 +174,7 @@ class Hub:
         texts = [encode(welcome)]
         prev = missed.since
         if state is not None:
-            texts.append(encode(_snapshot(state, prev)))
+            texts.append(self._snapshot(room, state, prev))
         now = self._clock.now()
         for frame in [Frame(entry) for entry in missed.history] + room.missed(missed.up_to, view):
             if frame.entry.expires_at is None or frame.entry.expires_at > now:
@@ -278,6 +295,10 @@ class Hub:
         presence = Presence(config.presence_grace_s, 2.5 * config.presence_refresh_s)
         room = HeldRoom(name, position, presence, config.window_entries, config.window_bytes)
         room.empty_since_s = self._clock.monotonic()
+        lately = max(0, position.offset - config.window_entries)
+        room.preload(
+            await self._read(self._reader.since, name, lately, position.offset - lately) if lately < position.offset else []
+        )
         self.rooms[name] = room
         await self._fill(room)
         self._mailbox.send(name, [_pack(Parcel(self.process, roster_wanted=True))])
@@ -353,11 +374,16 @@ class Hub:
         self._deliver_fleeting(entry, False)
         self._mailbox.send(room.name, [_pack(Parcel(self.process, fleeting=entry, roster=room.presence.roster()))])
 
+    def _snapshot(self, room: HeldRoom, state: State, offset: int) -> bytes:
+        """The state as a message, encoded once for all who get the same one."""
+        for known, text in room.snapshots:
+            if known is state:
+                return text
+        latest, recent = ([msgspec.Raw(Frame(entry).text()) for entry in part] for part in (state.latest, state.recent))
+        text = encode(Snapshot(offset, state.items, latest, recent))
+        room.snapshots.append((state, text))
+        return text
+
     async def _read(self, function: Callable[..., T], *args: object) -> T:
         result: T = await self._in_thread(function, *args)
         return result
-
-
-def _snapshot(state: State, offset: int) -> Snapshot:
-    latest = [msgspec.Raw(Frame(entry).text()) for entry in state.latest]
-    return Snapshot(offset, state.items, latest, [msgspec.Raw(Frame(entry).text()) for entry in state.recent])

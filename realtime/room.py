@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections import deque
 from collections.abc import Iterator
 
 from realtime.connection import Connection, joined
 from realtime.frame import Frame
-from realtime.journal import Entry, Position
+from realtime.journal import Entry, Position, State
 from realtime.presence import Presence
-from realtime.roles import head_of, sees
+from realtime.roles import VIEWS, head_of, sees
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +44,9 @@ class HeldRoom:
         self.pending: dict[int, list[bytes]] = {}
         self.flush_due = False
         self.empty_since_s: float | None = None
+        # {view: (when it was asked for, the read)}, and the last few states as messages: those who come together share them.
+        self.states: dict[int, tuple[float, asyncio.Task[State]]] = {}
+        self.snapshots: deque[tuple[State, bytes]] = deque(maxlen=len(VIEWS))
 
     @property
     def n_members(self) -> int:
@@ -117,6 +121,22 @@ class HeldRoom:
             dropped = self.window.popleft()
             self._window_n_bytes -= dropped.n_bytes
             self.window_since = dropped.entry.offset
+
+    def preload(self, entries: list[Entry]) -> None:
+        """Fill the window of a room just opened with its last entries, so that those who return need no database.
+
+        Pruned history has holes: only what is contiguous up to the room's offset counts.
+        """
+        expected = self.offset
+        tail: list[Entry] = []
+        for entry in reversed(entries):
+            if entry.offset != expected:
+                break
+            tail.append(entry)
+            expected -= 1
+        self.window_since = expected
+        for entry in reversed(tail):
+            self._remember(Frame(entry))
 
     def missed(self, since: int, view: int) -> list[Frame]:
         """What `view` may see of the entries in the window after `since`; nothing that a later one of them replaces."""

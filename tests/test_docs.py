@@ -51,7 +51,8 @@ def test_every_close_code_is_documented() -> None:
 
 def test_every_error_code_is_documented() -> None:
     def codes(cls: type[RealtimeError]) -> set[str]:
-        return {cls.code}.union(*(codes(sub) for sub in cls.__subclasses__()))
+        ours = (sub for sub in cls.__subclasses__() if sub.__module__ == "realtime.errors")  # the client has its own
+        return {cls.code}.union(*(codes(sub) for sub in ours))
 
     documented = re.findall(r"^\| `([a-z_]+)` \| \d{3}", PROTOCOL, re.MULTILINE)
     assert set(documented) == codes(RealtimeError)

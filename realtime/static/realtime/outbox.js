@@ -1,0 +1,188 @@
+/**
+ * What was said and has no final answer: kept in order, also over a reload, and said again when that makes sense.
+ * The memory decides, IndexedDB is its copy; where there is none (some private windows), the memory has to do.
+ *
+ * @typedef {{id: string, n: number, text: string, kind: string, data: any, at: number, inFlight: boolean, promised: boolean}} Pending
+ */
+
+const MAX_CHARS = 1_048_576; // half a day of chat of one phone
+const IN_FLIGHT_MAX = 16; // a long outbox sent at once would be refused as a flood
+const SILENCE_MS = 2_000; // an IndexedDB that does not open (a blocked upgrade, a broken profile) holds nothing up
+
+/** The server, or the network, did not take a publication. `code` is for programs, the message for people. */
+export class PublishError extends Error {
+  /** @param {string} code @param {string} message @param {string} [field] */
+  constructor(code, message, field = "") {
+    super(message);
+    this.code = code;
+    this.field = field;
+  }
+}
+
+/** An id that nobody else makes; `randomUUID` exists only on https and localhost. */
+export function newId() {
+  if (crypto.randomUUID) return crypto.randomUUID();
+  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+export class Outbox {
+  /** @type {Map<string, Pending>} */ #pending = new Map();
+  #chars = 0;
+  #n = 0;
+  #window = IN_FLIGHT_MAX;
+  #store;
+  /** Nothing is sent before this moment (ms of the room's clock). */
+  retryAt = 0;
+
+  /** Use `open`. */
+  constructor(store = null) {
+    this.#store = store;
+  }
+
+  /** The outbox of this name with what an earlier page has left in it. @param {string} name */
+  static async open(name) {
+    const store = await Store.open(name);
+    const outbox = new Outbox(store);
+    for (const row of store ? await store.all() : []) outbox.#put({ ...row, inFlight: false, promised: false });
+    return outbox;
+  }
+
+  get size() {
+    return this.#pending.size;
+  }
+
+  /** Whether it survives a reload. */
+  get kept() {
+    return this.#store !== null;
+  }
+
+  /** What waits, oldest first. @returns {Pending[]} */
+  entries() {
+    return [...this.#pending.values()];
+  }
+
+  /** @param {string} id */
+  has(id) {
+    return this.#pending.has(id);
+  }
+
+  /** Keep a publication. The same id again changes nothing. Throws PublishError when too much waits. */
+  add(id, kind, data, text) {
+    if (this.#pending.has(id)) return;
+    if (this.#chars + text.length > MAX_CHARS) {
+      throw new PublishError("outbox_full", "Too much waits to be sent; this was not taken.");
+    }
+    const row = { id, n: this.#n + 1, text, kind, data, at: Date.now() };
+    this.#put({ ...row, inFlight: false, promised: false });
+    this.#store?.put(row);
+  }
+
+  /** There is a final answer. @param {string} id */
+  settle(id) {
+    const entry = this.#pending.get(id);
+    if (!entry) return;
+    this.#pending.delete(id);
+    this.#chars -= entry.text.length;
+    if (entry.inFlight) this.#window = Math.min(IN_FLIGHT_MAX, this.#window + 1);
+    this.#store?.delete(id);
+  }
+
+  /** It left without the journal; the final answer comes when it comes and holds nothing else up. @param {string} id */
+  promised(id) {
+    const entry = this.#pending.get(id);
+    if (entry) Object.assign(entry, { promised: true, inFlight: false });
+  }
+
+  /** Refused for now: from `at` on, one at a time until answers come. @param {string} id @param {number} at */
+  postpone(id, at) {
+    const entry = this.#pending.get(id);
+    if (entry) Object.assign(entry, { promised: false, inFlight: false });
+    this.#window = 1;
+    this.retryAt = Math.max(this.retryAt, at);
+  }
+
+  /** The connection was lost: everything has to be said again, in order. */
+  again() {
+    for (const entry of this.#pending.values()) Object.assign(entry, { promised: false, inFlight: false });
+  }
+
+  /** The texts that may be sent now. @param {number} now @returns {string[]} */
+  take(now) {
+    if (now < this.retryAt) return [];
+    this.retryAt = 0;
+    let free = this.#window;
+    for (const entry of this.#pending.values()) if (entry.inFlight) free -= 1;
+    const texts = [];
+    for (const entry of this.#pending.values()) {
+      if (texts.length >= free) break;
+      if (entry.inFlight || entry.promised) continue;
+      entry.inFlight = true;
+      texts.push(entry.text);
+    }
+    return texts;
+  }
+
+  #put(entry) {
+    this.#pending.set(entry.id, entry);
+    this.#chars += entry.text.length;
+    this.#n = Math.max(this.#n, entry.n);
+  }
+}
+
+/** The rows of one outbox in IndexedDB, keyed by [name, id]. A failed write leaves the memory in charge. */
+class Store {
+  constructor(db, name) {
+    this.db = db;
+    this.name = name;
+    db.onversionchange = () => db.close();
+  }
+
+  /** Null when there is no usable IndexedDB. @param {string} name @returns {Promise<Store | null>} */
+  static async open(name) {
+    try {
+      const request = indexedDB.open("wedsync", 1);
+      request.onupgradeneeded = () => request.result.createObjectStore("outbox", { keyPath: ["name", "id"] });
+      const silence = new Promise((_, fail) => setTimeout(fail, SILENCE_MS, new Error("IndexedDB does not answer")));
+      return new Store(await Promise.race([done(request), silence]), name);
+    } catch {
+      return null;
+    }
+  }
+
+  async all() {
+    try {
+      const range = IDBKeyRange.bound([this.name], [this.name, []]);
+      const rows = await done(this.#rows("readonly").getAll(range));
+      return rows.sort((a, b) => a.n - b.n);
+    } catch {
+      return [];
+    }
+  }
+
+  put(row) {
+    this.#write((rows) => rows.put({ ...row, name: this.name }));
+  }
+
+  delete(id) {
+    this.#write((rows) => rows.delete([this.name, id]));
+  }
+
+  #write(change) {
+    try {
+      done(change(this.#rows("readwrite"))).catch(() => {});
+    } catch {
+      // The database was closed under us (another tab upgrades it); the memory still has it.
+    }
+  }
+
+  #rows(mode) {
+    return this.db.transaction("outbox", mode).objectStore("outbox");
+  }
+}
+
+function done(request) {
+  return new Promise((resolve, reject) => {
+    request.onsuccess = () => resolve(request.result);
+    request.onerror = () => reject(request.error);
+  });
+}
