@@ -17,6 +17,9 @@ class Clock(Protocol):
     def now(self) -> datetime:
         """Aware UTC; for what is stored or shown."""
 
+    def cpu_s(self) -> float:
+        """CPU time this process has used, seconds."""
+
     async def sleep(self, seconds: float) -> None:
         """Return after `seconds` of this clock."""
 
@@ -29,6 +32,9 @@ class SystemClock:
 
     def now(self) -> datetime:
         return datetime.now(UTC)
+
+    def cpu_s(self) -> float:
+        return time.process_time()
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)

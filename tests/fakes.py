@@ -27,6 +27,9 @@ class ManualClock:
     def now(self) -> datetime:
         return START + timedelta(seconds=self.elapsed_s)
 
+    def cpu_s(self) -> float:
+        return 0.0
+
     async def sleep(self, seconds: float) -> None:
         future = asyncio.get_running_loop().create_future()
         self._sleepers.append((self.elapsed_s + seconds, future))

@@ -3,11 +3,14 @@
 Three levels of visibility, each within the next: planners, crew, everyone. A command's own entry goes to the crew (to the
 planners when its item is theirs alone) with the full form of what changed; every other level that has changed items gets a
 `timeline.items` entry of its own, from narrow to wide, so that each reader has met the fullest form first.
+
+All who get the full form of an item get the same one: a version has one meaning. So the items that something waits for are
+named only as far as the least trusted reader of that form may know them; the server still moves it with the others.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC
 from typing import Any
 
@@ -25,6 +28,8 @@ LEVELS: dict[str, Audience] = {"planners": Audience.PLANNERS, "crew": Audience.C
 """Visibility of an item to the audience that may see it, from narrow to wide."""
 RANK = {visibility: rank for rank, visibility in enumerate(LEVELS)}
 OVER = ("completed", "cancelled")
+NAMING = ("item", "after")
+"""Fields of commands that hold the id of an item."""
 
 
 def level_of_view(view: int) -> str:
@@ -37,8 +42,8 @@ def visible_at(item: RunSheetItem, level: str) -> bool:
     return RANK[item.visibility] >= RANK[level]
 
 
-def item_state(item: RunSheetItem, level: str, visible: set[int]) -> dict[str, Any]:
-    """The item as readers of `level` get it; `visible` are the ids they may know of."""
+def item_state(item: RunSheetItem, level: str, sheet: Mapping[int, RunSheetItem]) -> dict[str, Any]:
+    """The item as readers of `level` get it; `sheet` is the whole run sheet, {id: item}."""
     state: dict[str, Any] = {
         "id": item.pk,
         "start": item.start.astimezone(UTC).isoformat().replace("+00:00", "Z"),
@@ -50,7 +55,8 @@ def item_state(item: RunSheetItem, level: str, visible: set[int]) -> dict[str, A
         "version": item.version,
     }
     if level != "everyone":
-        depends_on = [n for n in item.depends_on if n in visible]
+        readers = "planners" if item.visibility == "planners" else "crew"
+        depends_on = [n for n in item.depends_on if n in sheet and visible_at(sheet[n], readers)]
         state |= {"who": item.who, "notes": item.notes, "depends_on": depends_on, "visibility": item.visibility}
     return state
 
@@ -62,10 +68,13 @@ class WeddingDomain:
         """Carry out a command. Raises Refused, and then nothing has changed."""
         query = RunSheetItem.objects.filter(wedding__slug=room).select_for_update(of=("self",)).order_by("id")
         sheet = {item.pk: item for item in query}
-        named = sheet.get(data.item)  # type: ignore[attr-defined]  # all commands name an item
-        view = VIEWS[ROLES.get(sender.role, Role.STAFF)]
-        if named is None or not visible_at(named, level_of_view(view)):
-            raise Refused("There is no such item on this run sheet.", field="data.item")
+        level = level_of_view(VIEWS[ROLES.get(sender.role, Role.STAFF)])
+        named = []
+        for field in (name for name in NAMING if name in data.__struct_fields__):
+            item = sheet.get(getattr(data, field))
+            if item is None or not visible_at(item, level):
+                raise Refused("There is no such item on this run sheet.", field=f"data.{field}")
+            named.append(item)
         plan = _plan(data, sheet)
         changed = _apply(sheet, plan, data)
         return _effects(sheet, named, changed, plan)
@@ -73,21 +82,20 @@ class WeddingDomain:
     def items(self, room: str, view: int) -> list[dict[str, Any]]:
         """The run sheet as this view may see it, in order of time."""
         level = level_of_view(view)
-        items = [item for item in RunSheetItem.objects.filter(wedding__slug=room) if visible_at(item, level)]
-        visible = {item.pk for item in items}
-        return [item_state(item, level, visible) for item in items]
+        sheet = {item.pk: item for item in RunSheetItem.objects.filter(wedding__slug=room).order_by("start", "id")}
+        return [item_state(item, level, sheet) for item in sheet.values() if visible_at(item, level)]
 
     def member(self, room: str, user: Any, session: Any) -> Sender | None:
-        """Who this user or session is: a member by account, a member by join link, or staff."""
+        """Who this is: a member by account, else staff by account, else a member by the join link of this session."""
         members = Member.objects.filter(wedding__slug=room, revoked=False)
-        found = members.filter(user=user).first() if user is not None and user.is_authenticated else None
-        if found is None and session is not None:
-            found = members.filter(pk=session.get("members", {}).get(room)).first()
-        if found is not None:
-            return Sender(found.public_id, found.role, found.name)
-        if user is not None and user.is_authenticated and user.is_staff and Wedding.objects.filter(slug=room).exists():
-            return Sender(f"u{user.pk}", "staff", user.get_username())
-        return None
+        if user is not None and user.is_authenticated:
+            if (found := members.filter(user=user).first()) is not None:
+                return Sender(found.public_id, found.role, found.name)
+            if user.is_staff and Wedding.objects.filter(slug=room).exists():
+                return Sender(f"u{user.pk}", "staff", user.get_username())
+        joined = session.get("members", {}).get(room) if session is not None else None
+        found = members.filter(pk=joined).first() if joined is not None else None
+        return None if found is None else Sender(found.public_id, found.role, found.name)
 
     def token(self, room: str, token: str) -> Sender | None:
         """The program behind an API token; it may do what staff may."""
@@ -131,23 +139,26 @@ def _apply(sheet: dict[int, RunSheetItem], plan: Plan, data: Struct) -> list[Run
     return changed
 
 
-def _effects(sheet: dict[int, RunSheetItem], named: RunSheetItem, changed: list[RunSheetItem], plan: Plan) -> list[Effect]:
+def _effects(
+    sheet: dict[int, RunSheetItem], named: Iterable[RunSheetItem], changed: list[RunSheetItem], plan: Plan
+) -> list[Effect]:
     """The command's own entry first, then one for each level that has not heard of all its changed items."""
-    own = "planners" if named.visibility == "planners" else "crew"
+    # Its data is handed on as it came, with the ids in it: one item of the planners, and it is theirs.
+    own = "planners" if any(item.visibility == "planners" for item in named) else "crew"
     effects = [Effect(int(LEVELS[own]), encode(_told(sheet, changed, own) | _consequences(sheet, plan, own)))]
     for level, audience in LEVELS.items():
         if level == own:
             continue
         # Planners read the crew's entries too: only what is theirs alone is missing there.
-        news = [item for item in changed if (item.visibility == "planners" if level == "planners" else visible_at(item, level))]
-        if news:
-            effects.append(Effect(int(audience), kind="timeline.items", data=encode(_told(sheet, news, level))))
+        news = [item for item in changed if level != "planners" or item.visibility == "planners"]
+        told = _told(sheet, news, level)
+        if told["items"]:
+            effects.append(Effect(int(audience), kind="timeline.items", data=encode(told)))
     return effects
 
 
 def _told(sheet: dict[int, RunSheetItem], changed: Iterable[RunSheetItem], level: str) -> dict[str, Any]:
-    visible = {item.pk for item in sheet.values() if visible_at(item, level)}
-    return {"items": [item_state(item, level, visible) for item in changed if item.pk in visible]}
+    return {"items": [item_state(item, level, sheet) for item in changed if visible_at(item, level)]}
 
 
 def _consequences(sheet: dict[int, RunSheetItem], plan: Plan, level: str) -> dict[str, Any]:

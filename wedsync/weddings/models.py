@@ -137,6 +137,17 @@ class RunSheetItem(models.Model):
     def __str__(self) -> str:
         return self.title
 
+    def clean(self) -> None:
+        """Raises ValidationError when `who` is no list of names or `depends_on` no list of ids of this run sheet."""
+        if not isinstance(self.who, list) or not all(isinstance(name, str) for name in self.who):
+            raise ValidationError({"who": 'A list of names is needed, such as ["DJ", "florist"].'})
+        if not isinstance(self.depends_on, list) or not all(type(n) is int for n in self.depends_on):
+            raise ValidationError({"depends_on": "A list of item ids is needed, such as [4, 7]."})
+        known = set(RunSheetItem.objects.filter(wedding=self.wedding_id, pk__in=self.depends_on).values_list("pk", flat=True))
+        strange = sorted(set(self.depends_on) - known | ({self.pk} & set(self.depends_on)))
+        if strange:
+            raise ValidationError({"depends_on": f"Not other items of this run sheet: {strange}."})
+
 
 class ApiToken(models.Model):
     """A program that may publish into a wedding over HTTP. Only the hash of the token is kept."""
@@ -153,8 +164,13 @@ class ApiToken(models.Model):
     @classmethod
     def issue(cls, wedding: Wedding, name: str) -> str:
         """Make a token. It is returned once and cannot be read again."""
+        return cls(wedding=wedding, name=name).save_new()
+
+    def save_new(self) -> str:
+        """Store this row with a fresh token, which is returned."""
         token = secrets.token_urlsafe(32)
-        cls.objects.create(wedding=wedding, name=name, sha256=cls.digest(token))
+        self.sha256 = self.digest(token)
+        self.save()
         return token
 
     @classmethod

@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime
+from typing import TypeVar
 from zoneinfo import ZoneInfo
 
 from django.db import transaction
 
+from realtime.models import Room
 from wedsync.weddings.models import RunSheetItem, Wedding
 
 COLUMNS = ("start", "minutes", "title", "where", "who", "kind", "depends_on", "notes")
 KINDS = tuple(RunSheetItem.Kind.values)
 MINUTES_MAX = 2 * 24 * 60
+LENGTHS = {"title": 160, "where": 160, "notes": 500}
+"""Characters that fit (`RunSheetItem`)."""
+FIELDS = ("start", "minutes", "where", "who", "kind", "depends_on", "notes", "visibility")
+"""Of an item, what a run sheet says; status and version belong to the day."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,38 +73,48 @@ def to_utc(local: datetime, zone: ZoneInfo) -> datetime:
 
 def read(text: str, day: date, zone: ZoneInfo) -> list[Row]:
     """The rows of a run sheet for a wedding on `day`. Raises Unreadable with all its mistakes."""
-    reader = csv.DictReader(io.StringIO(text.removeprefix("\ufeff")))
-    missing = [column for column in COLUMNS if column not in (reader.fieldnames or ())]
-    if missing:
-        raise Unreadable([Mistake(1, column, "this column is missing") for column in missing])
+    reader = csv.DictReader(io.StringIO(text.removeprefix("\ufeff"), newline=""))
     mistakes: list[Mistake] = []
-    rows = [row for raw in reader if (row := _row(raw, reader.line_num, day, zone, mistakes)) is not None]
-    mistakes += _dependency_mistakes(rows)
-    if not rows and not mistakes:
+    lines: list[tuple[int, dict[str, str]]] = []
+    try:
+        missing = [column for column in COLUMNS if column not in (reader.fieldnames or ())]
+        if missing:
+            raise Unreadable([Mistake(1, column, "this column is missing") for column in missing])
+        for raw in reader:
+            cells = {column: (raw.get(column) or "").strip() for column in COLUMNS}
+            if None in raw:
+                mistakes.append(Mistake(reader.line_num, "notes", "there are more cells than columns"))
+            if any(cells.values()):  # spreadsheets leave empty rows at the end
+                lines.append((reader.line_num, cells))
+    except csv.Error as error:
+        mistakes.append(Mistake(reader.line_num + 1, "start", f"this is no CSV: {error}"))
+    rows = [_row(line, cells, day, zone, mistakes) for line, cells in lines]
+    mistakes += _dependency_mistakes(lines)
+    if not lines and not mistakes:
         mistakes.append(Mistake(1, "start", "there are no items"))
     if mistakes:
         raise Unreadable(sorted(mistakes, key=lambda mistake: mistake.line))
-    return rows
+    return [row for row in rows if row is not None]
 
 
-def _row(raw: dict[str, str], line: int, day: date, zone: ZoneInfo, mistakes: list[Mistake]) -> Row | None:
-    cells = {column: (raw.get(column) or "").strip() for column in COLUMNS}
+def _row(line: int, cells: Mapping[str, str], day: date, zone: ZoneInfo, mistakes: list[Mistake]) -> Row | None:
+    """The line, checked; None when it has a mistake."""
     before = len(mistakes)
-    if None in raw:
-        mistakes.append(Mistake(line, "notes", "there are more cells than columns"))
     start = _start(cells["start"], day, zone, line, mistakes)
-    if not cells["minutes"].isdecimal() or not 0 < int(cells["minutes"]) <= MINUTES_MAX:
-        mistakes.append(Mistake(line, "minutes", f"{cells['minutes']!r} is not a number of minutes from 1 to {MINUTES_MAX}"))
-    if not 0 < len(cells["title"]) <= 160:
-        mistakes.append(Mistake(line, "title", "a title of 1 to 160 characters is needed"))
+    digits = cells["minutes"]
+    if not digits.isdecimal() or len(digits) > 4 or not 0 < int(digits) <= MINUTES_MAX:
+        mistakes.append(Mistake(line, "minutes", f"{digits[:40]!r} is not a number of minutes from 1 to {MINUTES_MAX}"))
+    if not cells["title"]:
+        mistakes.append(Mistake(line, "title", "a title is needed"))
+    for column, length in LENGTHS.items():
+        if len(cells[column]) > length:
+            mistakes.append(Mistake(line, column, f"{len(cells[column])} characters; there is room for {length}"))
     if cells["kind"] not in KINDS:
-        mistakes.append(Mistake(line, "kind", f"{cells['kind']!r} is not one of {', '.join(KINDS)}"))
+        mistakes.append(Mistake(line, "kind", f"{cells['kind'][:40]!r} is not one of {', '.join(KINDS)}"))
     if len(mistakes) > before or start is None:
         return None
     who, depends_on = _list(cells["who"]), _list(cells["depends_on"])
-    return Row(
-        line, start, int(cells["minutes"]), cells["title"], cells["where"], who, cells["kind"], depends_on, cells["notes"]
-    )
+    return Row(line, start, int(digits), cells["title"], cells["where"], who, cells["kind"], depends_on, cells["notes"])
 
 
 def _list(cell: str) -> tuple[str, ...]:
@@ -107,12 +124,9 @@ def _list(cell: str) -> tuple[str, ...]:
 def _start(cell: str, day: date, zone: ZoneInfo, line: int, mistakes: list[Mistake]) -> datetime | None:
     """`HH:MM` on the wedding's day, or `YYYY-MM-DD HH:MM`."""
     try:
-        if " " in cell:
-            local = datetime.strptime(cell, "%Y-%m-%d %H:%M")
-        else:
-            local = datetime.combine(day, time.fromisoformat(cell if len(cell) == 5 else "?"))
+        local = datetime.strptime(cell if " " in cell else f"{day} {cell}", "%Y-%m-%d %H:%M")
     except ValueError:
-        mistakes.append(Mistake(line, "start", f"{cell!r} is not a time such as 14:30 or 2027-06-12 14:30"))
+        mistakes.append(Mistake(line, "start", f"{cell[:40]!r} is not a time such as 14:30 or 2027-06-12 14:30"))
         return None
     try:
         return to_utc(local, zone)
@@ -121,18 +135,19 @@ def _start(cell: str, day: date, zone: ZoneInfo, line: int, mistakes: list[Mista
         return None
 
 
-def _dependency_mistakes(rows: list[Row]) -> list[Mistake]:
+def _dependency_mistakes(lines: Sequence[tuple[int, Mapping[str, str]]]) -> list[Mistake]:
+    """Also of lines that are wrong in other columns, so that one mistake is not reported as two."""
     mistakes = []
-    titles = [row.title for row in rows]
-    parents = {row.title: row.depends_on for row in rows}
-    for row in rows:
-        for parent in row.depends_on:
-            if parent not in parents:
-                mistakes.append(Mistake(row.line, "depends_on", f"there is no item {parent!r}"))
-            elif titles.count(parent) > 1:
-                mistakes.append(Mistake(row.line, "depends_on", f"{parent!r} stands here more than once"))
-        if _waits_for_itself(row.title, parents):
-            mistakes.append(Mistake(row.line, "depends_on", f"{row.title!r} waits for itself in a circle"))
+    count = Counter(cells["title"] for _, cells in lines)
+    parents = {cells["title"]: _list(cells["depends_on"]) for _, cells in lines}
+    for line, cells in lines:
+        for parent in _list(cells["depends_on"]):
+            if not count[parent]:
+                mistakes.append(Mistake(line, "depends_on", f"there is no item {parent!r}"))
+            elif count[parent] > 1:
+                mistakes.append(Mistake(line, "depends_on", f"{parent!r} stands here more than once"))
+        if _waits_for_itself(cells["title"], parents):
+            mistakes.append(Mistake(line, "depends_on", f"{cells['title']!r} waits for itself in a circle"))
     return mistakes
 
 
@@ -148,27 +163,57 @@ def _waits_for_itself(title: str, parents: dict[str, tuple[str, ...]]) -> bool:
     return False
 
 
-def load(wedding: Wedding, rows: Sequence[Row], visibility: dict[str, str] | None = None) -> None:
-    """Make `rows` the wedding's run sheet, replacing what was there, in one transaction. `visibility`: {title: level}."""
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What a run sheet changed: ids of items that are new or different, and of those that are gone."""
+
+    changed: tuple[int, ...]
+    removed: tuple[int, ...]
+
+
+def load(wedding: Wedding, rows: Sequence[Row], visibility: Mapping[str, str] | None = None) -> Loaded:
+    """Make `rows` the wedding's run sheet, in one transaction. The same rows once more change nothing.
+
+    Items keep their id, status and visibility: they are known by title, of equal titles the first is the first again.
+    `visibility`: {title: level}; what it does not name stays as it is, and what is new is for everyone.
+    """
     with transaction.atomic():
-        wedding.items.all().delete()
-        ordered = [_item(wedding, row, visibility or {}) for row in rows]
-        RunSheetItem.objects.bulk_create(ordered)
-        items = {item.title: item for item in ordered}
-        for row, item in zip(rows, ordered, strict=True):
-            item.depends_on = [items[title].pk for title in row.depends_on]
-        RunSheetItem.objects.bulk_update(ordered, ["depends_on"])
+        Room.objects.select_for_update(no_key=True).get(name=wedding.slug)  # as the writer does before a command
+        known = dict(_by_title(list(wedding.items.order_by("start", "id"))))
+        was = {key: _content(item) for key, item in known.items()}
+        keyed = list(_by_title(rows))
+        items = {key: known.get(key) or RunSheetItem(wedding=wedding, title=row.title) for key, row in keyed}
+        for key, row in keyed:
+            _fill(items[key], row, (visibility or {}).get(row.title))
+        new = [item for key, item in items.items() if key not in known]
+        RunSheetItem.objects.bulk_create(new)
+        for key, row in keyed:
+            items[key].depends_on = [items[title, 0].pk for title in row.depends_on]
+        different = [item for key, item in items.items() if key in known and _content(item) != was[key]]
+        for item in different:
+            item.version += 1
+        RunSheetItem.objects.bulk_update([*different, *new], [*FIELDS, "version"])
+        removed = tuple(sorted(item.pk for key, item in known.items() if key not in items))
+        RunSheetItem.objects.filter(pk__in=removed).delete()
+    return Loaded(tuple(sorted(item.pk for item in [*different, *new])), removed)
 
 
-def _item(wedding: Wedding, row: Row, visibility: dict[str, str]) -> RunSheetItem:
-    return RunSheetItem(
-        wedding=wedding,
-        title=row.title,
-        start=row.start,
-        minutes=row.minutes,
-        where=row.where,
-        who=list(row.who),
-        kind=row.kind,
-        notes=row.notes,
-        visibility=visibility.get(row.title, RunSheetItem.Visibility.EVERYONE),
-    )
+_Titled = TypeVar("_Titled", Row, RunSheetItem)
+
+
+def _by_title(lines: Sequence[_Titled]) -> Iterator[tuple[tuple[str, int], _Titled]]:
+    """Each with its title and how many of the same title stand before it."""
+    seen: Counter[str] = Counter()
+    for line in sorted(lines, key=lambda line: line.start):
+        yield (line.title, seen[line.title]), line
+        seen[line.title] += 1
+
+
+def _content(item: RunSheetItem) -> tuple[object, ...]:
+    return tuple(list(value) if isinstance(value, list) else value for value in (getattr(item, name) for name in FIELDS))
+
+
+def _fill(item: RunSheetItem, row: Row, visibility: str | None) -> None:
+    item.start, item.minutes, item.where, item.who = row.start, row.minutes, row.where, list(row.who)
+    item.kind, item.notes = row.kind, row.notes
+    item.visibility = visibility or item.visibility

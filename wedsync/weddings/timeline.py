@@ -3,13 +3,15 @@
 Rules. The named item moves by the minutes asked for, an anchor too when it is the one named. What depends on it, directly or
 through others, moves with it; anchors and what is over stay. Gaps between items are kept (they are walking or travel time);
 only buffers absorb: a delay that passes from an item to one that depends on it loses the minutes of the buffers between them,
-and those buffers become shorter. Coming earlier gives no minutes back to buffers, and nothing starts before what it depends on
-has ended.
+and those buffers start later and become shorter. Coming earlier gives no minutes back to buffers, and ends where something
+would start before what it waits for has ended. Some items run during what they wait for (speeches in the dinner): they are
+held to the overlap they had. What is over holds nobody up.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -32,7 +34,7 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Conflict:
-    """`item` stays where it is although `waits_for` ends later than it starts."""
+    """`item` now starts `minutes` before the end of `waits_for`, which is more than it did."""
 
     item: int
     waits_for: int
@@ -57,11 +59,15 @@ def shift(items: Iterable[Item], item_id: int, minutes: int) -> Plan:
     sheet = {item.id: item for item in items}
     if item_id not in sheet:
         raise Impossible("There is no such item on this run sheet.")
-    return _Move(sheet).start(item_id, minutes)
+    move = _Move(sheet, item_id)
+    return move.plan(move.held(sheet[item_id], minutes))
 
 
 def reorder(items: Iterable[Item], item_id: int, after_id: int) -> Plan:
-    """Let `item_id` begin when `after_id` ends. Raises Impossible for anchors and for an item that depends on it."""
+    """Let `item_id` begin when `after_id` ends, even if that is before another one it waits for: that is then a conflict.
+
+    Raises Impossible for anchors, for unknown items and when `after_id` waits for `item_id`.
+    """
     sheet = {item.id: item for item in items}
     if item_id not in sheet or after_id not in sheet:
         raise Impossible("There is no such item on this run sheet.")
@@ -70,7 +76,12 @@ def reorder(items: Iterable[Item], item_id: int, after_id: int) -> Plan:
         raise Impossible("An anchor keeps its time; shift it by name if it really has to move.")
     if item_id == after_id or item_id in _ancestors(sheet, after_id):
         raise Impossible("An item cannot come after one that waits for it.")
-    return shift(sheet.values(), item_id, round((after.end - item.start).total_seconds() / 60))
+    return _Move(sheet, item_id).plan(_minutes(after.end - item.start))
+
+
+def _minutes(span: timedelta) -> int:
+    """Whole minutes, rounded up: an item that ends within a minute needs all of it."""
+    return math.ceil(span / timedelta(minutes=1))
 
 
 def _ancestors(sheet: Mapping[int, Item], item_id: int) -> set[int]:
@@ -86,93 +97,106 @@ def _ancestors(sheet: Mapping[int, Item], item_id: int) -> set[int]:
 
 
 class _Move:
-    def __init__(self, sheet: dict[int, Item]) -> None:
+    """One change being worked out: the sheet as it was and as it becomes."""
+
+    def __init__(self, sheet: dict[int, Item], named: int) -> None:
+        self.named = named
         self.old = sheet
         self.new = dict(sheet)
         self.absorbed: dict[int, int] = {}
-        self.buffers = [item for item in sheet.values() if item.kind == "buffer" and not item.over]
+        buffers = [item for item in sheet.values() if item.kind == "buffer" and not item.over and item.id != named]
+        self.buffers = sorted((b for b in buffers if b.minutes), key=lambda buffer: (buffer.start, buffer.id))
 
-    def start(self, item_id: int, minutes: int) -> Plan:
-        self.new[item_id] = self._moved(item_id, minutes)
-        for follower in self._followers(item_id):
-            delay = self._delay(self.old[follower], minutes)
+    def plan(self, minutes: int) -> Plan:
+        self.new[self.named] = self._moved(self.old[self.named], minutes)
+        for item in self._followers():
+            delay = self._delay(item, minutes)
             if delay:
-                self.new[follower] = self._moved(follower, delay)
-        for item in self._moved_items():
-            self._overlap(item)
+                self.new[item.id] = self._moved(item, delay)
+        for item in list(self.new.values()):
+            if item.kind != "buffer" and item.start > self.old[item.id].start:
+                self._overlap(item)
         self._shorten()
         changed = {n: item for n, item in self.new.items() if item != self.old[n]}
-        return Plan(changed, self.absorbed, self._conflicts(changed))
+        return Plan(changed, self.absorbed, tuple(self._conflicts()))
 
-    def _moved(self, item_id: int, minutes: int) -> Item:
-        item = self.old[item_id]
-        return replace(item, start=item.start + timedelta(minutes=minutes))
+    def held(self, item: Item, minutes: int) -> int:
+        """`minutes`; when negative, only as many as leave `item` no further before the end of what it waits for."""
+        if minutes >= 0:
+            return minutes
+        for parent in self._holding(item):
+            overlap = max(0, _minutes(parent.end - item.start))
+            minutes = max(minutes, _minutes(self.new[parent.id].end - item.start) - overlap)
+        return min(0, minutes)
 
-    def _moved_items(self) -> list[Item]:
-        return [item for n, item in self.new.items() if item.start > self.old[n].start]
+    def _holding(self, item: Item) -> list[Item]:
+        """What `item` still waits for, at its old time."""
+        return [self.old[p] for p in item.depends_on if p in self.old and p != item.id and not self.old[p].over]
 
-    def _followers(self, item_id: int) -> list[int]:
-        """What may move with `item_id`, each after all it waits for. Anchors, buffers and what is over stay."""
+    def _moved(self, item: Item, minutes: int) -> Item:
+        """`item` moved; a buffer that is pushed later gives what it has, so that its end moves only by the rest."""
+        eaten = 0
+        if minutes > 0 and item in self.buffers:
+            eaten = min(minutes, item.minutes)
+            self._eat(item, eaten)
+        return replace(item, start=item.start + timedelta(minutes=minutes), minutes=item.minutes - eaten)
+
+    def _eat(self, buffer: Item, minutes: int) -> None:
+        self.absorbed[buffer.id] = max(self.absorbed.get(buffer.id, 0), minutes)
+
+    def _followers(self) -> list[Item]:
+        """What may move with the named item, each after all it waits for. Every item is visited once, circles or not."""
         children: dict[int, list[int]] = {}
-        for item in self.old.values():
-            for parent in item.depends_on:
-                children.setdefault(parent, []).append(item.id)
-        order: list[int] = []
-        seen = {item_id}
-
-        def visit(parent: int) -> None:
-            for child in sorted(children.get(parent, ())):
-                item = self.old[child]
-                if child in seen or item.over or item.kind in ("anchor", "buffer"):
-                    continue
+        for item in sorted(self.old.values(), key=lambda item: item.id):
+            if not item.over and item.kind != "anchor":
+                for parent in item.depends_on:
+                    children.setdefault(parent, []).append(item.id)
+        order: list[Item] = []
+        seen = {self.named}
+        path = [(self.named, iter(children.get(self.named, ())))]
+        while path:
+            child = next((n for n in path[-1][1] if n not in seen), None)
+            if child is None:
+                order.append(self.old[path.pop()[0]])
+            else:
                 seen.add(child)
-                visit(child)
-                order.append(child)
-
-        visit(item_id)
-        return order[::-1]
+                path.append((child, iter(children.get(child, ()))))
+        return order[-2::-1]
 
     def _delay(self, item: Item, minutes: int) -> int:
         """Minutes that `item` moves because of what it waits for."""
-        delays = [self._passed_on(self.old[p], item) for p in item.depends_on if p in self.new and self.new[p] != self.old[p]]
+        moved = [p for p in item.depends_on if p in self.new and self.new[p] != self.old[p]]
+        delays = [self._passed_on(self.old[p], item) for p in moved]
         if not delays:
             return 0
-        if minutes > 0:
-            return max(delays)
-        earliest = max(self.new[p].end for p in item.depends_on if p in self.new)
-        room = -max(0, round((item.start - earliest).total_seconds() / 60))
-        return max(min(delays), room)
+        return max(delays) if minutes > 0 else self.held(item, min(delays))
 
     def _passed_on(self, parent: Item, child: Item) -> int:
-        """The parent's delay less what the buffers between the two absorb."""
-        delay = round((self.new[parent.id].start - parent.start).total_seconds() / 60)
+        """The parent's delay less what the buffers between the two absorb, the earliest first."""
+        delay = _minutes(self.new[parent.id].end - parent.end)
         for buffer in self.buffers:
-            if delay > 0 and parent.end <= buffer.start and buffer.end <= child.start:
+            between = parent.end <= buffer.start and buffer.end <= child.start and buffer.id not in (parent.id, child.id)
+            if delay > 0 and between:
                 eaten = min(delay, buffer.minutes)
-                self.absorbed[buffer.id] = max(self.absorbed.get(buffer.id, 0), eaten)
+                self._eat(buffer, eaten)
                 delay -= eaten
         return delay
 
     def _overlap(self, item: Item) -> None:
         """A moved item that now runs into a buffer eats what it needs of it."""
-        if item.kind == "buffer":
-            return
         for buffer in self.buffers:
             if self.old[item.id].end <= buffer.start < item.end:
-                eaten = min(buffer.minutes, round((item.end - buffer.start).total_seconds() / 60))
-                self.absorbed[buffer.id] = max(self.absorbed.get(buffer.id, 0), eaten)
+                self._eat(buffer, min(buffer.minutes, _minutes(item.end - buffer.start)))
 
     def _shorten(self) -> None:
         for buffer_id, eaten in self.absorbed.items():
-            buffer = self.new[buffer_id]
-            start = buffer.start + timedelta(minutes=eaten)
+            buffer = self.old[buffer_id]
+            start = max(self.new[buffer_id].start, buffer.start + timedelta(minutes=eaten))
             self.new[buffer_id] = replace(buffer, start=start, minutes=buffer.minutes - eaten)
 
-    def _conflicts(self, changed: Mapping[int, Item]) -> tuple[Conflict, ...]:
-        found = []
+    def _conflicts(self) -> Iterator[Conflict]:
         for item in self.new.values():
-            for parent in (self.new[p] for p in item.depends_on if p in self.new):
-                late = round((parent.end - item.start).total_seconds() / 60)
-                if late > 0 and not item.over and (parent.id in changed or item.id in changed):
-                    found.append(Conflict(item.id, parent.id, late))
-        return tuple(found)
+            for parent in () if item.over else self._holding(self.old[item.id]):
+                late = _minutes(self.new[parent.id].end - item.start)
+                if late > max(0, _minutes(parent.end - self.old[item.id].start)):
+                    yield Conflict(item.id, parent.id, late)

@@ -1,5 +1,14 @@
 """The pages."""
 
-from django.urls import URLPattern
+from django.contrib.auth.views import LoginView, LogoutView
+from django.urls import path
 
-urlpatterns: list[URLPattern] = []
+from wedsync.weddings import views
+
+urlpatterns = [
+    path("", views.index, name="index"),
+    path("login/", views.page(LoginView.as_view(redirect_authenticated_user=True)), name="login"),
+    path("logout/", views.page(LogoutView.as_view()), name="logout"),
+    path("join/<str:key>/", views.join, name="join"),
+    path("weddings/<slug:slug>/", views.wedding, name="wedding"),
+]

@@ -190,9 +190,7 @@ export class Room extends EventTarget {
       const answer = await fetch(this.door, { method: "HEAD", redirect: "manual", cache: "no-store" });
       const unwanted = answer.type === "opaqueredirect" || [401, 403, 404, 410].includes(answer.status);
       if (unwanted && (this.phase === "waiting" || this.phase === "connecting")) this.#refuse(403, "");
-    } catch {
-      // No network.
-    }
+    } catch {} // no network
   }
 
   #refuse(code, reason) {

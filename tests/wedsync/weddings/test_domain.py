@@ -7,6 +7,8 @@ from typing import Any
 
 import msgspec
 import pytest
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import AnonymousUser
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -16,10 +18,10 @@ from realtime.errors import RealtimeError
 from realtime.journal import Journal, Stored
 from realtime.messages import Sender
 from realtime.models import JournalEntry, Room
-from realtime.roles import VIEWS, Role
+from realtime.roles import VIEWS, Audience, Role
 from tests.fakes import ManualClock
 from wedsync.weddings.domain import domain
-from wedsync.weddings.models import RunSheetItem, Wedding
+from wedsync.weddings.models import ApiToken, Member, RunSheetItem, Wedding
 
 pytestmark = pytest.mark.django_db(transaction=True)
 NOON = datetime(2027, 6, 12, 12, 0, tzinfo=UTC)
@@ -33,8 +35,7 @@ def wedding() -> Wedding:
 
 
 def fill(room: Wedding, lines: list[tuple[int, int, str, str, list[int]]]) -> list[RunSheetItem]:
-    """(start minute, minutes, kind, visibility, indices of earlier lines it waits for); never waits for a narrower one."""
-    rank = {"planners": 0, "crew": 1, "everyone": 2}
+    """(start minute, minutes, kind, visibility, indices of earlier lines it waits for)."""
     items: list[RunSheetItem] = []
     for n, (start, minutes, kind, visibility, waits_for) in enumerate(lines):
         parents = [items[i % n] for i in waits_for] if n else []
@@ -47,7 +48,7 @@ def fill(room: Wedding, lines: list[tuple[int, int, str, str, list[int]]]) -> li
             visibility=visibility,
             notes=f"secret {n}",
             who=["DJ"],
-            depends_on=sorted({p.pk for p in parents if rank[p.visibility] >= rank[visibility]}),
+            depends_on=sorted({p.pk for p in parents}),
         )
         items.append(item)
     return items
@@ -126,6 +127,8 @@ def assert_no_leak(lines: Any, ids: list[int]) -> None:
                 named = {i["id"] for i in told.get("items", [])} | {int(n) for n in told.get("absorbed", {})}
                 named |= {n for i in told.get("items", []) for n in i.get("depends_on", [])}
                 named |= {c[k] for c in told.get("conflicts", []) for k in ("item", "waits_for")}
+                published = msgspec.json.decode(entry.data)
+                named |= {published[k] for k in ("item", "after") if k in published}
                 assert not {visibility[n] for n in named} & forbidden
                 assert role is Role.VENDOR or all(set(i) == PUBLIC for i in told.get("items", []))
 
@@ -160,3 +163,69 @@ def test_a_cue_is_given_once() -> None:
     assert isinstance(act(writer, "cue.go", {"item": cue.pk}), Stored)
     cue.refresh_from_db()
     assert (cue.status, cue.version) == ("completed", 2)
+
+
+def test_a_form_names_no_item_that_one_of_its_readers_may_not_know() -> None:
+    """Not even to planners, who get the crew's form: one version of an item has one meaning."""
+    secret, _, surprise = fill(
+        wedding(), [(0, 10, "flex", "planners", []), (10, 10, "flex", "crew", [0]), (20, 5, "cue", "planners", [0])]
+    )
+    read = {role: {i["id"]: i["depends_on"] for i in domain.items("w", VIEWS[role])} for role in (Role.VENDOR, Role.COUPLE)}
+    assert list(read[Role.VENDOR].values()) == [[]]
+    assert list(read[Role.COUPLE].values()) == [[], [], [secret.pk]]
+    assert surprise.pk in read[Role.COUPLE]
+
+
+def test_what_follows_something_secret_still_moves_and_the_command_stays_with_the_planners() -> None:
+    secret, cue = fill(wedding(), [(0, 10, "flex", "planners", []), (10, 10, "cue", "everyone", [0])])
+    act(journal(), "timeline.shift", {"item": secret.pk, "minutes": 5})
+    told = [(entry.kind, entry.audience) for entry in JournalEntry.objects.order_by("offset")]
+    assert told == [
+        ("timeline.shift", Audience.PLANNERS),
+        ("timeline.items", Audience.CREW),
+        ("timeline.items", Audience.EVERYONE),
+    ]
+    cue.refresh_from_db()
+    assert (cue.start, cue.version) == (NOON + timedelta(minutes=15), 2)
+
+
+def test_a_command_that_names_a_secret_item_second_stays_with_the_planners() -> None:
+    item, secret = fill(wedding(), [(0, 10, "flex", "everyone", []), (20, 5, "cue", "planners", [])])
+    act(journal(), "timeline.reorder", {"item": item.pk, "after": secret.pk})
+    assert JournalEntry.objects.get(kind="timeline.reorder").audience == Audience.PLANNERS
+
+
+def test_an_impossible_change_is_refused_with_its_reason() -> None:
+    first, second = fill(wedding(), [(0, 10, "anchor", "everyone", []), (20, 5, "flex", "everyone", [0])])
+    outcome = act(journal(), "timeline.reorder", {"item": first.pk, "after": second.pk})
+    assert isinstance(outcome, RealtimeError) and (outcome.code, outcome.field) == ("refused", "data.item")
+    assert "anchor" in outcome.message
+    assert set(RunSheetItem.objects.values_list("version", flat=True)) == {1}
+
+
+def test_who_comes_in() -> None:
+    room, users = wedding(), get_user_model().objects
+    staff, planner, stranger = (users.create_user(name, is_staff=name == "staff") for name in ("staff", "planner", "stranger"))
+    sam = Member.objects.create(wedding=room, user=planner, name="Sam", role="planner")
+    maya = Member.objects.create(wedding=room, name="Maya", role="guest")
+    joined = {"members": {"w": maya.pk}}
+    assert domain.member("w", planner, joined) == Sender(sam.public_id, "planner", "Sam")
+    assert domain.member("w", staff, joined) == Sender(f"u{staff.pk}", "staff", "staff")
+    assert domain.member("w", stranger, joined) == Sender(maya.public_id, "guest", "Maya")
+    assert domain.member("w", AnonymousUser(), joined) == Sender(maya.public_id, "guest", "Maya")
+    assert domain.member("w", AnonymousUser(), {"members": {"other": maya.pk}}) is None
+    assert domain.member("other", staff, joined) is None
+    Member.objects.update(revoked=True)
+    assert domain.member("w", planner, joined) is None
+
+
+def test_a_token_is_good_for_its_wedding_until_it_is_revoked() -> None:
+    room = wedding()
+    token = ApiToken.issue(room, "till")
+    row = ApiToken.objects.get()
+    assert token not in (row.sha256, row.name)
+    assert domain.token("w", token) == Sender(f"a{row.pk}", "staff", "till")
+    assert domain.token("w", token + "x") is None and domain.token("other", token) is None
+    row.revoked_at = NOON
+    row.save()
+    assert domain.token("w", token) is None

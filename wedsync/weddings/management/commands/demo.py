@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Any
 
 from django.conf import settings
@@ -30,9 +32,7 @@ class Command(BaseCommand):
         known: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {"passwords": {}, "weddings": {}}
         if not options["show"]:
             _merge(known, place(SystemClock().now()))
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-                json.dump(known, file, indent=1)
+            _write(path, known)
         if options["json"]:
             self.stdout.write(json.dumps(known))
         elif not options["quiet"]:
@@ -50,6 +50,14 @@ class Command(BaseCommand):
                 who, path = next((w, p) for w, p in wedding["joins"].items() if w.startswith(f"{role}:"))
                 say(f"  join as {who:24} {url}{path}")
         say(f"\nAll join links and API tokens: {settings.VAR_DIR / 'logins.json'}")
+
+
+def _write(path: Path, known: dict[str, Any]) -> None:
+    """Whole or not at all, and for the owner alone whatever was there before."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with NamedTemporaryFile("w", dir=path.parent, prefix=path.name, delete=False) as file:  # made with mode 0600
+        json.dump(known, file, indent=1)
+    os.replace(file.name, path)
 
 
 def _merge(known: dict[str, Any], placed: dict[str, Any]) -> None:

@@ -8,11 +8,12 @@ import threading
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import close_old_connections
 
 from realtime.clock import SystemClock
 from realtime.errors import RealtimeError
 from realtime.publish import publish
-from wedsync.weddings.demo.day import next_word
+from wedsync.weddings.demo.day import Scene, Word, next_word, owed_after
 from wedsync.weddings.models import Wedding
 
 
@@ -28,18 +29,39 @@ class Command(BaseCommand):
         if options["every"] <= 0:
             raise CommandError(f"--every {options['every']}: must be more than 0 seconds", returncode=2)
         stop = threading.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: stop.set())
-        rng, clock = random.Random(options["seed"]), SystemClock()
+        before = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            self._speak(random.Random(options["seed"]), options["count"], options["every"], stop)
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _speak(self, rng: random.Random, count: int | None, every_s: float, stop: threading.Event) -> None:
+        clock = SystemClock()
+        owed: dict[str, dict[int, int]] = {}
         spoken = 0
-        while not stop.is_set() and spoken != options["count"]:
-            wedding = rng.choice(list(Wedding.objects.filter(demo=True)) or [None])
+        while not stop.is_set() and spoken != count:
+            if spoken:
+                stop.wait(every_s)
+                if stop.is_set():
+                    return
+            close_old_connections()  # nobody else does it in a command that runs for days
+            wedding = rng.choice(list(Wedding.objects.filter(demo=True).order_by("slug")) or [None])
             if wedding is None:
                 raise CommandError("there are no demo weddings; run manage.py demo first", returncode=2)
-            word = next_word(list(wedding.items.all()), list(wedding.members.all()), clock.now(), rng)
-            try:
-                publish(wedding.slug, word.kind, word.data, sender=word.sender)
-            except RealtimeError as error:
-                self.stderr.write(f"{wedding.slug}: {word.kind} was not published: {error.message}")
+            returning = owed.get(wedding.slug, {})
+            word = next_word(Scene(list(wedding.items.all()), list(wedding.members.all()), clock.now(), returning), rng)
+            if word is not None and self._publish(wedding.slug, word):
+                owed[wedding.slug] = owed_after(returning, word)
+            elif word is not None and word.data.get("item") in returning:
+                del returning[word.data["item"]]
             spoken += 1
-            stop.wait(options["every"])
+
+    def _publish(self, room: str, word: Word) -> bool:
+        """Whether it was published; what cannot be is said on stderr, the day goes on."""
+        try:
+            publish(room, word.kind, word.data, sender=word.sender)
+        except RealtimeError as error:
+            self.stderr.write(f"{room}: {word.kind} was not published: {error.message}")
+            return False
+        return True

@@ -1,0 +1,130 @@
+"""Run sheets as people write them: every mistake is told, and loading twice changes nothing."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from wedsync.weddings import demo
+from wedsync.weddings.models import RunSheetItem, Wedding
+from wedsync.weddings.runsheets import Row, Unreadable, load, read
+
+HEADER = "start,minutes,title,where,who,kind,depends_on,notes\n"
+LONDON = ZoneInfo("Europe/London")
+DAY = date(2027, 6, 12)
+SHEETS = sorted(Path(demo.__file__).parent.glob("*.csv"))
+
+
+def rows(*lines: str, day: date = DAY, zone: ZoneInfo = LONDON) -> list[Row]:
+    return read(HEADER + "\n".join(lines), day, zone)
+
+
+def mistakes(*lines: str, day: date = DAY) -> list[tuple[int, str]]:
+    with pytest.raises(Unreadable) as caught:
+        rows(*lines, day=day)
+    return [(mistake.line, mistake.column) for mistake in caught.value.mistakes]
+
+
+@pytest.mark.parametrize("path", SHEETS, ids=[path.stem for path in SHEETS])
+def test_the_demo_sheets_are_read(path: Path) -> None:
+    found = read(path.read_text(encoding="utf-8"), DAY, LONDON)
+    assert len(found) == len(path.read_text(encoding="utf-8").splitlines()) - 1
+
+
+def test_a_line_is_read() -> None:
+    (first, second) = rows("14:35,30,Ceremony,Garden,officiant; couple,anchor,,quiet", "9:05,5,Doors,,,cue,Ceremony,")
+    assert first == Row(
+        2, datetime(2027, 6, 12, 13, 35, tzinfo=UTC), 30, "Ceremony", "Garden", ("officiant", "couple"), "anchor", (), "quiet"
+    )
+    assert (second.start.hour, second.depends_on) == (8, ("Ceremony",))
+
+
+def test_a_date_of_its_own_a_byte_order_mark_and_empty_rows() -> None:
+    found = read("\ufeff" + HEADER + "2027-06-11 18:00,60,Mehndi,,,flex,,\n\n,,,,,,,\n", DAY, LONDON)
+    assert [row.start for row in found] == [datetime(2027, 6, 11, 17, 0, tzinfo=UTC)]
+
+
+def test_several_dependencies() -> None:
+    assert rows("10:00,5,A,,,flex,,", "10:00,5,B,,,flex,,", "11:00,5,C,,,flex,A; B,")[2].depends_on == ("A", "B")
+
+
+def test_when_the_clocks_go_forward_an_hour_is_missing() -> None:
+    with pytest.raises(Unreadable, match="line 2, start: 01:30 does not exist on 2027-03-28 in Europe/London"):
+        rows("01:30,10,Early,,,flex,,", day=date(2027, 3, 28))
+
+
+def test_when_the_clocks_go_back_the_first_of_two_hours_is_meant() -> None:
+    (row,) = rows("01:30,10,Late,,,flex,,", day=date(2027, 10, 31))
+    assert row.start == datetime(2027, 10, 31, 0, 30, tzinfo=UTC)
+
+
+CASES = [
+    ("time", ["25:00,5,A,,,flex,,"], [(2, "start")]),
+    ("seconds", ["10:00:30,5,A,,,flex,,"], [(2, "start")]),
+    ("minutes", ["10:00,0,A,,,flex,,", "10:00,-1,B,,,flex,,", "10:00,,C,,,flex,,", "10:00," + "9" * 5000 + ",D,,,flex,,"],
+     [(2, "minutes"), (3, "minutes"), (4, "minutes"), (5, "minutes")]),
+    ("title", ["10:00,5,,,,flex,,", f"10:00,5,{'x' * 161},,,flex,,"], [(2, "title"), (3, "title")]),
+    ("where", [f"10:00,5,A,{'x' * 161},,flex,,"], [(2, "where")]),
+    ("notes", [f"10:00,5,A,,,flex,,{'x' * 501}"], [(2, "notes")]),
+    ("kind", ["10:00,5,A,,,party,,"], [(2, "kind")]),
+    ("unknown dependency", ["10:00,5,A,,,flex,Z,"], [(2, "depends_on")]),
+    ("ambiguous dependency", ["10:00,5,A,,,flex,,", "10:00,5,A,,,flex,,", "11:00,5,B,,,flex,A,"], [(4, "depends_on")]),
+    ("circle", ["10:00,5,A,,,flex,B,", "10:00,5,B,,,flex,A,"], [(2, "depends_on"), (3, "depends_on")]),
+    ("all of a line and all lines", ["25:00,x,,,,party,Z,", "10:00,5,A,,,flex,Y,"],
+     [(2, "start"), (2, "minutes"), (2, "title"), (2, "kind"), (2, "depends_on"), (3, "depends_on")]),
+    ("what waits for a wrong line is right", ["25:00,5,A,,,flex,,", "10:00,5,B,,,flex,A,"], [(2, "start")]),
+    ("too many cells", ["10:00,5,A,,,flex,,,more"], [(2, "notes")]),
+    ("nothing", [], [(1, "start")]),
+    ("no CSV", ["10:00,5," + "x" * 200_000 + ",,,flex,,"], [(2, "start")]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("lines", "expected"), [c[1:] for c in CASES], ids=[c[0] for c in CASES])
+def test_mistakes(lines: list[str], expected: list[tuple[int, str]]) -> None:
+    assert mistakes(*lines) == expected
+
+
+def test_missing_columns_are_named() -> None:
+    with pytest.raises(Unreadable) as caught:
+        read("start,title\n10:00,A\n", DAY, LONDON)
+    assert {m.column for m in caught.value.mistakes} == {"minutes", "where", "who", "kind", "depends_on", "notes"}
+
+
+@pytest.fixture
+def wedding(db: None) -> Wedding:
+    at = datetime(2027, 6, 12, 13, 35, tzinfo=UTC)
+    return Wedding.objects.create(slug="w", names="A & B", venue="V", timezone="Europe/London", ceremony_at=at)
+
+
+SHEET = ("10:00,15,Buffer,,,buffer,,", "11:00,5,Ceremony,,DJ,anchor,,", "12:00,15,Buffer,,,buffer,Ceremony,")
+
+
+def state(wedding: Wedding) -> list[tuple[object, ...]]:
+    return list(wedding.items.values_list("pk", "title", "start", "status", "visibility", "depends_on", "version"))
+
+
+def test_the_same_rows_again_change_nothing(wedding: Wedding) -> None:
+    loaded = load(wedding, rows(*SHEET), {"Ceremony": "crew"})
+    before = state(wedding)
+    assert [line[1] for line in before] == ["Buffer", "Ceremony", "Buffer"]
+    assert before[2][5] == [before[1][0]]
+    assert loaded.changed == tuple(line[0] for line in before)
+    again = load(wedding, rows(*SHEET))
+    assert (again.changed, again.removed, state(wedding)) == ((), (), before)
+
+
+def test_a_changed_sheet_keeps_ids_and_what_happened(wedding: Wedding) -> None:
+    load(wedding, rows(*SHEET), {"Ceremony": "crew"})
+    first, ceremony, last = wedding.items.all()
+    RunSheetItem.objects.filter(pk=ceremony.pk).update(status="completed")
+    loaded = load(wedding, rows("11:30,5,Ceremony,,DJ,anchor,,", "13:00,15,Cake,,,cue,Ceremony,", SHEET[0]))
+    assert loaded.removed == (last.pk,)
+    kept = {item.title: item for item in wedding.items.all()}
+    assert set(kept) == {"Buffer", "Ceremony", "Cake"}
+    assert (kept["Buffer"].pk, kept["Buffer"].version) == (first.pk, 1)
+    assert (kept["Ceremony"].pk, kept["Ceremony"].version) == (ceremony.pk, 2)
+    assert (kept["Ceremony"].status, kept["Ceremony"].visibility) == ("completed", "crew")
+    assert loaded.changed == (ceremony.pk, kept["Cake"].pk)

@@ -1,0 +1,196 @@
+"""The pages without a browser: who gets in where, and that nobody's HTML holds what is not for them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.http import HttpResponse
+from django.test import Client
+
+from realtime.journal import Journal
+from realtime.messages import Sender
+from tests.fakes import ManualClock
+from tests.wedsync.weddings.test_domain import act
+from wedsync.weddings.domain import domain
+from wedsync.weddings.models import Member, RunSheetItem, Wedding
+
+NOON = datetime(2027, 6, 12, 12, 0, tzinfo=UTC)
+
+
+@pytest.fixture
+def wedding(db: None) -> Wedding:
+    made = Wedding.objects.create(slug="w", names="Ana & <b>Tom</b>", venue="Lake", timezone="Asia/Kolkata", ceremony_at=NOON)
+    for n, (title, visibility) in enumerate([("Dinner", "everyone"), ("Load-in", "crew"), ("Fireworks", "planners")]):
+        start = NOON + timedelta(minutes=n)
+        RunSheetItem.objects.create(
+            wedding=made, title=title, start=start, minutes=30, visibility=visibility, notes=f"note {title}", who=["DJ"]
+        )
+    return made
+
+
+def member(wedding: Wedding, role: str, name: str = "Maya", **more: object) -> Member:
+    return Member.objects.create(wedding=wedding, role=role, name=name, **more)
+
+
+def joined(someone: Member) -> Client:
+    client = Client()
+    assert client.post(f"/join/{someone.join_key}/").status_code == 302
+    return client
+
+
+def text(response: HttpResponse) -> str:
+    return response.content.decode()
+
+
+# -- getting in -------------------------------------------------------------------------------------------------------
+
+
+def test_a_stranger_is_asked_to_log_in_or_to_open_a_link(db: None) -> None:
+    assert "open the join link" in text(Client().get("/"))
+
+
+@pytest.mark.parametrize("slug", ["w", "there-is-none"])
+def test_a_stranger_does_not_learn_which_weddings_exist(wedding: Wedding, slug: str) -> None:
+    answer = Client().get(f"/weddings/{slug}/")
+    assert (answer.status_code, answer["Location"]) == (302, f"/login/?next=/weddings/{slug}/")
+
+
+@pytest.mark.parametrize("slug", ["w", "there-is-none"])
+def test_an_account_without_membership_finds_nothing(wedding: Wedding, slug: str) -> None:
+    client = Client()
+    client.force_login(get_user_model().objects.create_user("eve"))
+    answer = client.get(f"/weddings/{slug}/")
+    assert answer.status_code == 404
+    assert "no wedding here that you may enter" in text(answer)
+    assert "Dinner" not in text(answer)
+
+
+def test_a_join_link_names_the_person_and_one_button_lets_them_in(wedding: Wedding) -> None:
+    guest, client = member(wedding, "guest"), Client()
+    page = text(client.get(f"/join/{guest.join_key}/"))
+    assert "Maya" in page
+    assert "Ana &amp; &lt;b&gt;Tom&lt;/b&gt;" in page
+    assert client.get("/weddings/w/").status_code == 302, "looking at the link is not joining: chat programs fetch previews"
+    answer = client.post(f"/join/{guest.join_key}/")
+    assert (answer.status_code, answer["Location"]) == (302, "/weddings/w/")
+    assert client.get("/weddings/w/").status_code == 200
+    assert "Ana &amp;" in text(client.get("/"))
+
+
+def test_joining_gives_the_session_a_new_id_and_keeps_the_other_wedding(wedding: Wedding) -> None:
+    other = Wedding.objects.create(slug="x", names="C & D", venue="V", timezone="UTC", ceremony_at=NOON)
+    client = joined(member(wedding, "guest"))
+    before = client.cookies["sessionid"].value
+    client.post(f"/join/{member(other, 'vendor').join_key}/")
+    assert client.cookies["sessionid"].value != before
+    assert client.get("/weddings/w/").status_code == client.get("/weddings/x/").status_code == 200
+
+
+def test_the_join_form_is_protected_against_other_sites(wedding: Wedding) -> None:
+    client = Client(enforce_csrf_checks=True)
+    assert client.post(f"/join/{member(wedding, 'guest').join_key}/").status_code == 403
+
+
+def test_an_unknown_and_a_revoked_link_look_the_same(wedding: Wedding) -> None:
+    revoked = member(wedding, "guest", revoked=True)
+    for key in ("nonsense", revoked.join_key):
+        for method in (Client().get, Client().post):
+            answer = method(f"/join/{key}/")
+            assert answer.status_code == 404
+            assert "This join link does not work." in text(answer)
+            assert "Ana" not in text(answer)
+
+
+def test_somebody_revoked_is_out_at_the_next_request(wedding: Wedding) -> None:
+    guest = member(wedding, "guest")
+    client = joined(guest)
+    Member.objects.filter(pk=guest.pk).update(revoked=True)
+    assert client.get("/weddings/w/").status_code == 302
+    assert "Ana" not in text(client.get("/"))
+
+
+def test_staff_sees_every_wedding_and_a_planner_their_own(wedding: Wedding) -> None:
+    Wedding.objects.create(slug="x", names="C & D", venue="V", timezone="UTC", ceremony_at=NOON)
+    planner, staff = Client(), Client()
+    user = get_user_model().objects.create_user("sam")
+    member(wedding, "planner", user=user)
+    planner.force_login(user)
+    staff.force_login(get_user_model().objects.create_user("op", is_staff=True))
+    assert ("/weddings/w/" in text(planner.get("/")), "/weddings/x/" in text(planner.get("/"))) == (True, False)
+    assert ("/weddings/w/" in text(staff.get("/")), "/weddings/x/" in text(staff.get("/"))) == (True, True)
+
+
+def test_logging_in_leads_on_and_logging_out_needs_a_post(wedding: Wedding) -> None:
+    member(wedding, "planner", user=get_user_model().objects.create_user("sam", password="long enough"))
+    client = Client()
+    assert "do not belong together" in text(client.post("/login/", {"username": "sam", "password": "wrong"}))
+    answer = client.post("/login/", {"username": "sam", "password": "long enough", "next": "/weddings/w/"})
+    assert answer["Location"] == "/weddings/w/"
+    evil = Client().post("/login/", {"username": "sam", "password": "long enough", "next": "https://evil.example/"})
+    assert evil["Location"] == "/"
+    assert client.get("/logout/").status_code == 405
+    assert client.post("/logout/").status_code == 302
+    assert client.get("/weddings/w/").status_code == 302
+
+
+# -- what a page holds ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("role", "seen", "hidden"),
+    [
+        ("planner", ["Dinner", "Load-in", "Fireworks", "note Dinner"], []),
+        ("couple", ["Dinner", "Load-in", "Fireworks"], []),
+        ("vendor", ["Dinner", "Load-in", "note Load-in"], ["Fireworks"]),
+        ("guest", ["Dinner"], ["Load-in", "Fireworks", "note", "DJ"]),
+        ("display", ["Dinner"], ["Load-in", "Fireworks", "note", "DJ"]),
+    ],
+)
+def test_the_page_shows_a_role_its_items_and_no_others(wedding: Wedding, role: str, seen: list[str], hidden: list[str]) -> None:
+    page = text(joined(member(wedding, role)).get("/weddings/w/"))
+    assert [word for word in seen if word not in page] == []
+    assert [word for word in hidden if word in page] == []
+    assert ('data-act="timeline.shift"' in page) == (role == "planner")
+    assert ("chat.crew" in page) == (role not in ("guest", "display"))
+    assert ('<form class="say"' in page) == (role != "display")
+
+
+def test_what_was_said_to_the_crew_is_not_in_a_guests_page(wedding: Wedding) -> None:
+    writer = Journal(domain, ManualClock())
+    crew = Sender("m1", "planner", "Sam")
+    act(writer, "chat.crew", {"text": "the cake fell"}, crew)
+    act(writer, "chat.guests", {"text": "</script><script>alert(1)</script>"}, crew)
+    guest = text(joined(member(wedding, "guest")).get("/weddings/w/"))
+    vendor = text(joined(member(wedding, "vendor")).get("/weddings/w/"))
+    assert ("the cake fell" in guest, "the cake fell" in vendor) == (False, True)
+    assert "<script>alert" not in guest
+    assert r"\u003Cscript\u003Ealert" in guest
+
+
+def test_times_are_those_of_the_venue(wedding: Wedding) -> None:
+    page = text(joined(member(wedding, "guest")).get("/weddings/w/"))
+    assert ">17:30</time>" in page
+    assert "Kolkata time" in page
+    assert "Saturday 12 June 2027" in page
+
+
+def test_an_alarm_is_on_the_page_until_the_all_clear(wedding: Wedding) -> None:
+    writer, crew = Journal(domain, ManualClock()), Sender("m1", "planner", "Sam")
+    client = joined(member(wedding, "guest"))
+    act(writer, "emergency.alert", {"alert": "a", "category": "fire", "text": "To the <lake>"}, crew)
+    assert "<span>To the &lt;lake&gt;</span>" in text(client.get("/weddings/w/"))
+    act(writer, "emergency.alert", {"alert": "a", "category": "fire", "text": "All good", "state": "all_clear"}, crew)
+    assert 'class="alert"' not in text(client.get("/weddings/w/"))
+
+
+@pytest.mark.parametrize("path", ["/", "/login/", "/join/nonsense/", "/weddings/w/"])
+def test_every_page_says_what_it_may_load_and_is_not_kept(wedding: Wedding, path: str) -> None:
+    answer = joined(member(wedding, "guest")).get(path)
+    policy = answer["Content-Security-Policy"]
+    assert "script-src 'self';" in policy
+    assert "unsafe" not in policy
+    assert "no-store" in answer["Cache-Control"]
+    assert " style=" not in text(answer)
+    assert " onclick" not in text(answer)

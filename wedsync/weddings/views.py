@@ -1,0 +1,169 @@
+"""The pages: which weddings are mine, the way in by a join link, and the live page of one wedding.
+
+Each is complete without JavaScript; `static/weddings/page.js` keeps the live page current. A person sees what the domain gives
+their role, nothing is filtered in a template.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from functools import wraps
+from typing import Any
+
+import msgspec
+from django.contrib.auth.views import redirect_to_login
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.shortcuts import redirect, render
+from django.utils import timezone
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods, require_safe
+from msgspec import Raw
+
+from realtime.bootstrap import services
+from realtime.clock import SystemClock
+from realtime.frame import Frame
+from realtime.kinds import KINDS
+from realtime.messages import Sender, Snapshot, encode
+from realtime.policy.limits import message_limit
+from realtime.roles import ROLES, VIEWS, Audience, head_of
+from wedsync.weddings.domain import OVER, domain
+from wedsync.weddings.models import Member, Wedding
+
+View = Callable[..., HttpResponseBase]
+NO_LINK = "This join link does not work. It may have been replaced; please ask the person who sent it for a new one."
+NO_WEDDING = "There is no wedding here that you may enter. If you were invited, open your join link again."
+
+
+def page(view: View) -> View:
+    """Headers of every page: never cached, and nothing from elsewhere is loaded, run or told."""
+
+    @wraps(view)
+    @never_cache
+    def answer(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        response = view(request, *args, **kwargs)
+        host = request.get_host()
+        # Older Safari does not count WebSockets of the same host as 'self'.
+        response["Content-Security-Policy"] = (
+            f"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
+            f"connect-src 'self' ws://{host} wss://{host}; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+        )
+        return response
+
+    return answer
+
+
+def _not_found(request: HttpRequest, sentence: str) -> HttpResponse:
+    return render(request, "404.html", {"sentence": sentence}, status=404)
+
+
+@page
+@require_safe
+def index(request: HttpRequest) -> HttpResponse:
+    """The weddings this person may enter."""
+    found = [(wedding, me) for wedding in _entered(request) if (me := _me(request, wedding.slug)) is not None]
+    return render(request, "weddings/index.html", {"weddings": found})
+
+
+def _entered(request: HttpRequest) -> list[Wedding]:
+    """Those worth asking the domain about: all for staff, else by account and by join link."""
+    if request.user.is_authenticated and request.user.is_staff:
+        return list(Wedding.objects.all())
+    mine = Wedding.objects.filter(slug__in=request.session.get("members", {}))
+    if request.user.is_authenticated:
+        mine |= Wedding.objects.filter(members__user=request.user)
+    return list(mine.distinct())
+
+
+def _me(request: HttpRequest, slug: str) -> Sender | None:
+    return domain.member(slug, request.user, request.session)
+
+
+@page
+@require_http_methods(["GET", "HEAD", "POST"])
+def join(request: HttpRequest, key: str) -> HttpResponse:
+    """A join link: says who is meant; the button makes this browser that member. Looking alone (link previews) does nothing."""
+    member = Member.objects.select_related("wedding").filter(join_key=key, revoked=False).first()
+    if member is None:
+        return _not_found(request, NO_LINK)
+    if request.method != "POST":
+        return render(request, "weddings/join.html", {"member": member, "wedding": member.wedding})
+    slug = member.wedding.slug
+    request.session["members"] = request.session.get("members", {}) | {slug: member.pk}
+    request.session.cycle_key()  # a session id that somebody else planted is worth nothing now
+    return redirect("wedding", slug)
+
+
+@page
+@require_safe
+def wedding(request: HttpRequest, slug: str) -> HttpResponse:
+    """The live page. 404 for a wedding that does not exist and for one that is not theirs alike."""
+    me = _me(request, slug)
+    if me is None:
+        if not request.user.is_authenticated:
+            return redirect_to_login(request.get_full_path())
+        return _not_found(request, NO_WEDDING)
+    found = Wedding.objects.get(slug=slug)
+    with timezone.override(found.zone):  # templates show every time in the current zone
+        return render(request, "weddings/wedding.html", _live(found, me, SystemClock().now()))
+
+
+def _live(wedding: Wedding, me: Sender, now: datetime) -> dict[str, Any]:
+    """What the live page is rendered from; `start` is what page.js goes on from."""
+    role = ROLES[me.role]
+    epoch, snapshot = _snapshot(wedding.slug, VIEWS[role])
+    rows = _rows(snapshot.items, wedding, now)
+    chats = [KINDS[name] for name in ("chat.crew", "chat.guests")]
+    start = {
+        "slug": wedding.slug,
+        "member": me.member,
+        "zone": wedding.timezone,
+        "now": int(now.timestamp() * 1_000),
+        "maxBytes": message_limit(role, services().config),
+        "writes": [kind.name for kind in chats if kind.publishers & role],
+        "epoch": epoch,
+        "snapshot": msgspec.json.decode(encode(snapshot)),
+    }
+    return {
+        "wedding": wedding,
+        "me": me,
+        "now": now,
+        "zone": wedding.timezone.rpartition("/")[2].replace("_", " "),
+        "ceremony": wedding.ceremony_at,
+        "alerts": [pub for pub in start["snapshot"]["latest"] if _is_active_alert(pub)],
+        "rows": rows,
+        "days": sum(row["new_day"] for row in rows),
+        "current": [row for row in rows if row["now"]],
+        "next": next((row for row in rows if row["ahead"]), None),
+        "crew": bool(role & Audience.CREW),
+        "plans": bool(role & KINDS["timeline.shift"].publishers),
+        "chats": [kind.name for kind in chats if kind.audience & role],
+        "start": start,
+    }
+
+
+def _is_active_alert(pub: dict[str, Any]) -> bool:
+    return bool(pub["kind"] == "emergency.alert" and pub["data"].get("state", "active") == "active")
+
+
+def _snapshot(slug: str, view: int) -> tuple[str, Snapshot]:
+    """(epoch, state) as the WebSocket would send it, so that the page goes on from here without a second one."""
+    state = services().journal.state(slug, view)
+    latest, recent = ([Raw(Frame(entry).text()) for entry in entries] for entries in (state.latest, state.recent))
+    return state.position.epoch, Snapshot(head_of(view, state.position.heads), state.items, latest, recent)
+
+
+def _rows(items: list[dict[str, Any]], wedding: Wedding, now: datetime) -> list[dict[str, Any]]:
+    """Run sheet items in venue time, with what page.js works out in the same way: what is on now and what is ahead."""
+    rows: list[dict[str, Any]] = []
+    for item in items:
+        start = datetime.fromisoformat(str(item["start"])).astimezone(wedding.zone)
+        end = start + timedelta(minutes=int(item["minutes"]))
+        counts = item["kind"] != "buffer" and item["status"] not in OVER
+        row = item | {"at": start, "end": end, "who": ", ".join(item.get("who", ()))}
+        row["now"] = counts and (item["status"] == "in_progress" or start <= now < end)
+        row["ahead"] = counts and not row["now"] and start > now
+        row["new_day"] = not rows or rows[-1]["at"].date() != start.date()
+        rows.append(row)
+    return rows
