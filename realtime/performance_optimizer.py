@@ -6,9 +6,9 @@ from collections import deque
 
 from msgspec import Struct
 
-BUSY_UP = 0.88
+BUSY_UP = 0.92
 """Above this share of a core, publications wait for each other: every buffer and call that is saved is capacity."""
-BUSY_DOWN = 0.72
+BUSY_DOWN = 0.84
 """Below it the window shrinks. The distance to BUSY_UP keeps the window from swinging with the load it removes."""
 WINDOW_FIRST_S = 0.004
 WINDOW_MAX_S = 0.050

@@ -31,12 +31,12 @@ def test_under_load_the_window_grows_to_its_bound_and_not_beyond() -> None:
 
 
 def test_between_the_bounds_it_stays_and_below_it_goes_to_nothing() -> None:
-    windows = run(0.9, 0.9, 0.8, 0.8, 0.2, 0.2, 0.2)
+    windows = run(0.95, 0.95, 0.9, 0.9, 0.2, 0.2, 0.2)
     assert windows[1] == windows[2] == windows[3] and windows[-1] == 0.0
 
 
 def test_what_was_not_measured_changes_nothing() -> None:
-    assert run(0.9, None, None) == [WINDOW_FIRST_S] * 3
+    assert run(0.95, None, None) == [WINDOW_FIRST_S] * 3
 
 
 @given(st.lists(st.floats(0, 2), max_size=300))
