@@ -8,9 +8,11 @@ changes what this leans on.
 
 from __future__ import annotations
 
+import math
 import random
 import socket
 import time
+from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -20,6 +22,7 @@ from twisted.internet import reactor, tcp
 
 from realtime.connection import WIRE_EXTENSION
 
+STEP_S, ROUND_S = 0.02, 2.0
 # A phone that is out of reach answers no keep-alive probes: the kernel finds out within 20 + 3 x 5 s, without a walk of ours.
 KEEPALIVE_IDLE_S, KEEPALIVE_EVERY_S, KEEPALIVE_PROBES = 20, 5, 3
 
@@ -175,3 +178,42 @@ class WireFactory(WebSocketFactory):  # type: ignore[misc]
 
     def __init__(self, server_class: Any, *args: Any, **kwargs: Any) -> None:
         super().__init__(_WithWire(server_class), *args, **kwargs)
+        # Daphne walks all connections every second and every other second: 10 ms stalls with 5,000 of them.
+        server_class.application_checker = _Rounds(server_class).step
+        server_class.timeout_checker = _nothing
+
+
+class _Rounds:
+    """Daphne's checks of applications and timeouts, a few connections at a time, so that each has its turn every `ROUND_S`."""
+
+    def __init__(self, server: Any) -> None:
+        self._server = server
+        self._waiting: deque[Any] = deque()
+        self._count = 1
+
+    def step(self) -> None:
+        connections, waiting = self._server.connections, self._waiting
+        if not waiting:
+            waiting.extend(connections)
+            self._count = math.ceil(len(waiting) * STEP_S / ROUND_S)
+        protocols = [waiting.popleft() for _ in range(min(self._count, len(waiting)))]
+        part = {protocol: connections[protocol] for protocol in protocols if protocol in connections}
+        for protocol in part:
+            protocol.check_timeouts()
+        view = _Part(self._server, part.copy())
+        daphne.server.Server.application_checker(view)
+        for protocol in part.keys() - view.connections.keys():
+            connections.pop(protocol, None)
+        reactor.callLater(STEP_S, self.step)
+
+
+class _Part:
+    """A server with only some of its connections, for Daphne's check of applications; it does not call itself again."""
+
+    def __init__(self, server: Any, connections: dict[Any, Any]) -> None:
+        self._server = server
+        self.connections = connections
+        self.application_checker = _nothing
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._server, name)

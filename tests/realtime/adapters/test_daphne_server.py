@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import socket
+from collections.abc import Callable
 
 import daphne.server
 import pytest
@@ -12,6 +13,7 @@ from daphne.ws_protocol import WebSocketFactory, WebSocketProtocol
 from twisted.internet import abstract, tcp
 from twisted.internet.testing import MemoryReactor
 
+from realtime.adapters import daphne_server
 from realtime.adapters.daphne_server import SocketWire, WireFactory, WireProtocol, install
 from realtime.connection import WIRE_EXTENSION
 
@@ -47,6 +49,10 @@ def test_twisted_buffers_writes_where_we_look_and_tells_a_pull_producer_when_the
 class Server:
     """What the protocol needs of Daphne's server."""
 
+    connections: dict[object, dict[str, object]]
+    application_close_timeout: float
+    application_checker: Callable[[], None]
+
     def create_application(self, protocol: object, scope: dict[str, object]) -> object:
         return scope
 
@@ -57,6 +63,38 @@ def test_the_wire_is_in_the_scope() -> None:
     protocol.wire = "the wire"
     scope = protocol.factory.server_class.create_application(protocol, {})
     assert scope["extensions"][WIRE_EXTENSION] == "the wire"
+
+
+class Checked:
+    """A connection that counts its checks."""
+
+    def __init__(self) -> None:
+        self.checks = 0
+
+    def check_timeouts(self) -> None:
+        self.checks += 1
+
+
+def test_daphnes_checks_go_round_in_small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[float] = []
+    for module in (daphne.server, daphne_server):
+        monkeypatch.setattr(module.reactor, "callLater", lambda seconds, call: calls.append(seconds), raising=False)
+    source = inspect.getsource(daphne.server.Server.application_checker)
+    assert "list(self.connections.items())" in source and "reactor.callLater(1, self.application_checker)" in source
+    server = Server()
+    protocols = [Checked() for _ in range(1_000)]
+    gone = protocols[7]
+    server.connections = {protocol: {} for protocol in protocols}
+    server.connections[gone]["disconnected"] = 1.0
+    server.application_close_timeout = 10
+    WireFactory(server)
+    steps = round(daphne_server.ROUND_S / daphne_server.STEP_S)
+    for _ in range(steps):
+        before = sum(protocol.checks for protocol in protocols)
+        server.application_checker()
+        assert sum(protocol.checks for protocol in protocols) - before <= 1_000 / steps
+    assert [protocol.checks for protocol in protocols] == [1] * 1_000
+    assert gone not in server.connections and len(server.connections) == 999
 
 
 class OpenProtocol:
