@@ -22,8 +22,9 @@ from realtime.adapters.mailbox import LayerMailbox, NoMailbox, group_name
 from realtime.clock import SystemClock
 from realtime.committer import Committer
 from realtime.config import RealtimeConfig
-from realtime.hub import Hub, pack
+from realtime.hub import Hub
 from realtime.journal import Entry, Journal
+from realtime.parcel import parcel_of
 from realtime.ports import Domain, Mailbox
 from realtime.services import Services
 
@@ -49,7 +50,8 @@ def build(config: RealtimeConfig) -> Services:
         else LayerMailbox(layer, clock, timeout_s=config.mailbox_timeout_s, queue_max=config.mailbox_queue_max)
     )
     process = f"{socket.gethostname()}.{os.getpid()}.{secrets.token_hex(3)}"
-    hub = Hub(config, journal, mailbox, clock, in_threads("read", READ_THREADS), process)
+    reading = in_threads("read", READ_THREADS)
+    hub = Hub(config, journal, mailbox, clock, reading, process)
 
     committer = Committer(config, journal, clock, in_threads("write", 1), committed=hub.committed, provisional=hub.provisional)
 
@@ -58,13 +60,13 @@ def build(config: RealtimeConfig) -> Services:
         if alone:
             return  # they ask the journal every second
         for entry in entries:
-            message = {"type": "parcels", "room": entry.room, "parcels": [pack(process, entry)]}
+            message = {"type": "parcels", "room": entry.room, "parcels": [parcel_of(process, entry)]}
             try:
                 async_to_sync(layer.group_send)(group_name(entry.room), message)
             except Exception as error:
                 logger.warning("the other processes will find %s/%d by themselves: %r", entry.room, entry.offset, error)
 
-    return Services(config, clock, domain, journal, mailbox, committer, hub, announce)
+    return Services(config, clock, domain, journal, mailbox, committer, hub, reading, announce)
 
 
 @cache

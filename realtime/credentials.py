@@ -30,6 +30,8 @@ async def authenticate(scope: dict[str, Any], room: str, services: Services) -> 
     text = _ticket(scope.get("subprotocols", ()), headers)
     if text:
         ticket = read_ticket(text, room, now, config)
+        if ticket.member.member in services.hub.revoked:
+            raise BadCredentials
         await spend(ticket, now)
         member = ticket.member
     elif origin is None:

@@ -24,6 +24,7 @@ from realtime.journal import Draft, Entry, Position, State
 from realtime.kinds import KINDS, Priority
 from realtime.kinds import Presence as PresenceData
 from realtime.messages import Live, Sender, Snapshot, Welcome, encode
+from realtime.parcel import Parcel, pack, unpack
 from realtime.policy.recovery import FromJournal, FromWindow, recovery
 from realtime.ports import Mailbox
 from realtime.presence import Presence
@@ -53,17 +54,6 @@ class Reader(Protocol):
     def state(self, room: str, view: int) -> State: ...
 
 
-class Parcel(Struct, frozen=True, omit_defaults=True):
-    """What processes tell each other about a room: new entries, something fleeting, or who is connected to the sender."""
-
-    process: str
-    entries: list[Entry] = []
-    fleeting: Entry | None = None
-    provisional: bool = False
-    roster: list[Sender] | None = None
-    roster_wanted: bool = False
-
-
 class Missed(Struct, frozen=True):
     """What a member at `since` has missed: `history`, or the whole `state`, is complete up to the offset `up_to`."""
 
@@ -73,14 +63,7 @@ class Missed(Struct, frozen=True):
     state: State | None = None
 
 
-_pack = msgspec.msgpack.Encoder().encode
-_unpack = msgspec.msgpack.Decoder(Parcel).decode
 InThread = Callable[..., Any]
-
-
-def pack(process: str, entry: Entry) -> bytes:
-    """An entry as a parcel, for a process that has no hub of its own running."""
-    return _pack(Parcel(process, [entry]) if entry.offset else Parcel(process, fleeting=entry))
 
 
 class Hub:
@@ -98,6 +81,7 @@ class Hub:
         self._in_thread = in_thread
         self._opening: dict[str, asyncio.Task[HeldRoom]] = {}
         self._filling: dict[str, asyncio.Task[None]] = {}
+        self.revoked: set[str] = set()
         self._roster_due_s = 0.0
         # How long publications of one room are joined into one buffer; set by the performance optimizer, 0 when idle.
         self.window_s = 0.0
@@ -206,7 +190,7 @@ class Hub:
             by_room.setdefault(entry.room, []).append(entry)
         for name, mine in by_room.items():
             self._offer(name, mine)
-            self._mailbox.send(name, [_pack(Parcel(self.process, mine))])
+            self._mailbox.send(name, [pack(Parcel(self.process, mine))])
 
     def ephemeral(self, draft: Draft) -> None:
         """A publication that is never stored: to everybody who is there now."""
@@ -223,12 +207,12 @@ class Hub:
 
     def _send_fleeting(self, entry: Entry, *, provisional: bool) -> None:
         self._deliver_fleeting(entry, provisional)
-        self._mailbox.send(entry.room, [_pack(Parcel(self.process, fleeting=entry, provisional=provisional))])
+        self._mailbox.send(entry.room, [pack(Parcel(self.process, fleeting=entry, provisional=provisional))])
 
     def receive(self, name: str, raw: bytes) -> None:
         """A parcel from the mailbox. One that cannot be read (another release) is dropped: the journal has it."""
         try:
-            parcel = _unpack(raw)
+            parcel = unpack(raw)
         except msgspec.MsgspecError:
             logger.warning("a parcel for %s could not be read", name)
             return
@@ -301,7 +285,7 @@ class Hub:
         )
         self.rooms[name] = room
         await self._fill(room)
-        self._mailbox.send(name, [_pack(Parcel(self.process, roster_wanted=True))])
+        self._mailbox.send(name, [pack(Parcel(self.process, roster_wanted=True))])
         return room
 
     def _fill_later(self, room: HeldRoom) -> None:
@@ -326,6 +310,14 @@ class Hub:
             self._offer(room.name, entries)
             if len(entries) < READ_MAX or room.offset == before:
                 return
+
+    def expel(self, revoked: set[str]) -> None:
+        """From now on nobody of `revoked` is let in; who is here goes."""
+        for member in revoked - self.revoked:
+            for room in self.rooms.values():
+                for connection in [c for c in room.members() if c.member.member == member]:
+                    connection.end(CloseCode.BAD_CREDENTIALS, "Your access to this wedding was withdrawn.")
+        self.revoked = revoked
 
     # -- every second -------------------------------------------------------------------------------------------------
 
@@ -365,14 +357,14 @@ class Hub:
         await self._mailbox.unsubscribe(room.name)
 
     def _send_roster(self, room: HeldRoom) -> None:
-        self._mailbox.send(room.name, [_pack(Parcel(self.process, roster=room.presence.roster()))])
+        self._mailbox.send(room.name, [pack(Parcel(self.process, roster=room.presence.roster()))])
 
     def _announce(self, room: HeldRoom, member: Sender, state: Literal["here", "gone"]) -> None:
         data = encode(PresenceData(member.member, member.role, member.name, state))
         kind = KINDS["presence"]
         entry = Entry(room.name, 0, kind.name, int(kind.audience), "", member, self._clock.now(), data)
         self._deliver_fleeting(entry, False)
-        self._mailbox.send(room.name, [_pack(Parcel(self.process, fleeting=entry, roster=room.presence.roster()))])
+        self._mailbox.send(room.name, [pack(Parcel(self.process, fleeting=entry, roster=room.presence.roster()))])
 
     def _snapshot(self, room: HeldRoom, state: State, offset: int) -> bytes:
         """The state as a message, encoded once for all who get the same one."""

@@ -32,6 +32,9 @@ class Domain(Protocol):
     def member(self, room: str, user: Any, session: Any) -> Sender | None:
         """Who this Django user or session is in this room, None for nobody."""
 
+    def revoked(self) -> set[str]:
+        """Ids of the members that may no longer come in, whatever ticket they hold. Asked every second."""
+
     def token(self, room: str, token: str) -> Sender | None:
         """Who publishes with this API token, None when it is not one of this room."""
 

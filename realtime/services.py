@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+from collections.abc import Callable
 from typing import Any
 
 from realtime.clock import Clock
@@ -45,6 +46,7 @@ class Services:
         mailbox: Mailbox,
         committer: Committer,
         hub: Hub,
+        in_thread: Callable[..., Any],
         announce: Any,
     ) -> None:
         self.config = config
@@ -54,6 +56,7 @@ class Services:
         self.mailbox = mailbox
         self.committer = committer
         self.hub = hub
+        self.in_thread = in_thread
         self.announce = announce
         self.loop: asyncio.AbstractEventLoop | None = None
         self.ticked_s: float | None = None
@@ -98,6 +101,7 @@ class Services:
             self.committer.sweep_soon()
             try:
                 await self.hub.tick()
+                self.hub.expel(await self.in_thread(self.domain.revoked))
                 self.ticked_s = self.clock.monotonic()
                 sick = False
             except RealtimeError as error:

@@ -82,11 +82,14 @@ async def _sender(request: HttpRequest, slug: str, parts: Services) -> Sender:
     if not token:
         raise BadCredentials("An Authorization header with a bearer token is needed.")
     if "." in token:
-        return read_ticket(token, slug, parts.clock.now(), parts.config).member
-    sender = await sync_to_async(parts.domain.token)(slug, token)
-    if sender is None:
+        sender = read_ticket(token, slug, parts.clock.now(), parts.config).member
+        if sender.member in parts.hub.revoked:
+            raise BadCredentials
+        return sender
+    program = await sync_to_async(parts.domain.token)(slug, token)
+    if program is None:
         raise BadCredentials
-    return sender
+    return program
 
 
 async def healthz(request: HttpRequest) -> JsonResponse:

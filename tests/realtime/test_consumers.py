@@ -33,8 +33,13 @@ GUEST = Sender("m2", "guest", "Maya")
 class NobodyDomain:
     """A domain that knows no sessions."""
 
+    gone: set[str] = set()
+
     def member(self, room: str, user: Any, session: Any) -> None:
         return None
+
+    def revoked(self) -> set[str]:
+        return self.gone
 
 
 class Site:
@@ -46,7 +51,7 @@ class Site:
         hub = Hub(config, self.journal, mailbox, self.clock, at_once, "p1")
         committer = Committer(config, self.journal, self.clock, at_once, committed=hub.committed, provisional=hub.provisional)
         journal: Journal = self.journal  # type: ignore[assignment]
-        self.services = Services(config, self.clock, NobodyDomain(), journal, mailbox, committer, hub, None)  # type: ignore[arg-type]
+        self.services = Services(config, self.clock, NobodyDomain(), journal, mailbox, committer, hub, at_once, None)  # type: ignore[arg-type]
         self.app = router(self.services)
 
     def ticket(self, member: Sender, **more: Any) -> str:
@@ -222,6 +227,15 @@ async def test_when_the_journal_is_replaced_members_start_anew(site: Site) -> No
     site.clock.advance(1)
     assert await closed_with(planner) == (4020, 4020)
     assert (await until(await site.join(PLANNER, "?epoch=e1&since=0"), "welcome"))["recovered"] is False
+
+
+async def test_one_whose_access_was_withdrawn_goes_and_stays_away(site: Site) -> None:
+    guest = await site.join(GUEST)
+    resume = (await until(guest, "welcome"))["resume"]
+    site.services.hub.expel({GUEST.member})
+    assert await closed_with(guest) == (4401, 4401)
+    assert await refused(site.knock(resume)) and await refused(site.knock(site.ticket(GUEST)))
+    await site.join(PLANNER)
 
 
 async def test_one_that_does_not_read_is_ended_and_its_memory_freed() -> None:

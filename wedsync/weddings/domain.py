@@ -97,6 +97,10 @@ class WeddingDomain:
         found = members.filter(pk=joined).first() if joined is not None else None
         return None if found is None else Sender(found.public_id, found.role, found.name)
 
+    def revoked(self) -> set[str]:
+        """Members whose join link was revoked; tickets they hold are no longer good."""
+        return {f"m{pk}" for pk in Member.objects.filter(revoked=True).values_list("pk", flat=True)}
+
     def token(self, room: str, token: str) -> Sender | None:
         """The program behind an API token; it may do what staff may."""
         found = ApiToken.find(room, token)
