@@ -6,6 +6,7 @@ import itertools
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
 from pathlib import Path
@@ -50,23 +51,31 @@ class Postgres:
             os.chown(self._folder, who["user"], who["group"])
         initdb = [self._bin / "initdb", "-D", self._data, "-A", "trust", "-U", "wedsync", "--no-sync", "-E", "UTF8"]
         subprocess.run(initdb, check=True, capture_output=True, cwd=self._folder, **who)
-        self._log = (self._folder / "log").open("wb")
+        self.start()
+        return self
+
+    def start(self) -> None:
+        """Run it on its folder, the first time or again."""
+        self._log = (self._folder / "log").open("ab")
         command = [self._bin / "postgres", "-D", self._data, "-p", str(self.port), "-h", "127.0.0.1", "-k", ""]
         self._process = subprocess.Popen(
-            command, stdout=self._log, stderr=self._log, cwd=self._folder, preexec_fn=die_with_parent, **who
+            command, stdout=self._log, stderr=self._log, cwd=self._folder, preexec_fn=die_with_parent, **owner()
         )
         ready = [self._bin / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port)]
         wait_until(lambda: subprocess.run(ready, check=False).returncode == 0, "PostgreSQL answers")
-        return self
 
-    def __exit__(self, *_: object) -> None:
-        self._process.terminate()
+    def stop(self) -> None:
+        """End it at once: open connections break, new ones are refused."""
+        self._process.send_signal(signal.SIGINT)
         try:
             self._process.wait(20)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait(10)
         self._log.close()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
         shutil.rmtree(self._folder)
 
     def database(self) -> str:
