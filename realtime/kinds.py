@@ -70,6 +70,12 @@ class Items(Data, frozen=True):
     removed: list[int] = []
 
 
+class SheetEdited(Data, frozen=True):
+    """The run sheet was edited or imported; `removed` are {visibility: ids of items that are gone}."""
+
+    removed: dict[Literal["everyone", "crew", "planners"], list[int]] = {}
+
+
 class VendorStatus(Data, frozen=True):
     vendor: Name
     status: Literal["pending", "en_route", "checked_in", "on_site", "delayed", "completed"]
@@ -202,6 +208,7 @@ _TABLE = [
     Kind("timeline.shift", _P.P1, _ALL.CREW, _PLANNER, Shift, acts=True),
     Kind("timeline.reorder", _P.P1, _ALL.CREW, _PLANNER, Reorder, acts=True),
     Kind("timeline.event", _P.P1, _ALL.CREW, _PLANNER | Role.VENDOR, ItemEvent, acts=True),
+    Kind("timeline.sheet", _P.P1, _ALL.PLANNERS, SERVER, SheetEdited, acts=True),
     Kind("timeline.items", _P.P1, _ALL.EVERYONE, SERVER, Items),
     Kind("cue.go", _P.P1, _ALL.CREW, _PLANNER | Role.VENDOR, CueGo, acts=True),
     Kind("vendor.status", _P.P1, _ALL.CREW, _PLANNER | Role.VENDOR, VendorStatus, "vendor"),

@@ -1,4 +1,4 @@
-"""Weddings in the Django admin. What is changed here reaches connected people with their next snapshot, not as it happens."""
+"""Weddings in the Django admin. A run sheet that is changed here changes on everybody's screen."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from unfold.admin import ModelAdmin
 
 from realtime.clock import SystemClock
 from realtime.models import Room
+from realtime.publish import publish
 from wedsync.weddings.models import ApiToken, Member, RunSheetItem, Wedding
 
 
@@ -63,7 +64,10 @@ class RunSheetItemAdmin(ModelAdmin):  # type: ignore[misc]
     list_select_related = ("wedding",)
     search_fields = ("title", "where", "notes", "wedding__slug")
     autocomplete_fields = ("wedding",)
-    readonly_fields = ("version",)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: RunSheetItem | None = None) -> tuple[str, ...]:
+        # Who has seen an item cannot unsee it: delete it and add a new one for fewer people.
+        return ("version",) if obj is None else ("version", "wedding", "visibility")
 
     @admin.display(description="start at the venue", ordering="start")
     def start_local(self, item: RunSheetItem) -> str:
@@ -71,14 +75,28 @@ class RunSheetItemAdmin(ModelAdmin):  # type: ignore[misc]
 
     def save_model(self, request: HttpRequest, obj: RunSheetItem, form: Any, change: bool) -> None:
         """Only the fields that were changed here, and a new version: a command may have moved the item meanwhile."""
-        if not change:
-            obj.save()
-            return
         with transaction.atomic():
             Room.objects.select_for_update(no_key=True).get(name=obj.wedding.slug)
-            if form.changed_data:
+            if not change:
+                obj.save()
+            elif form.changed_data:
                 obj.save(update_fields=form.changed_data)
                 RunSheetItem.objects.filter(pk=obj.pk).update(version=F("version") + 1)
+            publish(obj.wedding.slug, "timeline.sheet", {})
+
+    def delete_model(self, request: HttpRequest, obj: RunSheetItem) -> None:
+        self.delete_queryset(request, RunSheetItem.objects.filter(pk=obj.pk))
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[RunSheetItem]) -> None:
+        """Items go from everybody's screen too."""
+        with transaction.atomic():
+            removed: dict[str, dict[str, list[int]]] = {}
+            for item in queryset.select_related("wedding"):
+                removed.setdefault(item.wedding.slug, {}).setdefault(item.visibility, []).append(item.pk)
+            list(Room.objects.select_for_update(no_key=True).filter(name__in=removed).order_by("id"))
+            queryset.delete()
+            for slug, gone in removed.items():
+                publish(slug, "timeline.sheet", {"removed": gone})
 
 
 @admin.register(ApiToken)

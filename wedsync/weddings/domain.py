@@ -17,7 +17,7 @@ from typing import Any
 from msgspec import Struct
 
 from realtime.errors import Refused
-from realtime.kinds import CueGo, ItemEvent, Kind, Reorder, Shift
+from realtime.kinds import CueGo, ItemEvent, Kind, Reorder, SheetEdited, Shift
 from realtime.messages import Sender, encode
 from realtime.ports import Effect
 from realtime.roles import ROLES, VIEWS, Audience, Role, sees
@@ -27,6 +27,8 @@ from wedsync.weddings.timeline import Conflict, Impossible, Item, Plan, reorder,
 LEVELS: dict[str, Audience] = {"planners": Audience.PLANNERS, "crew": Audience.CREW, "everyone": Audience.EVERYONE}
 """Visibility of an item to the audience that may see it, from narrow to wide."""
 RANK = {visibility: rank for rank, visibility in enumerate(LEVELS)}
+READER = {"planners": Role.PLANNER, "crew": Role.VENDOR, "everyone": Role.GUEST}
+"""A role that sees just this level and what is wider."""
 OVER = ("completed", "cancelled")
 NAMING = ("item", "after")
 """Fields of commands that hold the id of an item."""
@@ -66,6 +68,8 @@ class WeddingDomain:
 
     def act(self, room: str, kind: Kind, data: Struct, sender: Sender) -> list[Effect]:
         """Carry out a command. Raises Refused, and then nothing has changed."""
+        if isinstance(data, SheetEdited):
+            return self._sheet_effects(room, data)
         query = RunSheetItem.objects.filter(wedding__slug=room).select_for_update(of=("self",)).order_by("id")
         sheet = {item.pk: item for item in query}
         level = level_of_view(VIEWS[ROLES.get(sender.role, Role.STAFF)])
@@ -78,6 +82,16 @@ class WeddingDomain:
         plan = _plan(data, sheet)
         changed = _apply(sheet, plan, data)
         return _effects(sheet, named, changed, plan)
+
+    def _sheet_effects(self, room: str, data: SheetEdited) -> list[Effect]:
+        """After an edit or an import: the whole sheet for each level, from narrow to wide, in the form for that level."""
+        effects: list[Effect] = []
+        for level, audience in LEVELS.items():
+            removed = [pk for visibility, gone in data.removed.items() if RANK[visibility] >= RANK[level] for pk in gone]
+            told = encode({"items": self.items(room, VIEWS[READER[level]]), "removed": removed})
+            own = not effects
+            effects.append(Effect(int(audience), told) if own else Effect(int(audience), kind="timeline.items", data=told))
+        return effects
 
     def items(self, room: str, view: int) -> list[dict[str, Any]]:
         """The run sheet as this view may see it, in order of time."""

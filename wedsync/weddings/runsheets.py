@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 from django.db import transaction
 
 from realtime.models import Room
+from realtime.publish import publish
 from wedsync.weddings.models import RunSheetItem, Wedding
 
 COLUMNS = ("start", "minutes", "title", "where", "who", "kind", "depends_on", "notes")
@@ -193,9 +194,15 @@ def load(wedding: Wedding, rows: Sequence[Row], visibility: Mapping[str, str] | 
         for item in different:
             item.version += 1
         RunSheetItem.objects.bulk_update([*different, *new], [*FIELDS, "version"])
-        removed = tuple(sorted(item.pk for key, item in known.items() if key not in items))
-        RunSheetItem.objects.filter(pk__in=removed).delete()
-    return Loaded(tuple(sorted(item.pk for item in [*different, *new])), removed)
+        gone = [item for key, item in known.items() if key not in items]
+        removed: dict[str, list[int]] = {}
+        for item in gone:
+            removed.setdefault(item.visibility, []).append(item.pk)
+        loaded = Loaded(tuple(sorted(item.pk for item in [*different, *new])), tuple(sorted(item.pk for item in gone)))
+        RunSheetItem.objects.filter(pk__in=loaded.removed).delete()
+        if loaded.changed or loaded.removed:  # in this transaction: people see the new sheet when it has committed
+            publish(wedding.slug, "timeline.sheet", {"removed": removed})
+    return loaded
 
 
 _Titled = TypeVar("_Titled", Row, RunSheetItem)

@@ -229,3 +229,21 @@ def test_a_token_is_good_for_its_wedding_until_it_is_revoked() -> None:
     row.revoked_at = NOON
     row.save()
     assert domain.token("w", token) is None
+
+
+def test_an_edited_sheet_reaches_every_level_in_its_form() -> None:
+    items = fill(wedding(), [(0, 10, "flex", "everyone", []), (10, 10, "flex", "crew", []), (20, 5, "cue", "planners", [])])
+    writer = journal()
+    known = {role: {i["id"]: i for i in domain.items("w", VIEWS[role])} for role in ROLES}
+    RunSheetItem.objects.filter(pk=items[0].pk).update(title="new", version=2)
+    gone = {"crew": [items[1].pk], "planners": [items[2].pk]}
+    RunSheetItem.objects.filter(pk__in=[items[1].pk, items[2].pk]).delete()
+    assert isinstance(act(writer, "timeline.sheet", {"removed": gone}, Sender("system", "system")), Stored)
+    for role in ROLES:
+        upsert(known[role], writer, 0, VIEWS[role])
+        for entry in writer.history("w", 0, VIEWS[role], 10)[1]:
+            for pk in msgspec.json.decode(entry.result or entry.data)["removed"]:
+                known[role].pop(pk, None)
+        assert list(known[role].values()) == domain.items("w", VIEWS[role])
+    guest = writer.history("w", 0, VIEWS[Role.GUEST], 10)[1]
+    assert [msgspec.json.decode(entry.data)["removed"] for entry in guest] == [[]]
