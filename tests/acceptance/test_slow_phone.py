@@ -69,9 +69,9 @@ async def test_it_is_closed_the_memory_stays_and_everything_durable_is_there_on_
         await say.publish("chat.guests", {"text": TEXT})
         before = memory.memory_info().rss
         for _ in range(PUBLICATIONS // 100):
-            await asyncio.gather(*(say.publish("chat.guests", {"text": TEXT}) for _ in range(100)))
+            stored = await asyncio.gather(*(say.publish("chat.guests", {"text": TEXT}) for _ in range(100)))
         grown = memory.memory_info().rss - before
-        position = say.session.position
+        position = max(ok.offset for ok in stored)
         while listen.session.position != position:
             await asyncio.sleep(0.01)
         ends = [await asyncio.to_thread(rest, raw) for raw in sockets]

@@ -44,6 +44,8 @@ class Wedding(models.Model):
     ceremony_at = models.DateTimeField()
     invited_guests = models.PositiveIntegerField(default=0)
     vendors = models.PositiveIntegerField(default=0)
+    planners = models.PositiveIntegerField(default=0)
+    expected_connections = models.PositiveIntegerField(default=0, help_text="People connected at the peak; 0: not known.")
     demo = models.BooleanField(default=False, help_text="Made by the demo; never counts as a real wedding.")
 
     class Meta:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import io
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from typing import TypeVar
 from zoneinfo import ZoneInfo
 
@@ -16,10 +15,12 @@ from django.db import transaction
 from realtime.models import Room
 from realtime.publish import publish
 from wedsync.weddings.models import RunSheetItem, Wedding
+from wedsync.weddings.tables import Mistake, Unreadable, lines, number, to_utc, wall_time
 
 COLUMNS = ("start", "minutes", "title", "where", "who", "kind", "depends_on", "notes")
 KINDS = tuple(RunSheetItem.Kind.values)
 MINUTES_MAX = 2 * 24 * 60
+_DATED = re.compile(r"(\d{4}-\d{2}-\d{2})[ T]+(.+)")
 LENGTHS = {"title": 160, "where": 160, "notes": 500}
 """Characters that fit (`RunSheetItem`)."""
 FIELDS = ("start", "minutes", "where", "who", "kind", "depends_on", "notes", "visibility")
@@ -41,60 +42,16 @@ class Row:
     notes: str
 
 
-@dataclass(frozen=True, slots=True)
-class Mistake:
-    """Where and why a file cannot be read. Lines count from 1, the header included."""
-
-    line: int
-    column: str
-    reason: str
-
-    def __str__(self) -> str:
-        return f"line {self.line}, {self.column}: {self.reason}"
-
-
-class Unreadable(ValueError):
-    """The run sheet has mistakes; nothing was stored."""
-
-    def __init__(self, mistakes: list[Mistake]) -> None:
-        self.mistakes = mistakes
-        super().__init__("; ".join(map(str, mistakes)))
-
-
-def to_utc(local: datetime, zone: ZoneInfo) -> datetime:
-    """A wall clock time at the venue as UTC. Of a time that exists twice the first is meant.
-
-    Raises ValueError for a time that the change to summer time leaves out.
-    """
-    moment = local.replace(tzinfo=zone, fold=0).astimezone(UTC)
-    if moment.astimezone(zone).replace(tzinfo=None) != local:
-        raise ValueError(f"{local:%H:%M} does not exist on {local:%Y-%m-%d} in {zone.key}: the clocks go forward")
-    return moment
-
-
 def read(text: str, day: date, zone: ZoneInfo) -> list[Row]:
     """The rows of a run sheet for a wedding on `day`. Raises Unreadable with all its mistakes."""
-    reader = csv.DictReader(io.StringIO(text.removeprefix("\ufeff"), newline=""))
     mistakes: list[Mistake] = []
-    lines: list[tuple[int, dict[str, str]]] = []
-    try:
-        missing = [column for column in COLUMNS if column not in (reader.fieldnames or ())]
-        if missing:
-            raise Unreadable([Mistake(1, column, "this column is missing") for column in missing])
-        for raw in reader:
-            cells = {column: (raw.get(column) or "").strip() for column in COLUMNS}
-            if None in raw:
-                mistakes.append(Mistake(reader.line_num, "notes", "there are more cells than columns"))
-            if any(cells.values()):  # spreadsheets leave empty rows at the end
-                lines.append((reader.line_num, cells))
-    except csv.Error as error:
-        mistakes.append(Mistake(reader.line_num + 1, "start", f"this is no CSV: {error}"))
-    rows = [_row(line, cells, day, zone, mistakes) for line, cells in lines]
-    mistakes += _dependency_mistakes(lines)
-    if not lines and not mistakes:
+    found = lines(text, COLUMNS, mistakes)
+    rows = [_row(line, cells, day, zone, mistakes) for line, cells in found]
+    mistakes += _dependency_mistakes(found)
+    if not found and not mistakes:
         mistakes.append(Mistake(1, "start", "there are no items"))
     if mistakes:
-        raise Unreadable(sorted(mistakes, key=lambda mistake: mistake.line))
+        raise Unreadable(mistakes)
     return [row for row in rows if row is not None]
 
 
@@ -102,20 +59,23 @@ def _row(line: int, cells: Mapping[str, str], day: date, zone: ZoneInfo, mistake
     """The line, checked; None when it has a mistake."""
     before = len(mistakes)
     start = _start(cells["start"], day, zone, line, mistakes)
-    digits = cells["minutes"]
-    if not digits.isdecimal() or len(digits) > 4 or not 0 < int(digits) <= MINUTES_MAX:
-        mistakes.append(Mistake(line, "minutes", f"{digits[:40]!r} is not a number of minutes from 1 to {MINUTES_MAX}"))
+    minutes = 0
+    try:
+        minutes = number(cells["minutes"], 1, MINUTES_MAX)
+    except ValueError as error:
+        mistakes.append(Mistake(line, "minutes", str(error)))
     if not cells["title"]:
         mistakes.append(Mistake(line, "title", "a title is needed"))
     for column, length in LENGTHS.items():
         if len(cells[column]) > length:
             mistakes.append(Mistake(line, column, f"{len(cells[column])} characters; there is room for {length}"))
-    if cells["kind"] not in KINDS:
+    kind = cells["kind"].lower()
+    if kind not in KINDS:
         mistakes.append(Mistake(line, "kind", f"{cells['kind'][:40]!r} is not one of {', '.join(KINDS)}"))
     if len(mistakes) > before or start is None:
         return None
     who, depends_on = _list(cells["who"]), _list(cells["depends_on"])
-    return Row(line, start, int(digits), cells["title"], cells["where"], who, cells["kind"], depends_on, cells["notes"])
+    return Row(line, start, minutes, cells["title"], cells["where"], who, kind, depends_on, cells["notes"])
 
 
 def _list(cell: str) -> tuple[str, ...]:
@@ -123,9 +83,11 @@ def _list(cell: str) -> tuple[str, ...]:
 
 
 def _start(cell: str, day: date, zone: ZoneInfo, line: int, mistakes: list[Mistake]) -> datetime | None:
-    """`HH:MM` on the wedding's day, or `YYYY-MM-DD HH:MM`."""
+    """A time on the wedding's day, or `YYYY-MM-DD` and a time."""
     try:
-        local = datetime.strptime(cell if " " in cell else f"{day} {cell}", "%Y-%m-%d %H:%M")
+        dated = _DATED.fullmatch(cell)
+        when = date.fromisoformat(dated[1]) if dated else day
+        local = datetime.combine(when, wall_time(dated[2] if dated else cell))
     except ValueError:
         mistakes.append(Mistake(line, "start", f"{cell[:40]!r} is not a time such as 14:30 or 2027-06-12 14:30"))
         return None

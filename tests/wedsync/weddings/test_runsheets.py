@@ -10,7 +10,8 @@ import pytest
 
 from wedsync.weddings import demo
 from wedsync.weddings.models import RunSheetItem, Wedding
-from wedsync.weddings.runsheets import Row, Unreadable, load, read
+from wedsync.weddings.runsheets import Row, load, read
+from wedsync.weddings.tables import Unreadable
 
 HEADER = "start,minutes,title,where,who,kind,depends_on,notes\n"
 LONDON = ZoneInfo("Europe/London")

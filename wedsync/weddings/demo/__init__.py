@@ -17,7 +17,8 @@ from django.db.models import F
 
 from realtime.models import JournalEntry, OutboxEntry, Room
 from wedsync.weddings.models import ApiToken, Member, RunSheetItem, Wedding
-from wedsync.weddings.runsheets import Row, load, read, to_utc
+from wedsync.weddings.runsheets import Row, load, read
+from wedsync.weddings.tables import to_utc
 
 FOLDER = Path(__file__).parent
 GUESTS = ("Maya", "Oliver", "Priya", "Jonas", "Chloe")

@@ -1,0 +1,104 @@
+"""Reads a calendar of weddings from CSV: all of it or nothing, and twice is the same as once."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from zoneinfo import ZoneInfo, available_timezones
+
+from django.db import transaction
+
+from wedsync.weddings.models import Wedding
+from wedsync.weddings.tables import Mistake, Unreadable, lines, number, to_utc
+
+COLUMNS = (
+    "slug", "venue", "timezone", "ceremony_local", "invited_guests", "vendors", "planners", "expected_connections",
+)  # fmt: skip
+SLUG = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
+SLUG_MAX, VENUE_MAX = 80, 160
+RANGES = {"invited_guests": 5_000, "vendors": 500, "planners": 100, "expected_connections": 20_000}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One wedding, checked."""
+
+    slug: str
+    venue: str
+    timezone: str
+    ceremony_at: datetime
+    counts: dict[str, int]
+
+
+def read(text: str) -> list[Row]:
+    """The weddings of a calendar. Raises Unreadable with all its mistakes."""
+    mistakes: list[Mistake] = []
+    found = lines(text, COLUMNS, mistakes)
+    rows = [_row(line, cells, mistakes) for line, cells in found]
+    first: dict[str, int] = {}
+    for line, cells in found:
+        if cells["slug"] in first:
+            mistakes.append(Mistake(line, "slug", f"{cells['slug'][:40]!r} stands in line {first[cells['slug']]} already"))
+        first.setdefault(cells["slug"], line)
+    if not found and not mistakes:
+        mistakes.append(Mistake(1, "slug", "there are no weddings"))
+    if mistakes:
+        raise Unreadable(mistakes)
+    return [row for row in rows if row is not None]
+
+
+def _row(line: int, cells: Mapping[str, str], mistakes: list[Mistake]) -> Row | None:
+    before = len(mistakes)
+    if not SLUG.fullmatch(cells["slug"]) or len(cells["slug"]) > SLUG_MAX:
+        mistakes.append(Mistake(line, "slug", f"{cells['slug'][:40]!r}: small letters, digits and single hyphens are needed"))
+    if not 0 < len(cells["venue"]) <= VENUE_MAX:
+        mistakes.append(Mistake(line, "venue", f"a name of 1 to {VENUE_MAX} characters is needed"))
+    counts = {}
+    for column, high in RANGES.items():
+        try:
+            counts[column] = number(cells[column], 0, high)
+        except ValueError as error:
+            mistakes.append(Mistake(line, column, str(error)))
+    ceremony_at = _ceremony(line, cells, mistakes)
+    if len(mistakes) > before or ceremony_at is None:
+        return None
+    return Row(cells["slug"], cells["venue"], cells["timezone"], ceremony_at, counts)
+
+
+def _ceremony(line: int, cells: Mapping[str, str], mistakes: list[Mistake]) -> datetime | None:
+    zone, cell = cells["timezone"], cells["ceremony_local"]
+    if zone not in available_timezones():
+        mistakes.append(Mistake(line, "timezone", f"{zone[:40]!r} is not a time zone such as America/New_York"))
+    try:
+        local = datetime.strptime(cell.replace(" ", "T"), "%Y-%m-%dT%H:%M")
+    except ValueError:
+        mistakes.append(Mistake(line, "ceremony_local", f"{cell[:40]!r} is not a moment such as 2027-06-12T14:30"))
+        return None
+    try:
+        return to_utc(local, ZoneInfo(zone)) if zone in available_timezones() else None
+    except ValueError as error:
+        mistakes.append(Mistake(line, "ceremony_local", str(error)))
+        return None
+
+
+def store(rows: Sequence[Row]) -> dict[str, int]:
+    """Create or update the weddings, in one transaction. Returns {"created": n, "updated": n, "unchanged": n}.
+
+    What a person has entered since (names, members, run sheet) stays; what the calendar says is taken from it.
+    """
+    done = {"created": 0, "updated": 0, "unchanged": 0}
+    with transaction.atomic():
+        known = Wedding.objects.in_bulk([row.slug for row in rows], field_name="slug")
+        for row in rows:
+            wedding = known.get(row.slug) or Wedding(slug=row.slug, names=f"Wedding at {row.venue}"[:160])
+            facts = {"venue": row.venue, "timezone": row.timezone, "ceremony_at": row.ceremony_at} | row.counts
+            same = all(getattr(wedding, name) == value for name, value in facts.items())
+            for name, value in facts.items():
+                setattr(wedding, name, value)
+            what = "created" if wedding.pk is None else "unchanged" if same else "updated"
+            if what != "unchanged":
+                wedding.save()
+            done[what] += 1
+    return done
