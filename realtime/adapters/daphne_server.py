@@ -116,19 +116,26 @@ def _nothing() -> None:
     pass
 
 
+STAYS = {"client_addr", "factory", "last_ping", "path", "server", "socket_opened", "state"}
+"""What Daphne may still ask of a connection that is over, until its application has ended."""
+
+
 class WireProtocol(WebSocketProtocol):  # type: ignore[misc]  # Daphne has no types
     """Daphne's protocol with a wire in its scope."""
 
     wire: SocketWire | None = None
+    http: Any = None
 
     def onConnect(self, request: Any) -> Any:  # noqa: N802 - autobahn's name
         self.wire = SocketWire(self)
+        self.http = self.transport.producer  # the channel of the request that asked for the upgrade
         return super().onConnect(request)
 
     def onOpen(self) -> None:  # noqa: N802
         super().onOpen()
         # The HTTP channel that the upgrade came through is still the transport's producer.
         self.transport.unregisterProducer()
+        self._let_go_of_http()
         # Sockets that were opened together must not be pinged together: 4,000 pings in one turn are a stall of 180 ms.
         self.last_ping = time.time() - random.random() * self.server.ping_interval  # noqa: TID251 - Daphne's clock
         if type(self.transport) is tcp.Server:
@@ -147,6 +154,23 @@ class WireProtocol(WebSocketProtocol):  # type: ignore[misc]  # Daphne has no ty
         if self.wire is not None:
             self.wire.forget()
             self.wire = None
+
+    def connectionLost(self, reason: Any = None) -> None:  # noqa: N802 - Twisted's name
+        """Break the circles this connection is part of: collections of old objects are rare here, and stop everybody."""
+        super().connectionLost(reason)
+        self._let_go_of_http()
+        for name in self.__dict__.keys() - STAYS:
+            delattr(self, name)
+
+    def _let_go_of_http(self) -> None:
+        channel, self.http = self.http, None
+        if channel is None:
+            return
+        channel.setTimeout(None)
+        for request in channel.requests:
+            request.channel = request.transport = None
+        channel.requests = []
+        channel.transport = channel._networkProducer = None
 
 
 def _keep_alive(raw: socket.socket) -> None:
@@ -198,8 +222,9 @@ class _Rounds:
             self._count = math.ceil(len(waiting) * STEP_S / ROUND_S)
         protocols = [waiting.popleft() for _ in range(min(self._count, len(waiting)))]
         part = {protocol: connections[protocol] for protocol in protocols if protocol in connections}
-        for protocol in part:
-            protocol.check_timeouts()
+        for protocol, details in part.items():
+            if "disconnected" not in details:
+                protocol.check_timeouts()
         view = _Part(self._server, part.copy())
         daphne.server.Server.application_checker(view)
         for protocol in part.keys() - view.connections.keys():
