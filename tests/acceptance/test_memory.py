@@ -16,7 +16,7 @@ ROOM = "rose-garden"
 MIB = 1_048_576
 
 
-async def test_two_thousand_opens_and_closes_leave_the_memory_as_it_was(processes: Processes) -> None:
+async def test_thousands_of_opens_and_closes_leave_the_memory_as_it_was(processes: Processes) -> None:
     processes.demo()
     server = await asyncio.to_thread(processes.server)
     watched = psutil.Process(server.process.pid)
@@ -31,8 +31,8 @@ async def test_two_thousand_opens_and_closes_leave_the_memory_as_it_was(processe
         await asyncio.to_thread(wait_until, lambda: watched.num_fds() <= idle + 5, "the sockets are closed")
         return watched.memory_info().rss / MIB
 
-    # The server forgets a connection up to two seconds after its end: its high water comes first.
-    warm = [await round() for _ in range(10)][-1]
-    over = [await round() for _ in range(8)][-1]
-    # Each connection that stayed would be 14 KB: 27 MiB. What is left is the allocator's: rounds with pauses are flat.
-    assert over - warm < 8.0, f"{warm:.1f} MiB became {over:.1f}"
+    # The server forgets a connection up to two seconds after its end, so its memory has a high water, and keeps it.
+    first = max([await round() for _ in range(12)])
+    second = max([await round() for _ in range(12)])
+    # 3,000 connections that stayed would be 14 KB each: 41 MiB.
+    assert second - first < 20.0, f"{first:.1f} MiB became {second:.1f}"
