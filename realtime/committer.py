@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from realtime.clock import Clock
 from realtime.config import RealtimeConfig
-from realtime.errors import JournalUnavailable, RealtimeError
+from realtime.errors import JournalUnavailable
 from realtime.journal import Draft, Entry, Outcome, Stored
 from realtime.kinds import Priority
 
@@ -127,12 +127,14 @@ class Committer:
         except JournalUnavailable:
             self._keep_urgent(batch)
             raise
-        except BaseException as error:
+        except asyncio.CancelledError:
             for submission in batch:
-                self._settle(submission, RealtimeError("The server could not store this."))
+                submission.stored.cancel()  # the process ends: stored or not, nobody is told, and publishers keep it
+            raise
+        except Exception:
             logger.exception("a commit failed")
-            if not isinstance(error, Exception):
-                raise
+            for submission in batch:
+                self._settle(submission, JournalUnavailable(retry_after_ms=1_000))
             return
         # First the members, then the publisher: nobody is told "stored" before the room had its chance to hear it.
         self._offer([entry for outcome in outcomes if isinstance(outcome, Stored) for entry in outcome.entries])

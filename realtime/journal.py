@@ -108,7 +108,7 @@ class Journal:
                 return _Batch(self._domain, self._clock.now(), {draft.room for draft in drafts}).admit(drafts)
         except (OperationalError, InterfaceError) as error:
             raise JournalUnavailable from error
-        except DatabaseError:
+        except Exception:  # rolled back: nothing of it is stored, and the one at fault must not take the others with it
             if len(drafts) == 1:
                 logger.exception("the journal refused a publication of kind %s", drafts[0].kind.name)
                 return [RealtimeError("The journal refused this publication.")]

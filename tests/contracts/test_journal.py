@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
+import msgspec
 import pytest
 from django.db import connection, transaction
 from hypothesis import HealthCheck, given, settings
@@ -124,6 +125,12 @@ def test_a_bug_in_a_command_refuses_that_one_only(journal: Journal) -> None:
     bad, good = journal.commit([shift(7), say("2")])
     assert not isinstance(bad, Stored) and isinstance(good, Stored)
     assert Room.objects.get(name="a").floor == 0
+
+
+def test_a_draft_that_cannot_be_stored_does_not_take_the_others_with_it(journal: Journal) -> None:
+    broken = say("x", sender=Sender("m" * 500, "planner"), id="y" * 500)
+    bad, good = journal.commit([msgspec.structs.replace(broken, data=b"\xff"), say("2")])
+    assert not isinstance(bad, Stored) and isinstance(good, Stored) and offsets() == [1]
 
 
 def test_expired_and_replaced_entries_stay_in_the_log_but_are_not_replayed(journal: Journal, clock: ManualClock) -> None:

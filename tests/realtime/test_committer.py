@@ -114,6 +114,23 @@ async def test_when_the_journal_is_down_an_emergency_leaves_at_once_and_is_store
     assert not bench.committer.down and told == ["early"]
 
 
+async def test_what_a_fault_keeps_from_being_stored_stays_with_its_publisher(bench: Bench) -> None:
+    bench.journal.entries = None  # type: ignore[assignment]  # any fault that is not the database's
+    with pytest.raises(JournalUnavailable) as caught:
+        await bench.submit()
+    assert caught.value.retry_after_ms > 0
+
+
+async def test_a_process_that_ends_tells_publishers_nothing(bench: Bench) -> None:
+    bench.gate.clear()
+    stored = bench.submit()
+    await turns()
+    assert bench.committer._task is not None
+    bench.committer._task.cancel()
+    await turns()
+    assert stored.cancelled()
+
+
 async def test_an_emergency_does_not_wait_for_a_slow_commit() -> None:
     bench = Bench()
     bench.committer = Committer(
