@@ -28,6 +28,8 @@ def _database(url: str, default_file: str) -> dict[str, object]:
         return {
             "ENGINE": "django.db.backends.sqlite3",
             "NAME": parts.path,
+            # Kept open: opening the file and setting it up costs as much as a small commit.
+            "CONN_MAX_AGE": None,
             "OPTIONS": {
                 "transaction_mode": "IMMEDIATE",
                 "timeout": 10,
