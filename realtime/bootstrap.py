@@ -19,13 +19,14 @@ from django.conf import settings
 from django.db import close_old_connections
 
 from realtime.adapters.mailbox import LayerMailbox, NoMailbox, group_name
+from realtime.adapters.registry import MemoryRegistry, RedisRegistry
 from realtime.clock import SystemClock
 from realtime.committer import Committer
 from realtime.config import RealtimeConfig
 from realtime.hub import Hub
 from realtime.journal import Entry, Journal
 from realtime.parcel import parcel_of
-from realtime.ports import Domain, Mailbox
+from realtime.ports import Domain, Mailbox, Registry
 from realtime.services import Services
 
 logger = logging.getLogger(__name__)
@@ -49,6 +50,8 @@ def build(config: RealtimeConfig) -> Services:
         if alone
         else LayerMailbox(layer, clock, timeout_s=config.mailbox_timeout_s, queue_max=config.mailbox_queue_max)
     )
+    url = settings.REDIS_URL
+    registry: Registry = RedisRegistry(url, timeout_s=config.mailbox_timeout_s) if url else MemoryRegistry(clock)
     process = f"{socket.gethostname()}.{os.getpid()}.{secrets.token_hex(3)}"
     reading = in_threads("read", READ_THREADS)
     hub = Hub(config, journal, mailbox, clock, reading, process)
@@ -66,7 +69,7 @@ def build(config: RealtimeConfig) -> Services:
             except Exception as error:
                 logger.warning("the other processes will find %s/%d by themselves: %r", entry.room, entry.offset, error)
 
-    return Services(config, clock, domain, journal, mailbox, committer, hub, reading, announce)
+    return Services(config, clock, domain, journal, mailbox, committer, hub, reading, announce, registry)
 
 
 @cache

@@ -74,3 +74,9 @@ class BadCredentials(RealtimeError):
     """The ticket, token or session is not valid for this wedding."""
 
     code, http_status = "bad_credentials", 403
+
+
+class RegistryUnavailable(RealtimeError):
+    """The other processes cannot be asked about now; what is known of them is getting old."""
+
+    code, http_status = "registry_unavailable", 503

@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from realtime.kinds import Kind
 from realtime.messages import Sender
+from realtime.report import Drain, Move, WorkerReport
 
 
 class Effect(Struct, frozen=True):
@@ -56,3 +57,37 @@ class Mailbox(Protocol):
 
     async def stop(self) -> None:
         """End all tasks."""
+
+
+class Registry(Protocol):
+    """What the processes of a fleet know of each other: reports with a time to live, orders, a lease, a board of notes.
+
+    Methods raise `RegistryUnavailable`; who reads it then goes on with what it knows and says so.
+    """
+
+    async def report(self, report: WorkerReport) -> list[Drain | Move]:
+        """Leave this worker's report for `REPORT_TTL_S`; take the orders that wait for it."""
+
+    async def reports(self) -> list[WorkerReport]:
+        """Those that have not run out, by slot."""
+
+    async def withdraw(self, worker: str) -> None:
+        """The worker has ended on purpose."""
+
+    async def order(self, worker: str, order: Drain | Move) -> None:
+        """Leave an order for `worker`; it runs out when nobody takes it."""
+
+    async def hold(self, lease: str, holder: str, ttl_s: float) -> bool:
+        """Take or renew `lease`. False: somebody else holds it."""
+
+    async def release(self, lease: str, holder: str) -> None:
+        """Give it back, when `holder` has it."""
+
+    async def note(self, name: str, content: bytes, ttl_s: float) -> None:
+        """Put something where all processes can read it (the state of the fleet, a pin, an override)."""
+
+    async def read(self, name: str) -> bytes | None:
+        """What was noted, None when it has run out."""
+
+    async def stop(self) -> None:
+        """Let go of its connections."""

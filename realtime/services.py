@@ -15,7 +15,7 @@ from realtime.errors import RealtimeError
 from realtime.hub import Hub
 from realtime.journal import Journal
 from realtime.performance_optimizer import Reading, RealtimePerformanceOptimizer
-from realtime.ports import Domain, Mailbox
+from realtime.ports import Domain, Mailbox, Registry
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +48,7 @@ class Services:
         hub: Hub,
         in_thread: Callable[..., Any],
         announce: Any,
+        registry: Registry,
     ) -> None:
         self.config = config
         self.clock = clock
@@ -58,6 +59,7 @@ class Services:
         self.hub = hub
         self.in_thread = in_thread
         self.announce = announce
+        self.registry = registry
         self.loop: asyncio.AbstractEventLoop | None = None
         self.ticked_s: float | None = None
         self.optimizer = RealtimePerformanceOptimizer()
@@ -81,6 +83,7 @@ class Services:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.committer.stop()
         await self.mailbox.stop()
+        await self.registry.stop()
         self.loop, self._tasks = None, []
 
     async def _tuning(self) -> None:

@@ -111,6 +111,7 @@ class Processes:
     def demo(self) -> dict[str, Any]:
         """Migrate and create the demo weddings; gives their logins."""
         self.manage("migrate", "-v0")
+        self.manage("migrate", "-v0", "--database", "history")
         logins: dict[str, Any] = json.loads(self.manage("demo", "--json"))
         return logins
 

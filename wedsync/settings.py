@@ -72,6 +72,7 @@ INSTALLED_APPS = [
     "channels",
     "realtime",
     "wedsync.weddings",
+    "monitoring",
 ]
 MIDDLEWARE = [
     "django_prometheus.middleware.PrometheusBeforeMiddleware",
@@ -102,7 +103,12 @@ TEMPLATES = [
     }
 ]
 
-DATABASES = {"default": _database(ENV.get("DATABASE_URL", ""), "wedsync.sqlite3")}
+DATABASES = {
+    "default": _database(ENV.get("DATABASE_URL", ""), "wedsync.sqlite3"),
+    # What monitoring writes, apart from the journal: prune and roll-ups must not hold its lock.
+    "history": _database(ENV.get("HISTORY_DATABASE_URL", ""), "history.sqlite3"),
+}
+DATABASE_ROUTERS = ["monitoring.router.HistoryRouter"]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 REDIS_URL = ENV.get("REDIS_URL", "")
 if REDIS_URL:

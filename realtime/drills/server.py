@@ -69,7 +69,8 @@ async def own_server(
         child |= {"WEDSYNC_VAR": var, "SECRET_KEY": settings.SECRET_KEY, "WEDSYNC_LOAD_TESTING": "1", "PYTHONUNBUFFERED": "1"}
         child |= {"DATABASE_URL": database_url} if database_url else {}
         child |= env or {}
-        await asyncio.to_thread(_manage, child, "migrate", "--verbosity", "0")
+        for database in ("default", "history"):
+            await asyncio.to_thread(_manage, child, "migrate", "--verbosity", "0", "--database", database)
         await asyncio.to_thread(_manage, child, "drill", "seed", stdin=json.dumps(list(rooms)))
         port, log = _free_port(), Path(var) / "server.log"
         process = await asyncio.to_thread(_start, child, port, log)

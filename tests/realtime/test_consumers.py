@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from realtime.access import issue_ticket, origin_allowed, read_ticket
+from realtime.adapters.registry import MemoryRegistry
 from realtime.clock import SystemClock
 from realtime.committer import Committer
 from realtime.config import RealtimeConfig
@@ -51,7 +52,9 @@ class Site:
         hub = Hub(config, self.journal, mailbox, self.clock, at_once, "p1")
         committer = Committer(config, self.journal, self.clock, at_once, committed=hub.committed, provisional=hub.provisional)
         journal: Journal = self.journal  # type: ignore[assignment]
-        self.services = Services(config, self.clock, NobodyDomain(), journal, mailbox, committer, hub, at_once, None)  # type: ignore[arg-type]
+        self.services = Services(
+            config, self.clock, NobodyDomain(), journal, mailbox, committer, hub, at_once, None, MemoryRegistry(self.clock)
+        )  # type: ignore[arg-type]
         self.app = router(self.services)
 
     def ticket(self, member: Sender, **more: Any) -> str:

@@ -1,0 +1,1 @@
+"""What monitoring keeps, in the database `history`."""

@@ -1,0 +1,109 @@
+"""What processes of a fleet tell each other about themselves: reports upwards, orders downwards. Measured or absent."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+from msgspec import Struct
+
+WorkerState = Literal["starting", "ready", "draining", "lame"]
+
+Buckets = dict[int, int]
+"""A latency histogram as {index: count}, sparse; `realtime.histogram` says what an index means."""
+
+
+class WeddingReport(Struct, frozen=True, omit_defaults=True):
+    """One wedding as one worker holds it. Counters since this worker opened the room."""
+
+    connections: dict[str, int]
+    """{role: sockets}."""
+    publications_total: int = 0
+    deliveries_total: int = 0
+    latency: Buckets = {}
+    """Server latency of P0 and P1 deliveries."""
+
+
+class Tuned(Struct, frozen=True):
+    """One decision of the performance optimizer: when (UTC seconds), what changed, and why."""
+
+    at_s: float
+    change: str
+    reason: str
+
+
+class WorkerReport(Struct, frozen=True, omit_defaults=True):
+    """One worker, once a second. `_total`: since its start, so that a reader makes deltas per `worker`, which is new after a
+    restart. A reading that could not be taken is None, never 0."""
+
+    worker: str
+    """Unique for the life of the process: host.pid.random."""
+    slot: str
+    """The place it fills in its fleet, the same after a restart: "w1"."""
+    host: str
+    pid: int
+    at_s: float
+    """UTC seconds of this report."""
+    started_s: float
+    state: WorkerState
+    reason: str = ""
+    """Why it is in this state, in words."""
+    connections: dict[str, int] = {}
+    """{role: sockets}."""
+    weddings: dict[str, WeddingReport] = {}
+    joins_total: int = 0
+    joins_refused_total: int = 0
+    publications_total: dict[str, int] = {}
+    """{priority: count}, "P0" to "P3"."""
+    deliveries_total: dict[str, int] = {}
+    shed_total: dict[str, int] = {}
+    """{role: publications that were not delivered because this worker was overloaded}."""
+    too_slow_total: int = 0
+    gaps_total: int | None = None
+    """Gaps, doubles and order faults that clients reported. Anything above 0 is a broken promise."""
+    busy: float | None = None
+    """CPU seconds a second; 1.0 is a whole core."""
+    lag_s: float | None = None
+    """The longest time in the last second that the loop was late for a timer."""
+    rss_bytes: int | None = None
+    outbox_bytes: int = 0
+    """Waiting for members that are behind."""
+    journal_healthy: bool = True
+    layer_healthy: bool | None = None
+    """None: there are no other processes."""
+    latency: dict[str, Buckets] = {}
+    """{priority: server latency, publisher's socket to recipient's}."""
+    acked: dict[str, Buckets] = {}
+    """{priority: publisher's socket to the recipient's acknowledgement}: an upper bound that needs no second clock."""
+    canaries: dict[str, float | None] = {}
+    """{other worker: seconds its last canary took to arrive here; None: none came lately}."""
+    window_s: float = 0.0
+    shed: str = ""
+    """What is being shed now, "" for nothing."""
+    tuned: list[Tuned] = []
+    """The last changes, newest last."""
+
+
+class Order(Struct, frozen=True, tag_field="t", tag=str.lower):
+    """Something a worker is told to do."""
+
+
+class Drain(Order, frozen=True):
+    """Take no new members, move everybody elsewhere, then end."""
+
+    reason: str
+    deadline_s: float = 60.0
+
+
+class Move(Order, frozen=True):
+    """Ask the members of one wedding to come back elsewhere: make-before-break, guests first."""
+
+    room: str
+    reason: str
+    per_s: float = 20.0
+
+
+encode_report = msgspec.msgpack.Encoder().encode
+decode_report = msgspec.msgpack.Decoder(WorkerReport).decode
+encode_order = msgspec.msgpack.Encoder().encode
+decode_order = msgspec.msgpack.Decoder(Drain | Move).decode

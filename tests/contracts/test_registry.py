@@ -1,0 +1,83 @@
+"""What every registry promises, in memory and in Redis."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator
+
+import pytest
+
+from realtime.adapters.registry import MemoryRegistry, RedisRegistry
+from realtime.clock import SystemClock
+from realtime.errors import RegistryUnavailable
+from realtime.ports import Registry
+from realtime.report import Drain, Move, WeddingReport, WorkerReport
+from tests.processes import free_port
+
+
+def a_report(worker: str, slot: str, **more: object) -> WorkerReport:
+    return WorkerReport(worker, slot, "here", 1, at_s=2.0, started_s=1.0, state="ready", **more)  # type: ignore[arg-type]
+
+
+@pytest.fixture(params=["memory", pytest.param("redis", marks=pytest.mark.acceptance)])
+async def registry(request: pytest.FixtureRequest) -> AsyncIterator[Registry]:
+    if request.param == "memory":
+        yield MemoryRegistry(SystemClock())
+    else:
+        url = request.getfixturevalue("redis_url")
+        redis = RedisRegistry(url, timeout_s=2.0, prefix=f"{secrets.token_hex(4)}:")
+        yield redis
+        await redis.stop()
+
+
+async def test_reports_come_back_by_slot(registry: Registry) -> None:
+    weddings = {"rose-garden": WeddingReport({"guest": 3}, latency={12: 4})}
+    tenth, second = a_report("b", "w10"), a_report("a", "w2", weddings=weddings, lag_s=0.001, latency={"P0": {7: 1}})
+    await registry.report(tenth)
+    await registry.report(second)
+    assert await registry.reports() == [second, tenth]
+    await registry.withdraw("a")
+    assert await registry.reports() == [tenth]
+
+
+async def test_orders_are_taken_once(registry: Registry) -> None:
+    drain, move = Drain("deploy"), Move("rose-garden", "uneven load")
+    await registry.order("a", drain)
+    await registry.order("a", move)
+    assert await registry.report(a_report("b", "w2")) == []
+    assert await registry.report(a_report("a", "w1")) == [drain, move]
+    assert await registry.report(a_report("a", "w1")) == []
+
+
+async def test_a_lease_has_one_holder(registry: Registry) -> None:
+    assert await registry.hold("control", "a", 30)
+    assert await registry.hold("control", "a", 30)
+    assert not await registry.hold("control", "b", 30)
+    await registry.release("control", "b")
+    assert not await registry.hold("control", "b", 30)
+    await registry.release("control", "a")
+    assert await registry.hold("control", "b", 30)
+
+
+async def test_a_lease_and_a_note_run_out(registry: Registry) -> None:
+    await registry.hold("control", "a", 0.02)
+    await registry.note("pin", b"3", 0.02)
+    async with asyncio.timeout(5):
+        while not await registry.hold("control", "b", 30):
+            pass
+        while await registry.read("pin") is not None:
+            pass
+
+
+async def test_notes_are_read_by_everybody(registry: Registry) -> None:
+    assert await registry.read("pin") is None
+    await registry.note("pin", b"3", 30)
+    assert await registry.read("pin") == b"3"
+
+
+async def test_a_registry_that_is_away_says_so() -> None:
+    away = RedisRegistry(f"redis://127.0.0.1:{free_port()}", timeout_s=0.5)
+    with pytest.raises(RegistryUnavailable):
+        await away.reports()
+    await away.stop()
