@@ -17,7 +17,7 @@ class HistoryRouter:
         return ALIAS if model._meta.app_label == APP else None
 
     def allow_relation(self, one: Any, other: Any, **hints: object) -> bool | None:
-        return (one._meta.app_label == APP) == (other._meta.app_label == APP)
+        return bool((one._meta.app_label == APP) == (other._meta.app_label == APP))
 
     def allow_migrate(self, db: str, app_label: str, **hints: object) -> bool | None:
         return (db == ALIAS) == (app_label == APP)
