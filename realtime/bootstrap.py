@@ -24,9 +24,10 @@ from realtime.clock import SystemClock
 from realtime.committer import Committer
 from realtime.config import RealtimeConfig
 from realtime.hub import Hub
-from realtime.journal import Entry, Journal
+from realtime.journal import Journal
 from realtime.parcel import parcel_of
 from realtime.ports import Domain, Mailbox, Registry
+from realtime.publication import Entry
 from realtime.services import Services
 
 logger = logging.getLogger(__name__)

@@ -11,8 +11,8 @@ from typing import Any, Protocol
 from realtime.clock import Clock
 from realtime.config import RealtimeConfig
 from realtime.errors import JournalUnavailable
-from realtime.journal import Draft, Entry, Outcome, Stored
 from realtime.kinds import Priority
+from realtime.publication import Draft, Entry, Outcome, Stored
 
 logger = logging.getLogger(__name__)
 

@@ -20,12 +20,22 @@ class RealtimeConfig(Struct, frozen=True):
 
     # Where the domain lives: the module with `domain`, an object of `realtime.ports.Domain`.
     domain: str = "wedsync.weddings.domain"
+    # The place of this process in its fleet, the same after a restart.
+    slot: str = "w1"
     # Publications of a room kept in memory for replays: a phone back from a minute in the cellar needs no database.
     window_entries: Count = 256
     # The same in bytes, whichever is reached first: 217 weddings take at most 57 MB.
     window_bytes: Count = 262_144
     # Beyond this a replay costs more than the snapshot (state is bounded, history is not).
     replay_max_entries: Count = 5_000
+    # What may wait for a guest or display that does not read, before it is sent away to come back and resume.
+    guest_outbox_bytes: Count = 262_144
+    # The same for the crew, whose phones hold the day together; Centrifugo's limit (features.md row 17).
+    outbox_bytes: Count = 1_048_576
+    # A text of fewer bytes is sent as it is: it would hardly get smaller, and a frame costs about 25 us to compress.
+    compress_over_bytes: Count = 256
+    # Each connection is measured and planned again about so often, a few of them at a time.
+    plan_every_s: Positive = 10.0
     # Publications per commit: the thread must not keep the loop waiting; 256 rows take about 15 ms on SQLite.
     commit_max_entries: Count = 256
     # Publications that may wait for the writer; beyond it publishers hear `journal_unavailable` instead of waiting for ever.

@@ -3,22 +3,43 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 from realtime.closing import CloseCode
-from realtime.messages import Goodbye, Sender, ToClient, encode
+from realtime.connection_optimizer import ConnectionPlan, ConnectionStats, Told
+from realtime.frame import Frame
+from realtime.kinds import KINDS, Priority
+from realtime.link import Link
+from realtime.messages import Goodbye, Plan, Sender, ToClient, encode
+from realtime.policy.outbox import Outbox, Verdict
 from realtime.roles import ROLES, VIEWS
 
-OUTBOX_MAX_BYTES = 1_048_576
-"""Centrifugo's limit (features.md row 17). A member further behind than this is closed and resumes from the journal."""
+USUAL = ConnectionPlan(heartbeat_s=25.0)
+"""Until the first plan is made."""
+OUTBOX_MAX_BYTES = USUAL.window_bytes
+LEFT_OUT = sorted(kind.name for kind in KINDS.values() if kind.spare)
+"""Kinds that one who is served sparingly does without."""
+PORTION_BYTES = 65_536
+"""Of an outbox, sent at once when the socket takes something again: an emergency that comes meanwhile waits for no more."""
 WIRE_EXTENSION = "wedsync.wire"
 """The ASGI scope extension with the connection's `Wire`, where the server offers one."""
 
 
+PLAIN = "plain"
+Cohort = tuple[int, str, bool]
+"""(view, encoding, light)."""
+Item = tuple[bytes, Frame]
+"""A publication as this member's cohort gets it: the text, and what it is the text of."""
+Late = Callable[["Connection", Sequence[Frame]], None]
+"""Told when publications that had to wait for the socket have been handed to the kernel."""
+
+
 class Wire(Protocol):
     """A shortcut of the server: finished WebSocket frames straight to the socket."""
+
+    deflate: bool
+    """Whether the client takes compressed frames."""
 
     def open(self, drained: Callable[[], None], take: Callable[[bytes | None], None]) -> None:
         """From now on call `drained` when all that waited has left, and `take` for each message (None: a binary one)."""
@@ -28,6 +49,9 @@ class Wire(Protocol):
 
     def close(self, code: int) -> None:
         """Send the close frame."""
+
+    def link(self) -> Link | None:
+        """What the kernel knows of the way to the other end; None where it does not say."""
 
 
 def text_frame(text: bytes) -> bytes:
@@ -48,55 +72,138 @@ def joined(texts: Iterable[bytes]) -> bytes:
 class Connection:
     """Text frames on their way to one member. `write` never waits and never raises; a member too far behind is ended.
 
-    With a `wire` they go to the socket at once, and wait here only while the socket takes nothing. Without one they wait for
-    `texts`, which the consumer awaits.
+    With a `wire` they go to the socket at once, and wait in an outbox only while the socket takes nothing. Without one they
+    wait for `texts`, which the consumer awaits.
     """
 
-    __slots__ = ("_n_bytes", "_texts", "_waiter", "_wire", "acked", "behind", "closing", "member", "role", "room", "view")
+    __slots__ = (
+        "_on_late", "_outbox", "_unsent", "_waiter", "_wire", "acked", "behind", "closing", "deflate", "lost_total",
+        "member", "plan", "role", "room", "told", "view",
+    )  # fmt: skip
 
-    def __init__(self, room: str, member: Sender, wire: Wire | None = None) -> None:
+    def __init__(self, room: str, member: Sender, wire: Wire | None = None, on_late: Late | None = None) -> None:
         self.room = room
         self.member = member
         self.role = ROLES[member.role]
         self.view = VIEWS[self.role]
+        self.plan = USUAL
+        self.told = Told()
+        # Whether this client negotiated compression.
+        self.deflate = wire is not None and wire.deflate
+        self.lost_total = 0
         self.acked = 0
         self.closing: CloseCode | None = None
         # Behind: what is written has to wait for what is written already. Always so without a wire.
         self.behind = wire is None
         self._wire = wire
-        self._texts: deque[bytes] = deque()
-        self._n_bytes = 0
+        self._on_late = on_late
+        # Handed over, but not yet taken by the kernel, and what waits behind it.
+        self._unsent: Sequence[Frame] = ()
+        self._outbox: Outbox | None = None
         self._waiter: asyncio.Future[None] | None = None
 
-    def write(self, texts: list[bytes], frames: bytes = b"") -> None:
-        """Send whole text frames, in order. `frames`: the same joined, where the caller has it for many. Not after `end`."""
+    @property
+    def cohort(self) -> Cohort:
+        """Members with the same get the same bytes."""
+        return self.view, self.plan.encoding, self.plan.light
+
+    @property
+    def n_bytes(self) -> int:
+        """What waits here, bytes."""
+        return self._outbox.n_bytes if self._outbox is not None else 0
+
+    def stats(self) -> ConnectionStats:
+        """What a plan for this connection depends on, measured now."""
+        link = self.link
+        lost = link.lost_total - self.lost_total if link is not None else 0
+        if link is not None:
+            self.lost_total = link.lost_total
+        behind = self.behind and self._wire is not None
+        return ConnectionStats(self.role, self.told, link, lost, behind, self.deflate, self.plan.light)
+
+    def follow(self, plan: ConnectionPlan) -> None:
+        """Be served by `plan` from now on. Its cohort changes with it: the hub moves the connection."""
+        self.plan = plan
+        left_out = LEFT_OUT if plan.light else []
+        self.tell(Plan(plan.heartbeat_s, round(plan.batch_s * 1_000), left_out, plan.encoding, plan.reason))
+
+    @property
+    def link(self) -> Link | None:
+        """What the kernel knows of the way to this member."""
+        return self._wire.link() if self._wire is not None and self.closing is None else None
+
+    def write(self, items: Sequence[Item], frames: bytes = b"") -> bool:
+        """Send publications, in order. `frames`: the same as finished frames, where the caller has them for many.
+
+        True: the kernel has them now. False: later, or never when the connection is over.
+        """
+        if self.behind:
+            return self._wait(items)
+        if self.closing is not None or self._wire is None:
+            return False
+        self.behind = not self._wire.send(frames or joined(text for text, _ in items))
+        if self.behind:
+            self._unsent = [frame for _, frame in items]
+        return not self.behind
+
+    def _wait(self, items: Sequence[Item]) -> bool:
+        if self.closing is not None:
+            return False
+        if self._outbox is None:
+            self._outbox = Outbox(self.plan.window_bytes)
+        for text, frame in items:
+            if self._offer(self._outbox, text, frame) is Verdict.TOO_SLOW:
+                self._too_slow()
+                break
+        self._wake()
+        return False
+
+    def _offer(self, outbox: Outbox, text: bytes, frame: Frame) -> Verdict:
+        if frame.priority is Priority.P3:
+            return outbox.fleeting(text, frame.key, frame)
+        if frame.priority is Priority.P0:
+            if not frame.entry.offset:
+                return outbox.ahead(text, frame)
+            if outbox:
+                outbox.ahead(frame.urgent_text)  # where there is no room for the copy there is none for the alert either
+        return outbox.stream(text, frame)
+
+    def send(self, texts: Sequence[bytes]) -> None:
+        """Send what is for this member alone, in order with everything durable."""
         if not self.behind:
             if self.closing is None and self._wire is not None:
-                self.behind = not self._wire.send(frames or joined(texts))
+                self.behind = not self._wire.send(joined(texts))
             return
         if self.closing is not None:
             return
+        if self._outbox is None:
+            self._outbox = Outbox(self.plan.window_bytes)
         for text in texts:
-            self._texts.append(text)
-            self._n_bytes += len(text)
-        if self._n_bytes > OUTBOX_MAX_BYTES:
-            self._forget()
-            self.end(CloseCode.TOO_SLOW, "You did not read what was sent; come back and resume.", retry_after_ms=1_000)
+            if self._outbox.stream(text) is Verdict.TOO_SLOW:
+                self._too_slow()
+                break
         self._wake()
-
-    def drained(self) -> None:
-        """The socket has taken everything: send what waited, and be as the others again when that is taken too."""
-        self.behind = False
-        if self._texts and self._wire is not None:
-            waited = joined(self._texts)
-            self._forget()
-            self.behind = not self._wire.send(waited)
-        if self.closing is not None and not self.behind and self._wire is not None:
-            self._wire.close(int(self.closing))
 
     def tell(self, message: ToClient) -> None:
         """Send one message that is for this member alone."""
-        self.write([encode(message)])
+        self.send([encode(message)])
+
+    def drained(self) -> None:
+        """The socket has taken everything: send what waited, and be as the others again when that is taken too."""
+        self._arrived(self._unsent)
+        self.behind, self._unsent = False, ()
+        while self._outbox and not self.behind and self._wire is not None:
+            portion = self._outbox.take(PORTION_BYTES)
+            sent = [waiting.tag for waiting in portion if waiting.tag is not None]
+            self.behind = not self._wire.send(joined(waiting.text for waiting in portion))
+            if self.behind:
+                self._unsent = sent
+            else:
+                self._arrived(sent)
+        if not self._outbox:
+            self._outbox = None
+        if self.closing is not None and not self.behind and self._wire is not None:
+            self._wire.close(int(self.closing))
 
     def end(self, code: CloseCode, reason: str, *, retry_after_ms: int = 0) -> None:
         """Say goodbye and close after what is queued has left. The first end counts."""
@@ -104,7 +211,9 @@ class Connection:
             return
         goodbye = encode(Goodbye(code, reason, retry_after_ms))
         if self._wire is None or self.behind:
-            self._texts.append(goodbye)
+            if self._outbox is None:
+                self._outbox = Outbox(self.plan.window_bytes)
+            self._outbox.last(goodbye)
         else:
             self.behind = not self._wire.send(text_frame(goodbye))
         self.closing = code
@@ -115,19 +224,25 @@ class Connection:
 
     async def texts(self) -> list[bytes]:
         """Without a wire: wait until something is queued or the connection ends; hand it over and forget it."""
-        if not self._texts and self.closing is None:
+        if not self._outbox and self.closing is None:
             self._waiter = asyncio.get_running_loop().create_future()
             try:
                 await self._waiter
             finally:
                 self._waiter = None
-        taken = list(self._texts)
-        self._forget()
-        return taken
+        outbox, self._outbox = self._outbox, None
+        portion = outbox.take(outbox.n_bytes + 1) if outbox is not None else []
+        # ASGI says nothing about the socket: handed to the server is the best that can be known.
+        self._arrived([waiting.tag for waiting in portion if waiting.tag is not None])
+        return [waiting.text for waiting in portion]
 
-    def _forget(self) -> None:
-        self._texts.clear()
-        self._n_bytes = 0
+    def _too_slow(self) -> None:
+        self._outbox = None
+        self.end(CloseCode.TOO_SLOW, "You did not read what was sent; come back and resume.", retry_after_ms=1_000)
+
+    def _arrived(self, frames: Sequence[Frame]) -> None:
+        if frames and self._on_late is not None:
+            self._on_late(self, frames)
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():

@@ -46,11 +46,12 @@ class RoomConsumer(AsyncConsumer):  # type: ignore[misc]  # Channels has no type
         since = position(scope["query_string"])
         wire = scope.get("extensions", {}).get(WIRE_EXTENSION)
         await send({"type": "websocket.accept", "subprotocol": PROTOCOL if PROTOCOL in scope["subprotocols"] else None})
-        connection = Connection(room, member, wire)
+        connection = Connection(room, member, wire, parts.hub.late)
+        connection.plan = parts.connection_optimizer.plan(connection.stats())
         sending = None if wire else asyncio.create_task(self._sending(connection, send), name="send")
         try:
             if await self._join(connection, *since, resume):
-                inbox = Inbox(connection, parts.hub, parts.committer, parts.config, parts.clock)
+                inbox = Inbox(connection, parts.hub, parts.committer, parts.config, parts.clock, parts.plan)
                 if wire is not None:
                     wire.open(connection.drained, inbox.take)
                 # With a wire only what came during the join is here, then the end.

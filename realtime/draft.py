@@ -12,9 +12,9 @@ from msgspec import Struct
 from realtime.access import may_publish
 from realtime.config import RealtimeConfig
 from realtime.errors import Invalid
-from realtime.journal import Draft
 from realtime.kinds import decode_data
 from realtime.messages import Sender, encode
+from realtime.publication import Draft
 
 Payload = Mapping[str, object] | Struct | bytes | msgspec.Raw
 
@@ -32,6 +32,7 @@ def draft(
     id: str | None = None,
     expires_at: datetime | None = None,
     replaces: str | None = None,
+    received_s: float | None = None,
 ) -> Draft:
     """A checked publication. Raises UnknownKind, Forbidden or Invalid, naming the field."""
     found = may_publish(kind, sender.role, config)
@@ -43,7 +44,7 @@ def draft(
         raise Invalid(f"{kind}: {error}", field=_field(str(error))) from None
     if expires_at is not None and expires_at.tzinfo is None:
         raise Invalid("expires_at needs a time zone.", field="expires_at")
-    return Draft(room, found, id or uuid.uuid4().hex, raw, payload, sender, expires_at, replaces or "")
+    return Draft(room, found, id or uuid.uuid4().hex, raw, payload, sender, expires_at, replaces or "", received_s)
 
 
 def _field(message: str) -> str:

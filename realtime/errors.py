@@ -64,6 +64,12 @@ class RateLimited(RealtimeError):
     code, http_status = "rate_limited", 429
 
 
+class Overloaded(RealtimeError):
+    """The server is very busy and takes only what is urgent; nothing was published. Send it again later if it still matters."""
+
+    code, http_status = "overloaded", 503
+
+
 class JournalUnavailable(RealtimeError):
     """The journal cannot store anything now; nothing was published. Keep the message and send it again."""
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import msgspec
 from msgspec import UNSET, Raw
 
-from realtime.journal import Entry
+from realtime.kinds import KINDS, Priority, coalesce_key, decode_data
 from realtime.messages import Pub, encode
+from realtime.publication import Entry
 
 
 class Frame:
@@ -14,11 +16,19 @@ class Frame:
     Everything but `prev` is the same for all members, so it is encoded once; members of one view share the whole text.
     """
 
-    __slots__ = ("_head", "_prev", "_text", "audience", "entry")
+    __slots__ = ("_head", "_key", "_prev", "_text", "audience", "entry", "priority", "received_s", "spare")
 
-    def __init__(self, entry: Entry, *, provisional: bool = False) -> None:
+    def __init__(self, entry: Entry, *, provisional: bool = False, received_s: float = 0.0) -> None:
         self.entry = entry
         self.audience = entry.audience
+        # A kind this process does not know comes from another release: durable is the careful reading.
+        kind = KINDS.get(entry.kind)
+        self.priority = kind.priority if kind is not None else Priority.P1
+        # Spare: one can do without it.
+        self.spare = kind is not None and kind.spare
+        # When the publisher's message was read, on this process's monotonic clock.
+        self.received_s = received_s
+        self._key: tuple[str, str] | None | bool = False
         self._prev = 0
         self._text = b""
         self._head = encode(
@@ -33,6 +43,7 @@ class Frame:
                 provisional=provisional,
                 expires_at=entry.expires_at,
                 replaces=entry.replaces,
+                ack=self.priority <= Priority.P1 and entry.offset > 0,
             )
         )
 
@@ -44,6 +55,26 @@ class Frame:
             # One is enough: the views of a room differ rarely in it, and a replay that differs must leave nothing behind.
             self._prev, self._text = prev, b'%b,"prev":%d}' % (self._head[:-1], prev)
         return self._text
+
+    @property
+    def key(self) -> tuple[str, str] | None:
+        """(kind, key) of an ephemeral publication that replaces the one before; worked out for those who are behind only."""
+        if isinstance(self._key, bool):
+            self._key = None
+            kind = KINDS.get(self.entry.kind)
+            if kind is not None and kind.coalesce_key is not None:
+                try:
+                    key = coalesce_key(kind, decode_data(kind, self.entry.data), self.entry.sender.member)
+                except msgspec.MsgspecError:
+                    return None  # another release wrote it: it stands for itself
+                self._key = (kind.name, key)
+        return self._key
+
+    @property
+    def urgent_text(self) -> bytes:
+        """The text without its place in the stream, to go ahead of it; clients show it once, by its id."""
+        entry = msgspec.structs.replace(self.entry, offset=0)
+        return Frame(entry, provisional=True).text()
 
     @property
     def n_bytes(self) -> int:

@@ -9,26 +9,27 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Literal, TypeVar
 
 import msgspec
-from msgspec import Struct
 
 from realtime.clock import Clock
 from realtime.closing import CloseCode
 from realtime.config import RealtimeConfig
 from realtime.connection import Connection
-from realtime.errors import JournalUnavailable, RealtimeError
+from realtime.connection_optimizer import ConnectionPlan
+from realtime.errors import RealtimeError
 from realtime.frame import Frame
-from realtime.journal import Draft, Entry, Position, State
+from realtime.joining import Joining, Reader
 from realtime.kinds import KINDS, Priority
 from realtime.kinds import Presence as PresenceData
-from realtime.messages import Live, Sender, Snapshot, Welcome, encode
+from realtime.measures import Measures
+from realtime.messages import Sender, encode
 from realtime.parcel import Parcel, pack, unpack
-from realtime.policy.recovery import FromJournal, FromWindow, recovery
+from realtime.performance_optimizer import Tuning
 from realtime.ports import Mailbox
 from realtime.presence import Presence
-from realtime.roles import Audience, head_of, sees
+from realtime.publication import Draft, Entry, Position
 from realtime.room import HeldRoom
 
 logger = logging.getLogger(__name__)
@@ -39,29 +40,11 @@ IDLE_ROOM_S = 30.0
 READ_MAX = 1_000
 """Entries read at once when this process missed some."""
 PROVISIONAL_MAX = 100
-JOIN_ATTEMPTS = 5
-STATE_MAX_AGE_S = 2.0
-"""A state is shared by those who join within this. It would do for longer, but what expires must not be told late."""
-
-
-class Reader(Protocol):
-    """What the hub reads of the journal (`realtime.journal.Journal`), each in a thread."""
-
-    def position(self, room: str) -> Position: ...
-    def positions(self, rooms: Iterable[str]) -> dict[str, tuple[str, int]]: ...
-    def since(self, room: str, offset: int, limit: int) -> list[Entry]: ...
-    def history(self, room: str, offset: int, view: int, limit: int) -> tuple[Position, list[Entry]]: ...
-    def state(self, room: str, view: int) -> State: ...
-
-
-class Missed(Struct, frozen=True):
-    """What a member at `since` has missed: `history`, or the whole `state`, is complete up to the offset `up_to`."""
-
-    since: int
-    up_to: int
-    history: list[Entry] = []
-    state: State | None = None
-
+"""Emergencies kept for newcomers while the journal is down."""
+LIGHT_WINDOW_S = 0.25
+"""Those who are served sparingly get what is not urgent in portions: half of what P3 is promised (ops.md 4.3)."""
+EMERGENCY_WINDOW_S = 0.05
+"""While emergencies are about, ephemeral publications wait for each other so long: they then cost next to nothing."""
 
 InThread = Callable[..., Any]
 
@@ -83,103 +66,55 @@ class Hub:
         self._filling: dict[str, asyncio.Task[None]] = {}
         self.revoked: set[str] = set()
         self._roster_due_s = 0.0
-        # How long publications of one room are joined into one buffer; set by the performance optimizer, 0 when idle.
-        self.window_s = 0.0
+        self._joining = Joining(self, reader, config, clock, process)
+        self.measures = Measures(clock)
+        # Set by the performance optimizer: how long publications wait for each other, what is shed.
+        self.tuning = Tuning()
+        self.emergencies_total = 0
+        # Rooms with an emergency on its way through the slices, and those whose ephemeral publications wait for that.
+        self._emergencies: set[str] = set()
+        self._paused: dict[str, HeldRoom] = {}
 
     # -- members ------------------------------------------------------------------------------------------------------
 
     async def join(self, connection: Connection, epoch: str, since: int | None, resume: str) -> None:
-        """Bring `connection` up to date and attach it. Raises UnknownRoom or JournalUnavailable, and then nothing was sent.
+        """Bring `connection` up to date and attach it. Raises UnknownRoom or JournalUnavailable, and then nothing was sent."""
+        await self._joining.join(connection, epoch, since, resume)
 
-        Between the last `await` and the attachment nothing else runs on the loop: what the room has offered until then is sent
-        here, what it offers afterwards reaches the member with its cohort. So nothing is hidden and nothing comes twice.
-        """
-        for _ in range(JOIN_ATTEMPTS):
-            room = await self._open(connection.room)
-            missed = await self._missed(room, connection.view, epoch, since)
-            # A read may be older than the window reaches by now, or the room replaced meanwhile: read again.
-            if self.rooms.get(room.name) is room and room.window_since <= missed.up_to <= room.offset:
-                self._welcome(room, connection, missed, resume)
-                return
-        raise JournalUnavailable("This wedding changes faster than it can be read; come back in a moment.", retry_after_ms=500)
-
-    async def _missed(self, room: HeldRoom, view: int, epoch: str, since: int | None) -> Missed:
-        if since is not None and epoch == room.epoch and since > room.offset:
-            await self._fill(room)  # the client comes from a process that has heard more than this one
-        match recovery(
-            epoch=epoch,
-            since=since,
-            room_epoch=room.epoch,
-            room_offset=room.offset,
-            floor=room.floor,
-            window_since=room.window_since,
-            replay_max=self._config.replay_max_entries,
-        ):
-            case FromWindow(start):
-                return Missed(start, start)
-            case FromJournal(start):
-                limit = self._config.replay_max_entries
-                position, history = await self._read(self._reader.history, room.name, start, view, limit)
-                if position.epoch == room.epoch and start >= position.floor and len(history) <= limit:
-                    await self._reach(room, position)
-                    return Missed(start, position.offset, history)
-        state = await self._state(room, view)
-        await self._reach(room, state.position)
-        return Missed(head_of(view, state.position.heads), state.position.offset, state=state)
-
-    async def _state(self, room: HeldRoom, view: int) -> State:
-        """A state to start from, read once for many who come together: what is newer is in the window, and comes after it."""
-        shared = room.states.get(view)
-        now_s = self._clock.monotonic()
-        if shared is not None:
-            read_s, task = shared
-            usable = not task.done() or (
-                not task.cancelled() and task.exception() is None and room.window_since <= task.result().position.offset
-            )
-            if usable and now_s - read_s < STATE_MAX_AGE_S:
-                return await asyncio.shield(task)
-        task = asyncio.create_task(self._read(self._reader.state, room.name, view), name=f"state of {room.name}")
-        room.states[view] = (now_s, task)
-        return await asyncio.shield(task)
-
-    async def _reach(self, room: HeldRoom, position: Position) -> None:
-        """Bring the room to `position` or beyond; what was read may be ahead of what was offered here."""
-        if room.epoch != position.epoch:
-            self._replaced(room)
-        elif room.offset < position.offset:
-            await self._fill(room)
-
-    def _welcome(self, room: HeldRoom, connection: Connection, missed: Missed, resume: str) -> None:
-        """Send welcome, snapshot or replay, and what came since; attach. Not a coroutine: nothing may come in between."""
-        config, view, state = self._config, connection.view, missed.state
-        room.flush()  # what the room has taken is in the replay of the newcomer, and must not come again with its cohort
-        heartbeat_s = config.planner_heartbeat_s if connection.role & Audience.PLANNERS else config.heartbeat_s
-        welcome = Welcome(room.name, connection.member, room.epoch, state is None, resume, heartbeat_s, self.process)
-        texts = [encode(welcome)]
-        prev = missed.since
-        if state is not None:
-            texts.append(self._snapshot(room, state, prev))
-        now = self._clock.now()
-        for frame in [Frame(entry) for entry in missed.history] + room.missed(missed.up_to, view):
-            if frame.entry.expires_at is None or frame.entry.expires_at > now:
-                texts.append(frame.text(prev))
-                prev = frame.entry.offset
-        texts.extend(frame.text() for frame in room.provisional.values() if sees(view, frame.audience))
-        news = room.presence.arrive(connection.member)
-        present = room.presence.everybody() if sees(view, Audience.CREW) else []
-        texts.append(encode(Live(room.head(view), present)))
-        connection.write(texts)
+    def replan(self, connection: Connection, plan: ConnectionPlan) -> None:
+        """Serve `connection` by another plan from now on, and tell it. What its old cohort is owed leaves first."""
+        room = self.rooms.get(connection.room)
+        if room is None or connection not in room.cohorts.get(connection.cohort, ()):
+            return
+        self.flush_now(room)
+        room.detach(connection)
+        connection.follow(plan)
         room.attach(connection)
-        if news:
-            self._announce(room, connection.member, "here")
 
     def leave(self, connection: Connection, *, on_purpose: bool = False) -> None:
         """The connection is gone. Safe to call twice, and for one that never got in."""
         room = self.rooms.get(connection.room)
+        self.measures.behind.discard(connection)
+        self.measures.too_slow_total += connection.closing is CloseCode.TOO_SLOW and room is not None
         if room is not None and room.detach(connection):
             room.presence.depart(connection.member, self._clock.monotonic(), on_purpose=on_purpose)
             if not room.n_members:
                 room.empty_since_s = self._clock.monotonic()
+
+    def acknowledged(self, connection: Connection, offset: int) -> None:
+        """`connection` has shown everything up to `offset`: how long that took is an upper bound that needs no second clock."""
+        room, before = self.rooms.get(connection.room), connection.acked
+        connection.acked = max(before, offset)
+        if room is not None and before < offset <= room.offset:
+            for frame in room.missed(before, connection.view):
+                if frame.entry.offset <= offset and frame.priority <= Priority.P1:
+                    self.measures.seen(frame)
+
+    def late(self, connection: Connection, frames: Sequence[Frame]) -> None:
+        """The kernel has taken for `connection` what it could not take at once."""
+        room = self.rooms.get(connection.room)
+        if room is not None:
+            self.measures.delivered(room.measures, frames, 1)
 
     # -- publications -------------------------------------------------------------------------------------------------
 
@@ -188,6 +123,7 @@ class Hub:
         by_room: dict[str, list[Entry]] = {}
         for entry in entries:
             by_room.setdefault(entry.room, []).append(entry)
+            self.measures.published(entry)
         for name, mine in by_room.items():
             self._offer(name, mine)
             self._mailbox.send(name, [pack(Parcel(self.process, mine))])
@@ -202,10 +138,13 @@ class Hub:
 
     def fleeting_entry(self, draft: Draft) -> Entry:
         """A draft as an entry without an offset."""
-        audience = int(draft.kind.audience)
-        return Entry(draft.room, 0, draft.kind.name, audience, draft.id, draft.sender, self._clock.now(), draft.data)
+        kind, now = draft.kind, self._clock.now()
+        return Entry(
+            draft.room, 0, kind.name, int(kind.audience), draft.id, draft.sender, now, draft.data, received_s=draft.received_s
+        )
 
     def _send_fleeting(self, entry: Entry, *, provisional: bool) -> None:
+        self.measures.published(entry)
         self._deliver_fleeting(entry, provisional)
         self._mailbox.send(entry.room, [pack(Parcel(self.process, fleeting=entry, provisional=provisional))])
 
@@ -219,6 +158,8 @@ class Hub:
         room = self.rooms.get(name)
         if parcel.process == self.process or room is None:
             return
+        if not self._same_machine(parcel.process):
+            parcel = parcel.without_times()
         if parcel.entries:
             self._offer(name, parcel.entries)
         if parcel.fleeting is not None:
@@ -228,6 +169,10 @@ class Hub:
         if parcel.roster_wanted:
             self._send_roster(room)
 
+    def _same_machine(self, process: str) -> bool:
+        """Whether its monotonic clock is ours; a process is named host.pid.random."""
+        return process.rsplit(".", 2)[0] == self.process.rsplit(".", 2)[0]
+
     def _offer(self, name: str, entries: Iterable[Entry]) -> None:
         room = self.rooms.get(name)
         if room is None:
@@ -235,33 +180,73 @@ class Hub:
         urgent = False
         for entry in entries:
             room.take(entry)
-            urgent |= KINDS[entry.kind].priority is Priority.P0 if entry.kind in KINDS else False
-        self._flush(room, now=urgent)
+            urgent |= entry.kind in KINDS and KINDS[entry.kind].priority is Priority.P0
+        self.emergencies_total += urgent
+        self._flush(room, urgent=urgent)
         if room.ahead:
             self._fill_later(room)
 
-    def _flush(self, room: HeldRoom, *, now: bool = False) -> None:
+    def _flush(self, room: HeldRoom, *, urgent: bool = False, fleeting: bool = False) -> None:
         """At once while this process is idle or when it is urgent; under load what comes within the window goes together."""
-        window_s = self.window_s
-        if now or not window_s:
-            room.flush()
-        elif room.pending and not room.flush_due:
+        if not room.pending or room.slices:
+            return  # the last slice asks again
+        if fleeting and self._emergencies:
+            self._paused[room.name] = room
+            return
+        window_s = EMERGENCY_WINDOW_S if fleeting and self.tuning.emergency else self.tuning.window_s
+        if urgent or not window_s:
+            self.flush_now(room, light=False)
+        elif not room.flush_due:
             room.flush_due = True
-            asyncio.get_running_loop().call_later(window_s, room.flush)
+            asyncio.get_running_loop().call_later(window_s, self._flush_due, room)
+        if urgent and room.slices:
+            self._emergencies.add(room.name)
+
+    def _flush_due(self, room: HeldRoom) -> None:
+        room.flush_due = False
+        if not room.slices:
+            self.flush_now(room, light=False)
+
+    def flush_now(self, room: HeldRoom, *, light: bool = True) -> None:
+        """Send what is pending; to those who are served sparingly only when it is urgent, or `light`."""
+        sending = bool(room.slices)
+        room.flush(self.tuning.compress_over_bytes, light=light)
+        loop = asyncio.get_running_loop()
+        if room.slices and not sending:
+            loop.call_soon(self._send_slices, room)
+        if room.pending and not room.light_due:
+            room.light_due = True
+            loop.call_later(LIGHT_WINDOW_S, self._light_due, room)
+
+    def _light_due(self, room: HeldRoom) -> None:
+        room.light_due = False
+        self.flush_now(room)
+
+    def _send_slices(self, room: HeldRoom) -> None:
+        if room.send_slice():
+            asyncio.get_running_loop().call_soon(self._send_slices, room)
+            return
+        self._flush(room)
+        self._emergencies.discard(room.name)
+        if not self._emergencies:
+            paused, self._paused = self._paused, {}
+            for waiting in paused.values():
+                self._flush(waiting)
 
     def _deliver_fleeting(self, entry: Entry, provisional: bool) -> None:
         room = self.rooms.get(entry.room)
         if room is None:
             return
-        frame = Frame(entry, provisional=provisional)
+        frame = Frame(entry, provisional=provisional, received_s=self.measures.received_s(entry))
         if provisional and len(room.provisional) < PROVISIONAL_MAX:
             room.provisional[entry.sender.member, entry.id] = frame
+        self.emergencies_total += provisional
         room.pass_on(frame)
-        self._flush(room, now=provisional)
+        self._flush(room, urgent=provisional, fleeting=not provisional)
 
     # -- catching up --------------------------------------------------------------------------------------------------
 
-    async def _open(self, name: str) -> HeldRoom:
+    async def open(self, name: str) -> HeldRoom:
         room = self.rooms.get(name)
         if room is not None:
             return room
@@ -273,18 +258,18 @@ class Hub:
 
     async def _open_once(self, name: str) -> HeldRoom:
         # Heard from now on, read afterwards: what is stored in between comes either way.
-        position: Position = await self._read(self._reader.position, name)
+        position: Position = await self.read(self._reader.position, name)
         await self._mailbox.subscribe(name)
         config = self._config
         presence = Presence(config.presence_grace_s, 2.5 * config.presence_refresh_s)
-        room = HeldRoom(name, position, presence, config.window_entries, config.window_bytes)
+        room = HeldRoom(name, position, presence, config.window_entries, config.window_bytes, self.measures)
         room.empty_since_s = self._clock.monotonic()
         lately = max(0, position.offset - config.window_entries)
         room.preload(
-            await self._read(self._reader.since, name, lately, position.offset - lately) if lately < position.offset else []
+            await self.read(self._reader.since, name, lately, position.offset - lately) if lately < position.offset else []
         )
         self.rooms[name] = room
-        await self._fill(room)
+        await self.fill(room)
         self._mailbox.send(name, [pack(Parcel(self.process, roster_wanted=True))])
         return room
 
@@ -298,14 +283,14 @@ class Hub:
         await self._clock.sleep(self._config.gap_grace_s)
         if room.ahead:
             try:
-                await self._fill(room)
+                await self.fill(room)
             except RealtimeError as error:
                 logger.warning("%s has a gap after %d that cannot be read now: %s", room.name, room.offset, error)
 
-    async def _fill(self, room: HeldRoom) -> None:
+    async def fill(self, room: HeldRoom) -> None:
         """Read what the journal has beyond the room's offset and offer it."""
         while True:
-            entries: list[Entry] = await self._read(self._reader.since, room.name, room.offset, READ_MAX)
+            entries: list[Entry] = await self.read(self._reader.since, room.name, room.offset, READ_MAX)
             before = room.offset
             self._offer(room.name, entries)
             if len(entries) < READ_MAX or room.offset == before:
@@ -326,7 +311,7 @@ class Hub:
         now_s = self._clock.monotonic()
         for room in list(self.rooms.values()):
             for member in room.presence.expire(now_s):
-                self._announce(room, member, "gone")
+                self.announce(room, member, "gone")
             if room.empty_since_s is not None and now_s - room.empty_since_s > IDLE_ROOM_S:
                 await self._close(room)
         if now_s >= self._roster_due_s:
@@ -337,15 +322,15 @@ class Hub:
             await self._reconcile()
 
     async def _reconcile(self) -> None:
-        stored = await self._read(self._reader.positions, list(self.rooms))
+        stored = await self.read(self._reader.positions, list(self.rooms))
         for room in list(self.rooms.values()):
             epoch, offset = stored.get(room.name, ("", 0))
             if epoch != room.epoch:
-                self._replaced(room)
+                self.replaced(room)
             elif offset > room.offset:
-                await self._fill(room)
+                await self.fill(room)
 
-    def _replaced(self, room: HeldRoom) -> None:
+    def replaced(self, room: HeldRoom) -> None:
         """The journal of this room is another one now: whoever is here starts from a snapshot."""
         if self.rooms.get(room.name) is room:
             del self.rooms[room.name]
@@ -359,23 +344,13 @@ class Hub:
     def _send_roster(self, room: HeldRoom) -> None:
         self._mailbox.send(room.name, [pack(Parcel(self.process, roster=room.presence.roster()))])
 
-    def _announce(self, room: HeldRoom, member: Sender, state: Literal["here", "gone"]) -> None:
+    def announce(self, room: HeldRoom, member: Sender, state: Literal["here", "gone"]) -> None:
         data = encode(PresenceData(member.member, member.role, member.name, state))
         kind = KINDS["presence"]
         entry = Entry(room.name, 0, kind.name, int(kind.audience), "", member, self._clock.now(), data)
         self._deliver_fleeting(entry, False)
         self._mailbox.send(room.name, [pack(Parcel(self.process, fleeting=entry, roster=room.presence.roster()))])
 
-    def _snapshot(self, room: HeldRoom, state: State, offset: int) -> bytes:
-        """The state as a message, encoded once for all who get the same one."""
-        for known, text in room.snapshots:
-            if known is state:
-                return text
-        latest, recent = ([msgspec.Raw(Frame(entry).text()) for entry in part] for part in (state.latest, state.recent))
-        text = encode(Snapshot(offset, state.items, latest, recent))
-        room.snapshots.append((state, text))
-        return text
-
-    async def _read(self, function: Callable[..., T], *args: object) -> T:
+    async def read(self, function: Callable[..., T], *args: object) -> T:
         result: T = await self._in_thread(function, *args)
         return result

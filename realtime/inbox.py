@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 import msgspec
 
@@ -11,24 +12,38 @@ from realtime.closing import CloseCode
 from realtime.committer import Committer
 from realtime.config import RealtimeConfig
 from realtime.connection import Connection
+from realtime.connection_optimizer import Told
 from realtime.draft import draft
-from realtime.errors import Invalid, Malformed, RateLimited, RealtimeError
+from realtime.errors import Invalid, Malformed, Overloaded, RateLimited, RealtimeError
 from realtime.hub import Hub
-from realtime.journal import Stored
 from realtime.kinds import KINDS, Priority
-from realtime.messages import Ack, Error, Leave, Ok, Ping, Pong, Publish, decode_to_server
+from realtime.messages import Ack, Error, Hint, Leave, Ok, Ping, Pong, Publish, decode_to_server
 from realtime.policy.limits import EMERGENCIES, RATES, STRIKES_MAX, TokenBucket, message_limit
+from realtime.policy.shedding import sheds
+from realtime.publication import Stored
+
+OVERLOADED_RETRY_MS = 5_000
+"""Shedding ends after three calm seconds at the earliest."""
 
 
 class Inbox:
     """The receiving half of a connection; `Connection` is the sending one."""
 
-    def __init__(self, connection: Connection, hub: Hub, committer: Committer, config: RealtimeConfig, clock: Clock) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        hub: Hub,
+        committer: Committer,
+        config: RealtimeConfig,
+        clock: Clock,
+        plan: Callable[[Connection], None],
+    ) -> None:
         self._connection = connection
         self._hub = hub
         self._committer = committer
         self._config = config
         self._clock = clock
+        self._plan = plan
         self._limit = message_limit(connection.role, config)
         rate = RATES.get(connection.role)
         now_s = clock.monotonic()
@@ -57,9 +72,13 @@ class Inbox:
             case Publish():
                 self._publish(message)
             case Ack(offset):
-                connection.acked = max(connection.acked, offset)
+                self._hub.acknowledged(connection, offset)
             case Ping(ref):
                 connection.tell(Pong(ref))
+            case Hint():
+                self._hub.measures.gaps_total += message.gaps
+                connection.told = Told(message.visible, message.save_data, message.effective)
+                self._plan(connection)
             case Leave():
                 self._hub.leave(connection, on_purpose=True)
                 connection.end(CloseCode.NORMAL, "Goodbye.")
@@ -77,7 +96,11 @@ class Inbox:
                 id=message.id,
                 expires_at=message.expires_at,
                 replaces=message.replaces,
+                received_s=self._clock.monotonic(),
             )
+            if sheds(self._hub.tuning.shed_level, connection.role, checked.kind):
+                self._hub.measures.shed[connection.member.role] += 1
+                raise Overloaded(retry_after_ms=OVERLOADED_RETRY_MS)
         except RealtimeError as error:
             self._refuse(message.id, error)
             return

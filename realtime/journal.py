@@ -15,14 +15,14 @@ from typing import TypeVar
 import msgspec
 from django.db import DatabaseError, InterfaceError, OperationalError, transaction
 from django.db.models import F, Max, Q, QuerySet
-from msgspec import Struct
 
 from realtime.clock import Clock
 from realtime.errors import Invalid, JournalUnavailable, RealtimeError, UnknownRoom
-from realtime.kinds import KINDS, Kind, coalesce_key, decode_data
+from realtime.kinds import KINDS, coalesce_key, decode_data
 from realtime.messages import Sender
 from realtime.models import JournalEntry, OutboxEntry, Room
 from realtime.ports import Domain, Effect
+from realtime.publication import Draft, Entry, Outcome, Position, State, Stored
 from realtime.roles import ROLES, Role, head_of
 
 logger = logging.getLogger(__name__)
@@ -33,62 +33,6 @@ LATEST_MAX = 2_000
 """At most so many keyed publications in a snapshot, newest first: every guest of the largest wedding seen, twice."""
 
 
-class Draft(Struct, frozen=True):
-    """A checked publication that waits for its offset. `data` is the publisher's JSON, `payload` the same as a struct."""
-
-    room: str
-    kind: Kind
-    id: str
-    data: bytes
-    payload: Struct
-    sender: Sender
-    expires_at: datetime | None = None
-    replaces: str = ""
-
-
-class Entry(Struct, frozen=True):
-    """A publication that has its offset."""
-
-    room: str
-    offset: int
-    kind: str
-    audience: int
-    id: str
-    sender: Sender
-    at: datetime
-    data: bytes
-    result: bytes = b""
-    expires_at: datetime | None = None
-    replaces: str = ""
-
-
-class Stored(Struct, frozen=True):
-    """The publication is in the journal. `entries`: what is new there because of it, in order; empty for a duplicate."""
-
-    offset: int
-    entries: tuple[Entry, ...] = ()
-    duplicate: bool = False
-
-
-class Position(Struct, frozen=True):
-    """Where a room's journal stands. `heads` is {audience: its last offset}; entries up to `floor` may be gone."""
-
-    epoch: str
-    offset: int
-    heads: dict[int, int]
-    floor: int
-
-
-class State(Struct, frozen=True):
-    """What a snapshot carries besides the run sheet: the newest visible entry of each key, and the recent ones without."""
-
-    position: Position
-    items: list[dict[str, object]]
-    latest: list[Entry]
-    recent: list[Entry]
-
-
-Outcome = Stored | RealtimeError
 T = TypeVar("T")
 
 
@@ -313,6 +257,7 @@ class _Batch:
             result=effect.result,
             expires_at=draft.expires_at if own else None,
             replaces=draft.replaces if own else "",
+            received_s=draft.received_s,
         )
         key = _storable(coalesce_key(draft.kind, draft.payload, draft.sender.member)) if own else ""
         self._rows.append(_row(room, entry, key, draft.id if own else None))

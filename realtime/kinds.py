@@ -178,6 +178,7 @@ class Kind(Struct, frozen=True):
     `coalesce_key` names the field of the data that says what this is about (`SENDER`: the publisher). Of ephemeral
     publications with the same key only the newest is worth delivering to a member that is behind; of durable ones the newest is
     the current state and is part of the snapshot. Without a key each publication stands for itself.
+    `spare`: a phone in trouble, or in a pocket, does without it.
     """
 
     name: str
@@ -188,6 +189,7 @@ class Kind(Struct, frozen=True):
     coalesce_key: str | None = None
     acts: bool = False
     load_only: bool = False
+    spare: bool = False
 
     @property
     def durable(self) -> bool:
@@ -221,10 +223,10 @@ _TABLE = [
     Kind("chat.crew", _P.P2, _ALL.CREW, _CREW, Chat),
     Kind("chat.guests", _P.P2, _ALL.EVERYONE, _PEOPLE, Chat),
     Kind("photo.new", _P.P3, _ALL.PHOTOS, _PEOPLE, Photo),
-    Kind("reaction", _P.P3, _ALL.PHOTOS, _PEOPLE, Reaction),
+    Kind("reaction", _P.P3, _ALL.PHOTOS, _PEOPLE, Reaction, spare=True),
     Kind("presence", _P.P3, _ALL.CREW, SERVER, Presence, "member"),
-    Kind("typing", _P.P3, _ALL.CREW, _CREW, Typing, SENDER),
-    Kind("vendor.location", _P.P3, _ALL.PLANNERS, Role.VENDOR, Location, SENDER),
+    Kind("typing", _P.P3, _ALL.CREW, _CREW, Typing, SENDER, spare=True),
+    Kind("vendor.location", _P.P3, _ALL.PLANNERS, Role.VENDOR, Location, SENDER, spare=True),
     Kind("bench.tick", _P.P3, _ALL.EVERYONE, 127, Tick, load_only=True),
 ]
 

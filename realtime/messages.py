@@ -7,7 +7,7 @@ roles: a request carries an `id` or `ref`, its reply the same value as `ref`, a 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
@@ -59,6 +59,18 @@ class Leave(ToServer, frozen=True):
     """I go on purpose: presence changes now and not after the grace time."""
 
 
+class Hint(ToServer, frozen=True):
+    """What the client knows of its own side, whenever it changes; the server plans the connection with it.
+
+    `effective`: the browser's Network Information effective type. `gaps`: gaps, doubles and order faults since the last hint.
+    """
+
+    visible: bool = True
+    save_data: bool = False
+    effective: Literal["slow-2g", "2g", "3g", "4g"] = "4g"
+    gaps: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
+
+
 # -- to the client ----------------------------------------------------------------------------------------------------
 
 
@@ -99,7 +111,10 @@ class Live(ToClient, frozen=True):
 
 
 class Pub(ToClient, frozen=True):
-    """A publication as clients decode it; the server writes it with `realtime.frame.Frame`, once for many members."""
+    """A publication as clients decode it; the server writes it with `realtime.frame.Frame`, once for many members.
+
+    `ack`: acknowledge this one soon, others now and then.
+    """
 
     kind: str
     id: str
@@ -112,6 +127,7 @@ class Pub(ToClient, frozen=True):
     provisional: bool = False
     expires_at: datetime | None = None
     replaces: str = ""
+    ack: bool = False
 
 
 class Ok(ToClient, frozen=True):
@@ -136,6 +152,17 @@ class Error(ToClient, frozen=True):
     retry_after_ms: int = 0
 
 
+class Plan(ToClient, frozen=True):
+    """How this connection is served from now on, and why. `batch_ms`: what is not urgent may wait so long for company;
+    `left_out`: ephemeral kinds that are not sent."""
+
+    heartbeat_s: float
+    batch_ms: int = 0
+    left_out: list[str] = []
+    encoding: str = "plain"
+    reason: str = ""
+
+
 class Pong(ToClient, frozen=True):
     """Answer to a ping."""
 
@@ -150,6 +177,6 @@ class Goodbye(ToClient, frozen=True):
     retry_after_ms: int = 0
 
 
-decode_to_server = msgspec.json.Decoder(Publish | Ack | Ping | Leave).decode
-decode_to_client = msgspec.json.Decoder(Welcome | Snapshot | Live | Pub | Ok | Error | Pong | Goodbye).decode
+decode_to_server = msgspec.json.Decoder(Publish | Ack | Ping | Leave | Hint).decode
+decode_to_client = msgspec.json.Decoder(Welcome | Snapshot | Live | Pub | Ok | Error | Pong | Goodbye | Plan).decode
 encode = msgspec.json.Encoder().encode

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
-from realtime.journal import Entry
 from realtime.messages import Sender
+from realtime.publication import Entry
 
 
 class Parcel(Struct, frozen=True, omit_defaults=True):
@@ -18,6 +19,12 @@ class Parcel(Struct, frozen=True, omit_defaults=True):
     provisional: bool = False
     roster: list[Sender] | None = None
     roster_wanted: bool = False
+
+    def without_times(self) -> Parcel:
+        """As another machine has to read it, whose monotonic clock is not the sender's."""
+        entries = [replace(entry, received_s=None) for entry in self.entries]
+        fleeting = replace(self.fleeting, received_s=None) if self.fleeting is not None else None
+        return replace(self, entries=entries, fleeting=fleeting)
 
 
 pack = msgspec.msgpack.Encoder().encode

@@ -43,6 +43,9 @@ class Domain(Protocol):
 class Mailbox(Protocol):
     """Carries messages between the processes that hold members of a room. At most once, in no promised order."""
 
+    healthy: bool | None
+    """Whether the last call of the layer worked; None where there are no other processes."""
+
     async def subscribe(self, room: str) -> None:
         """From now on what others send to `room` arrives. Never raises: a sick layer is the reconciliation's business."""
 

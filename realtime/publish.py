@@ -15,8 +15,8 @@ from msgspec import Struct
 from realtime.bootstrap import services
 from realtime.draft import SYSTEM, Payload, draft
 from realtime.errors import JournalUnavailable, RealtimeError
-from realtime.journal import Draft, Stored
 from realtime.messages import Sender
+from realtime.publication import Draft, Stored
 from realtime.services import Services
 
 ANSWER_S = 30.0

@@ -1,22 +1,48 @@
-"""One room as this process holds it: where its stream stands, what was said lately, and who listens. No I/O, no tasks."""
+"""One room as this process holds it: where its stream stands, what was said lately, and who listens. No timers, no tasks."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
-from collections.abc import Iterator
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 
-from realtime.connection import Connection, joined
+from realtime.connection import PLAIN, Cohort, Connection, Item, joined
 from realtime.frame import Frame
-from realtime.journal import Entry, Position, State
+from realtime.kinds import Priority
+from realtime.measures import Measures, RoomMeasures
 from realtime.presence import Presence
-from realtime.roles import VIEWS, head_of, sees
+from realtime.publication import Entry, Position, State
+from realtime.roles import VIEWS, Role, head_of, sees
 
 logger = logging.getLogger(__name__)
 
 AHEAD_MAX = 1_000
 """Entries kept that came before the ones they follow; beyond it they are read from the journal anyway."""
+
+
+SLICE_MEMBERS = 500
+"""Served in one turn of the loop, about 2 ms: between two slices of a big room all other rooms have their turn."""
+_RANK = (Role.PLANNER, Role.VENDOR, Role.COUPLE, Role.STAFF, Role.DISPLAY, Role.GUEST, Role.LOAD)
+RANKS = {view: min(rank for rank, role in enumerate(_RANK) if VIEWS[role] == view) for view in VIEWS.values()}
+"""Who is served first inside a flush: planner, vendor, couple, display, guest (design.md, Roles)."""
+
+Pack = Callable[[Sequence[bytes], int], bytes]
+"""Texts as one buffer of frames; texts of fewer bytes than the number are not worth compressing."""
+PACK: dict[str, Pack] = {PLAIN: lambda texts, _: joined(texts)}
+"""By encoding."""
+
+
+class Slice:
+    """A flush to a cohort that is too large for one turn. The members are those of the moment it was made."""
+
+    __slots__ = ("frames", "items", "members")
+
+    def __init__(self, members: Sequence[Connection], items: list[Item], frames: bytes) -> None:
+        self.members = iter(members)
+        self.items = items
+        self.frames = frames
 
 
 class HeldRoom:
@@ -26,8 +52,12 @@ class HeldRoom:
     exactly what lies between its own position and `offset`.
     """
 
-    def __init__(self, name: str, position: Position, presence: Presence, window_entries: int, window_bytes: int) -> None:
+    def __init__(
+        self, name: str, position: Position, presence: Presence, window_entries: int, window_bytes: int, measures: Measures
+    ) -> None:
         self.name = name
+        self.measures = RoomMeasures()
+        self._measures = measures
         self.epoch = position.epoch
         self.offset = position.offset
         self.floor = position.floor
@@ -38,11 +68,14 @@ class HeldRoom:
         self._window_n_bytes = 0
         self._window_max = (window_entries, window_bytes)
         self.ahead: dict[int, Entry] = {}
-        self.cohorts: dict[int, set[Connection]] = {}
+        self.cohorts: dict[Cohort, set[Connection]] = {}
+        self.roles: Counter[str] = Counter()
         self.provisional: dict[tuple[str, str], Frame] = {}
-        # {view: texts that all its members get with the next flush}
-        self.pending: dict[int, list[bytes]] = {}
-        self.flush_due = False
+        # {cohort: what all its members get with the next flush}
+        self.pending: dict[Cohort, list[Item]] = {}
+        self.flush_due = self.light_due = False
+        # What is on its way to a cohort so large that it takes several turns; in order.
+        self.slices: deque[Slice] = deque()
         self.empty_since_s: float | None = None
         # {view: (when it was asked for, the read)}, and the last few states as messages: those who come together share them.
         self.states: dict[int, tuple[float, asyncio.Task[State]]] = {}
@@ -61,17 +94,19 @@ class HeldRoom:
         return head_of(view, self.heads)
 
     def attach(self, connection: Connection) -> None:
-        self.cohorts.setdefault(connection.view, set()).add(connection)
+        self.cohorts.setdefault(connection.cohort, set()).add(connection)
+        self.roles[connection.member.role] += 1
         self.empty_since_s = None
 
     def detach(self, connection: Connection) -> bool:
         """Whether it was attached."""
-        cohort = self.cohorts.get(connection.view, set())
+        cohort = self.cohorts.get(connection.cohort, set())
         if connection not in cohort:
             return False
         cohort.discard(connection)
+        self.roles[connection.member.role] -= 1
         if not cohort:
-            del self.cohorts[connection.view]
+            del self.cohorts[connection.cohort]
         return True
 
     def take(self, entry: Entry) -> None:
@@ -86,32 +121,66 @@ class HeldRoom:
             following = self.ahead.pop(self.offset + 1, None)
 
     def _advance(self, entry: Entry) -> None:
-        frame = Frame(entry)
-        for view in self.cohorts:
-            if sees(view, entry.audience):
-                self.pending.setdefault(view, []).append(frame.text(self.head(view)))
+        frame = Frame(entry, received_s=self._measures.received_s(entry))
+        for cohort in self.cohorts:
+            if sees(cohort[0], entry.audience):
+                self.pending.setdefault(cohort, []).append((frame.text(self.head(cohort[0])), frame))
         self.offset = entry.offset
         self.heads[entry.audience] = entry.offset
         self.provisional.pop((entry.sender.member, entry.id), None)
+        self.measures.publications_total += 1
         self._remember(frame)
 
     def pass_on(self, frame: Frame) -> None:
         """Take something without an offset into `pending`."""
-        for view in self.cohorts:
-            if sees(view, frame.audience):
-                self.pending.setdefault(view, []).append(frame.text())
+        for cohort in self.cohorts:
+            view, _, light = cohort
+            if sees(view, frame.audience) and not (light and frame.spare):
+                self.pending.setdefault(cohort, []).append((frame.text(), frame))
+        self.measures.publications_total += 1
 
-    def flush(self) -> None:
-        """Send what is pending: one buffer a view, one call a member."""
-        self.flush_due = False
+    def flush(self, compress_over_bytes: int, *, light: bool = True) -> None:
+        """Send what is pending: one buffer a cohort, one call a member. Large cohorts are left to `send_slice`.
+
+        `light` False: members who are served sparingly wait for more, unless something durable and urgent is for them.
+        """
         pending, self.pending = self.pending, {}
-        for view, texts in pending.items():
-            frames = joined(texts)
-            for connection in self.cohorts.get(view, ()):
-                try:
-                    connection.write(texts, frames)
-                except Exception:  # a fault of one connection must not keep the others from hearing this
-                    logger.exception("%s of %s cannot be written to", connection.member.member, self.name)
+        for cohort in sorted(pending, key=_rank):
+            items = pending[cohort]
+            if cohort[2] and not light and all(frame.priority > Priority.P1 for _, frame in items):
+                self.pending[cohort] = items
+                continue
+            members = self.cohorts.get(cohort)
+            if not members:
+                continue
+            frames = PACK[cohort[1]]([text for text, _ in items], compress_over_bytes)
+            if len(members) <= SLICE_MEMBERS and not self.slices:
+                self._write(members, items, frames)
+            else:
+                self.slices.append(Slice(list(members), items, frames))
+
+    def send_slice(self) -> bool:
+        """Serve the next members of a large cohort. Whether more are waiting."""
+        if self.slices:
+            part = self.slices[0]
+            members = list(islice(part.members, SLICE_MEMBERS))
+            self._write(members, part.items, part.frames)
+            if len(members) < SLICE_MEMBERS:
+                self.slices.popleft()
+        return bool(self.slices)
+
+    def _write(self, members: Iterable[Connection], items: list[Item], frames: bytes) -> None:
+        n_sent = 0
+        for connection in members:
+            try:
+                if connection.write(items, frames):
+                    n_sent += 1
+                else:
+                    self._measures.behind.add(connection)
+            except Exception:  # a fault of one connection must not keep the others from hearing this
+                logger.exception("%s of %s cannot be written to", connection.member.member, self.name)
+        if n_sent:
+            self._measures.delivered(self.measures, [frame for _, frame in items], n_sent)
 
     def _remember(self, frame: Frame) -> None:
         self.window.append(frame)
@@ -143,3 +212,7 @@ class HeldRoom:
         frames = [frame for frame in self.window if frame.entry.offset > since and sees(view, frame.audience)]
         replaced = {(frame.entry.kind, frame.entry.replaces) for frame in frames if frame.entry.replaces}
         return [frame for frame in frames if (frame.entry.kind, frame.entry.id) not in replaced]
+
+
+def _rank(cohort: Cohort) -> int:
+    return RANKS[cohort[0]]

@@ -11,20 +11,29 @@ from typing import Any
 from realtime.clock import Clock
 from realtime.committer import Committer
 from realtime.config import RealtimeConfig
+from realtime.connection import Connection
+from realtime.connection_optimizer import ConnectionOptimizer
 from realtime.errors import RealtimeError
 from realtime.hub import Hub
 from realtime.journal import Journal
 from realtime.performance_optimizer import Reading, RealtimePerformanceOptimizer
 from realtime.ports import Domain, Mailbox, Registry
+from realtime.report import Drain, Move, WorkerState
+from realtime.reporting import reporting
 
 logger = logging.getLogger(__name__)
 
 
 TUNE_EVERY_S = 0.1
 """Short enough to follow a burst within its first second, long enough for a CPU clock to be exact."""
+PLAN_STEP_S = 0.05
 GENERATIONS = (50_000, 50, 1_000)
 """Collections of old objects stop the world: with 5,000 connections for half a second. We make next to no circles, so they
 can be rare: the oldest generation after 2.5 billion net allocations, in effect never under load."""
+
+
+def _cannot(order: Drain | Move) -> None:
+    logger.warning("nobody here can carry out %r", order)
 
 
 def freeze() -> None:
@@ -62,7 +71,17 @@ class Services:
         self.registry = registry
         self.loop: asyncio.AbstractEventLoop | None = None
         self.ticked_s: float | None = None
-        self.optimizer = RealtimePerformanceOptimizer()
+        self.optimizer = RealtimePerformanceOptimizer(config.compress_over_bytes)
+        self.connection_optimizer = ConnectionOptimizer(config)
+        # The place in the fleet, and how this worker stands there.
+        self.slot = config.slot
+        self.state: WorkerState = "starting"
+        self.reason = "not started yet"
+        self.started_s = clock.now().timestamp()
+        self.canaries: dict[str, float | None] = {}
+        self.obey: Callable[[Drain | Move], None] = _cannot
+        self.busy: float | None = None
+        self._lag_s: float | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
@@ -71,9 +90,12 @@ class Services:
             self.loop = asyncio.get_running_loop()
             await self.mailbox.start(self.hub.receive)
             freeze()
+            self.state, self.reason = "ready", ""
             self._tasks = [
                 asyncio.create_task(self._ticking(), name="tick"),
                 asyncio.create_task(self._tuning(), name="tune"),
+                asyncio.create_task(self._planning(), name="plan"),
+                asyncio.create_task(reporting(self), name="report"),
             ]
 
     async def stop(self) -> None:
@@ -88,15 +110,43 @@ class Services:
 
     async def _tuning(self) -> None:
         """Measure this process and follow the optimizer."""
-        clock = self.clock
-        before_s, cpu_s = clock.monotonic(), clock.cpu_s()
+        clock, hub = self.clock, self.hub
+        before_s, cpu_s, emergencies = clock.monotonic(), clock.cpu_s(), hub.emergencies_total
         while True:
             await clock.sleep(TUNE_EVERY_S)
             now_s, now_cpu_s = clock.monotonic(), clock.cpu_s()
             elapsed_s = now_s - before_s
-            reading = Reading((now_cpu_s - cpu_s) / elapsed_s) if elapsed_s > 0 else None
-            before_s, cpu_s = now_s, now_cpu_s
-            self.hub.window_s = self.optimizer.step(reading, now_s).window_s
+            if elapsed_s <= 0:
+                continue
+            # The loop was busy with something else for as long as this timer is late.
+            self.busy, lag_s = (now_cpu_s - cpu_s) / elapsed_s, max(0.0, elapsed_s - TUNE_EVERY_S)
+            self._lag_s = max(lag_s, self._lag_s or 0.0)
+            reading = Reading(self.busy, lag_s, hub.measures.outbox_bytes(), hub.emergencies_total > emergencies)
+            before_s, cpu_s, emergencies = now_s, now_cpu_s, hub.emergencies_total
+            hub.tuning = self.optimizer.step(reading, now_s)
+
+    def take_lag_s(self) -> float | None:
+        """The longest time the loop was late since this was asked last; None: not measured yet."""
+        lag_s, self._lag_s = self._lag_s, None
+        return lag_s
+
+    async def _planning(self) -> None:
+        """Measure each connection every `plan_every_s`, a few at a time, and plan it again."""
+        while True:
+            members = [connection for room in self.hub.rooms.values() for connection in room.members()]
+            steps = max(1, round(self.config.plan_every_s / PLAN_STEP_S))
+            size = -(-len(members) // steps) or 1
+            for start in range(0, size * steps, size):
+                for connection in members[start : start + size]:
+                    self.plan(connection)
+                await self.clock.sleep(PLAN_STEP_S)
+
+    def plan(self, connection: Connection) -> None:
+        """Plan `connection` by what is known of it now."""
+        if connection.closing is None:
+            plan = self.connection_optimizer.plan(connection.stats())
+            if not plan.same(connection.plan):
+                self.hub.replan(connection, plan)
 
     async def _ticking(self) -> None:
         sick = False

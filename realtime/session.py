@@ -29,6 +29,7 @@ from realtime.messages import (
     Live,
     Ok,
     Ping,
+    Plan,
     Pong,
     Pub,
     Publish,
@@ -45,6 +46,8 @@ RETRY_S = 1.0
 """Wait before trying again when the server does not say how long."""
 ACK_EVERY = 32
 ACK_AFTER_S = 2.0
+ACK_SOON_S = 0.02
+"""For what asks for it: soon enough to be a measurement, late enough for one answer to a burst."""
 HELLO_S = 20.0
 """Silence allowed between the upgrade and the welcome, which says the real heartbeat. A server that is busy with a crowd gets
 no better when the crowd gives up and knocks again."""
@@ -273,6 +276,9 @@ class ClientSession:
                 return self._ok(message, now_s)
             case Pong():
                 return []
+            case Plan(heartbeat_s):
+                self.heartbeat_s = heartbeat_s
+                return []
             case Error():
                 return self._error(message, now_s)
             case Welcome():
@@ -305,8 +311,8 @@ class ClientSession:
         self._unacked += 1
         if self._unacked >= ACK_EVERY:
             self._ack()
-        elif self._unacked == 1:
-            self._ack_at_s = now_s + ACK_AFTER_S
+        else:
+            self._ack_at_s = min(self._ack_at_s, now_s + (ACK_SOON_S if pub.ack else ACK_AFTER_S))
         if _urgent(pub.kind) and not self._show(pub):
             return [Confirmed(pub)]
         return [Received(pub, Via.LIVE if live else Via.REPLAY)]

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from realtime.errors import JournalUnavailable, UnknownRoom
-from realtime.journal import Draft, Entry, Outcome, Position, State, Stored
+from realtime.publication import Draft, Entry, Outcome, Position, State, Stored
 from realtime.roles import sees
 
 START = datetime(2027, 6, 12, 12, 0, tzinfo=UTC)
@@ -125,6 +125,8 @@ class Network:
 
 class MemoryMailbox:
     """One process's end of a `Network`."""
+
+    healthy: bool | None = True
 
     def __init__(self, network: Network) -> None:
         self._network = network

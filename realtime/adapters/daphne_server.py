@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import random
 import socket
+import struct
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine
@@ -21,7 +22,10 @@ from daphne.ws_protocol import WebSocketFactory, WebSocketProtocol
 from twisted.internet import reactor, tcp
 
 from realtime.connection import WIRE_EXTENSION
+from realtime.link import Link
 
+# struct tcp_info of linux/tcp.h: tcpi_snd_mss, tcpi_unacked, tcpi_rtt, tcpi_rttvar, tcpi_total_retrans, tcpi_notsent_bytes.
+_TCP_INFO, TCP_INFO_BYTES = struct.Struct("=16xI4xI40xII24xI40xI"), 160
 STEP_S, ROUND_S = 0.02, 2.0
 # A phone that is out of reach answers no keep-alive probes: the kernel finds out within 20 + 3 x 5 s, without a walk of ours.
 KEEPALIVE_IDLE_S, KEEPALIVE_EVERY_S, KEEPALIVE_PROBES = 20, 5, 3
@@ -80,6 +84,22 @@ class SocketWire:
         transport.write(frames[sent:])
         self._wait()
         return False
+
+    @property
+    def deflate(self) -> bool:
+        """Whether the client takes compressed frames."""
+        return False
+
+    def link(self) -> Link | None:
+        """What the kernel knows of the way to the other end (tcp(7), TCP_INFO); None where it does not say."""
+        if self._send is None or not self._transport.connected:
+            return None
+        try:
+            raw = self._transport.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, TCP_INFO_BYTES)
+            mss, unacked, rtt_us, jitter_us, lost, not_sent = _TCP_INFO.unpack_from(raw)
+        except (OSError, struct.error):
+            return None
+        return Link(rtt_us / 1e6, jitter_us / 1e6, unacked * mss + not_sent, lost)
 
     def close(self, code: int) -> None:
         """Send the close frame after what is waiting, and nothing after it."""

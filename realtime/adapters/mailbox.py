@@ -23,6 +23,8 @@ def group_name(room: str) -> str:
 class NoMailbox:
     """For a process that has no others."""
 
+    healthy: bool | None = None
+
     async def start(self, receive: Receive) -> None:
         pass
 
@@ -48,7 +50,7 @@ class LayerMailbox:
 
     def __init__(self, layer: Any, clock: Clock, *, timeout_s: float, queue_max: int) -> None:
         self.dropped_total = 0
-        self.healthy = True
+        self.healthy: bool | None = True
         self._layer = layer
         self._clock = clock
         self._timeout_s = timeout_s

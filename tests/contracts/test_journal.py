@@ -18,11 +18,12 @@ from msgspec import Struct
 from realtime.config import RealtimeConfig
 from realtime.draft import SYSTEM, draft
 from realtime.errors import Refused, UnknownRoom
-from realtime.journal import Draft, Journal, Stored
+from realtime.journal import Journal
 from realtime.kinds import Kind
 from realtime.messages import Sender
 from realtime.models import JournalEntry, OutboxEntry, Room
 from realtime.ports import Effect
+from realtime.publication import Draft, Stored
 from realtime.roles import VIEWS, Audience, Role
 from tests.fakes import ManualClock
 

@@ -12,7 +12,7 @@ from realtime.committer import RETRY_S, Committer
 from realtime.config import RealtimeConfig
 from realtime.draft import draft
 from realtime.errors import JournalUnavailable, UnknownRoom
-from realtime.journal import Draft, Entry, Outcome, Stored
+from realtime.publication import Draft, Entry, Outcome, Stored
 from tests.fakes import ManualClock, MemoryJournal
 
 CONFIG = RealtimeConfig(commit_queue_max=3)

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from realtime.closing import CloseCode
-from realtime.connection import OUTBOX_MAX_BYTES, Connection, joined, text_frame
-from realtime.messages import Sender
+from realtime.connection import OUTBOX_MAX_BYTES, Connection, Item, joined, text_frame
+from realtime.frame import Frame
+from realtime.link import Link
+from realtime.messages import Pub, Sender, decode_to_client, encode
+from realtime.publication import Entry
 
+AT = datetime(2027, 6, 12, 15, 42, tzinfo=UTC)
 GUEST = Sender("m2", "guest", "Maya")
 
 
 class FakeWire:
     """A socket that takes what `room` allows, and the rest when the test says so."""
+
+    deflate = False
 
     def __init__(self, *answers: bool) -> None:
         self.sent = b""
@@ -30,8 +37,23 @@ class FakeWire:
         self.sent += frames
         return self.answers.pop(0) if self.answers else True
 
+    def link(self) -> Link | None:
+        return None
+
     def close(self, code: int) -> None:
         self.closed.append(code)
+
+
+def frame(kind: str, text: str = "", *, offset: int = 0, member: str = "m1") -> Frame:
+    data = {"chat.guests": {"text": text}, "emergency.alert": {"alert": "a", "category": "fire", "text": text}, "typing": {}}
+    sender = Sender(member, "planner", "Pia")
+    payload = encode(data.get(kind, {"emoji": text}))
+    return Frame(Entry("w", offset, kind, 127, f"{kind}{text}{offset}", sender, AT, payload))
+
+
+def item(text: bytes) -> Item:
+    """A publication that is told apart by its text."""
+    return text, frame("chat.guests", "x", offset=1)
 
 
 def texts_of(sent: bytes) -> list[bytes]:
@@ -56,8 +78,8 @@ def test_joined_texts_are_frames(texts: list[bytes]) -> None:
 def test_with_a_wire_everything_leaves_at_once() -> None:
     wire = FakeWire()
     connection = Connection("w", GUEST, wire)
-    connection.write([b"1", b"2"])
-    connection.write([b"3"], text_frame(b"3"))
+    connection.write([item(b"1"), item(b"2")])
+    connection.write([item(b"3")], text_frame(b"3"))
     assert texts_of(wire.sent) == [b"1", b"2", b"3"] and not connection.behind
 
 
@@ -65,13 +87,13 @@ def test_behind_it_waits_and_keeps_the_order() -> None:
     wire = FakeWire(False, False, True)
     connection = Connection("w", GUEST, wire)
     for text in (b"1", b"2", b"3"):
-        connection.write([text])
+        connection.write([item(text)])
     assert texts_of(wire.sent) == [b"1"] and connection.behind
     connection.drained()
     assert texts_of(wire.sent) == [b"1", b"2", b"3"] and connection.behind
-    connection.write([b"4"])
+    connection.write([item(b"4")])
     connection.drained()
-    connection.write([b"5"])
+    connection.write([item(b"5")])
     assert texts_of(wire.sent) == [b"1", b"2", b"3", b"4", b"5"] and not connection.behind
 
 
@@ -84,7 +106,7 @@ def test_whatever_the_socket_does_the_order_is_kept_and_nothing_lost(events: lis
         match event:
             case "write":
                 written.append(b"%d" % n)
-                connection.write([written[-1]])
+                connection.write([item(written[-1])])
             case "drained" if connection.behind:
                 connection.drained()
             case "full":
@@ -101,18 +123,18 @@ def test_one_that_does_not_read_is_closed_and_its_memory_freed() -> None:
     wire = FakeWire(False)
     connection = Connection("w", GUEST, wire)
     for _ in range(5):
-        connection.write([b"x" * (OUTBOX_MAX_BYTES // 2)])
+        connection.write([item(b"x" * (OUTBOX_MAX_BYTES // 2))])
     assert connection.closing is CloseCode.TOO_SLOW and wire.closed == [4008]
-    assert sum(map(len, connection._texts)) < 300
+    assert connection.n_bytes < 300
 
 
 def test_the_close_follows_what_waits() -> None:
     wire = FakeWire(False, True)
     connection = Connection("w", GUEST, wire)
-    connection.write([b"1"])
-    connection.write([b"2"])
+    connection.write([item(b"1")])
+    connection.write([item(b"2")])
     connection.end(CloseCode.GOING_AWAY, "Restart.")
-    connection.write([b"never"])
+    connection.write([item(b"never")])
     assert wire.closed == []
     connection.drained()
     assert [text[:15] for text in texts_of(wire.sent)] == [b"1", b"2", b'{"t":"goodbye",'] and wire.closed == [4001]
@@ -128,7 +150,51 @@ def test_the_first_end_counts() -> None:
 
 async def test_without_a_wire_texts_are_awaited() -> None:
     connection = Connection("w", GUEST)
-    connection.write([b"1"])
+    connection.write([item(b"1")])
     assert await connection.texts() == [b"1"]
     connection.end(CloseCode.NORMAL, "Bye.")
     assert len(await connection.texts()) == 1 and await connection.texts() == []
+
+
+def pubs_of(sent: bytes) -> list[Pub]:
+    return [message for text in texts_of(sent) if isinstance(message := decode_to_client(text), Pub)]
+
+
+def written(*frames: Frame) -> list[Item]:
+    return [(each.text(), each) for each in frames]
+
+
+def test_to_one_that_is_behind_an_emergency_goes_ahead_and_has_its_place_in_the_stream_too() -> None:
+    wire = FakeWire(False)
+    connection = Connection("w", GUEST, wire)
+    for each in (frame("chat.guests", "1", offset=1), frame("chat.guests", "2", offset=2), frame("emergency.alert", offset=3)):
+        connection.write(written(each))
+    connection.drained()
+    assert [(pub.kind, pub.offset, pub.provisional) for pub in pubs_of(wire.sent)] == [
+        ("chat.guests", 1, False),
+        ("emergency.alert", 0, True),
+        ("chat.guests", 2, False),
+        ("emergency.alert", 3, False),
+    ]
+    assert pubs_of(wire.sent)[1].id == pubs_of(wire.sent)[3].id
+
+
+def test_to_one_that_is_behind_only_the_latest_of_what_is_ephemeral_goes() -> None:
+    wire = FakeWire(False)
+    connection = Connection("w", GUEST, wire)
+    connection.write(written(frame("chat.guests", "1", offset=1)))
+    for member in ("ann", "bob", "ann"):
+        connection.write(written(frame("typing", member=member)))
+    connection.drained()
+    assert [(pub.kind, pub.sender.member) for pub in pubs_of(wire.sent)[1:]] == [("typing", "bob"), ("typing", "ann")]
+
+
+def test_what_the_kernel_takes_late_is_reported_when_it_is_taken() -> None:
+    wire, late = FakeWire(False, False, True), []
+    connection = Connection("w", GUEST, wire, lambda _, frames: late.append([each.entry.offset for each in frames]))
+    assert not connection.write(written(frame("chat.guests", offset=1)))
+    assert not connection.write(written(frame("chat.guests", offset=2))) and late == []
+    connection.drained()
+    assert late == [[1]]
+    connection.drained()
+    assert late == [[1], [2]] and connection.write(written(frame("chat.guests", offset=3)))

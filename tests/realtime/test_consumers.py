@@ -49,7 +49,7 @@ class Site:
         self.clock = ManualClock()
         self.journal = MemoryJournal(self.clock, ROOM)
         mailbox = MemoryMailbox(Network())
-        hub = Hub(config, self.journal, mailbox, self.clock, at_once, "p1")
+        hub = Hub(config, self.journal, mailbox, self.clock, at_once, "here.1.p1")
         committer = Committer(config, self.journal, self.clock, at_once, committed=hub.committed, provisional=hub.provisional)
         journal: Journal = self.journal  # type: ignore[assignment]
         self.services = Services(
@@ -244,7 +244,7 @@ async def test_one_whose_access_was_withdrawn_goes_and_stays_away(site: Site) ->
 async def test_one_that_does_not_read_is_ended_and_its_memory_freed() -> None:
     connection = Connection(ROOM, GUEST)
     for _ in range(3):
-        connection.write([b"x" * (OUTBOX_MAX_BYTES // 2)])
+        connection.send([b"x" * (OUTBOX_MAX_BYTES // 2)])
     assert connection.closing == 4008
     assert [len(text) < 200 for text in await connection.texts()] == [True]
 

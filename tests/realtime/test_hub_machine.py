@@ -11,16 +11,20 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
+import realtime.room
 from realtime.config import RealtimeConfig
 from realtime.connection import Connection
+from realtime.connection_optimizer import ConnectionPlan
 from realtime.draft import draft
 from realtime.errors import JournalUnavailable
 from realtime.hub import Hub
 from realtime.messages import Goodbye, Live, Pub, Sender, Snapshot, Welcome, decode_to_client
+from realtime.performance_optimizer import Tuning
 from realtime.roles import ROLES, VIEWS, sees
 from tests.fakes import ManualClock, MemoryJournal, MemoryMailbox, Network
 
 ROOM = "rose-garden"
+SLICE_MEMBERS = realtime.room.SLICE_MEMBERS
 CONFIG = RealtimeConfig(window_entries=3, replay_max_entries=20)
 KINDS = {"chat.guests": {"text": "x"}, "chat.crew": {"text": "y"}, "guest.checkin": {"guest": "g"}}
 
@@ -72,9 +76,9 @@ class Member:
         connection = self.connection
         if connection is None:
             return
-        texts, connection._texts = list(connection._texts), type(connection._texts)()
-        for text in texts:
-            self.take(decode_to_client(text))
+        outbox, connection._outbox = connection._outbox, None
+        for waiting in outbox.take(1 << 30) if outbox is not None else ():
+            self.take(decode_to_client(waiting.text))
 
     def take(self, message: Any) -> None:
         match message:
@@ -104,6 +108,8 @@ async def cancel_everything() -> None:
 class HubMachine(RuleBasedStateMachine):
     @initialize()
     def set_up(self) -> None:
+        self.turns = 12
+        realtime.room.SLICE_MEMBERS = 1
         self.loop = asyncio.new_event_loop()
         self.clock = ManualClock()
         self.journal = MemoryJournal(self.clock, ROOM)
@@ -115,7 +121,7 @@ class HubMachine(RuleBasedStateMachine):
 
     def settle(self) -> None:
         async def turns() -> None:
-            for _ in range(12):
+            for _ in range(self.turns):
                 await asyncio.sleep(0)
 
         self.loop.run_until_complete(turns())
@@ -213,12 +219,26 @@ class HubMachine(RuleBasedStateMachine):
     @rule(process=st.integers(0, 1), busy=st.booleans())
     def load(self, process: int, busy: bool) -> None:
         """Under load a process joins publications; what it holds back leaves with `flush`."""
-        self.processes[process].hub.window_s = 3_600.0 if busy else 0.0
+        self.processes[process].hub.tuning = Tuning(window_s=3_600.0 if busy else 0.0)
+
+    @rule(turns=st.sampled_from([0, 1, 3, 12]))
+    def patience(self, turns: int) -> None:
+        """How many turns the loop has between two events: a room served in slices is seen in the middle of it."""
+        self.turns = turns
+
+    @precondition(lambda self: self.members)
+    @rule(data=st.data(), light=st.booleans())
+    def plan(self, data: Any, light: bool) -> None:
+        """A connection is served in another way from now on."""
+        connection = data.draw(st.sampled_from(self.members)).connection
+        if connection is not None:
+            for process in self.processes:
+                self.in_loop(process.hub.replan, connection, ConnectionPlan(heartbeat_s=25, light=light))
 
     @rule(process=st.integers(0, 1))
     def flush(self, process: int) -> None:
         for room in self.processes[process].hub.rooms.values():
-            self.in_loop(room.flush)
+            self.in_loop(self.processes[process].hub.flush_now, room)
 
     @rule(process=st.integers(0, 1))
     def tick(self, process: int) -> None:
@@ -238,12 +258,14 @@ class HubMachine(RuleBasedStateMachine):
                 if member.connection is not None:
                     self.verify(member)
         finally:
+            realtime.room.SLICE_MEMBERS = SLICE_MEMBERS
             self.loop.run_until_complete(cancel_everything())
             self.loop.close()
 
     def finish(self) -> None:
         """The wire is dead for good; what the hubs find out by themselves has to do."""
         self.network.wire.clear()
+        self.turns = 20
         for process in range(2):
             self.load(process, False)
             self.flush(process)
@@ -255,6 +277,7 @@ class HubMachine(RuleBasedStateMachine):
                     if not read.ran:
                         read.run()
                     self.in_loop(read.arrive)
+                self.flush(process)
             self.network.wire.clear()
         for task in self.ticks:
             assert task.done() and task.exception() is None

@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 from realtime.performance_optimizer import (
     BUSY_DOWN,
     BUSY_UP,
+    LAG_DOWN_S,
+    LAG_UP_S,
     RING_MAX,
     WINDOW_FIRST_S,
     WINDOW_MAX_S,
@@ -48,5 +50,44 @@ def test_the_window_is_bounded_and_every_change_has_a_reason(busy: list[float]) 
         assert after.window_s == 0 or WINDOW_FIRST_S <= after.window_s <= WINDOW_MAX_S
         if after != before:
             assert after.reason and optimizer.changes[-1] == (n, after)
+            assert after.compress_over_bytes == 256 * (4 if after.window_s else 1)
             assert (b > BUSY_UP) == (after.window_s > before.window_s) and (b < BUSY_DOWN) == (after.window_s < before.window_s)
     assert len(optimizer.changes) <= RING_MAX
+
+
+BUSY_LATE, CALM = Reading(0.99, LAG_UP_S * 2), Reading(0.3, LAG_DOWN_S / 2)
+
+
+def levels(*readings: Reading) -> list[int]:
+    """The shed level after each reading, ten a second."""
+    optimizer = RealtimePerformanceOptimizer()
+    return [optimizer.step(reading, n / 10).shed_level for n, reading in enumerate(readings)]
+
+
+def test_shedding_starts_after_a_moment_and_goes_up_step_by_step() -> None:
+    assert levels(*[BUSY_LATE] * 12) == [0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3]
+
+
+def test_one_late_turn_is_no_overload_and_neither_is_a_late_loop_that_is_not_busy() -> None:
+    assert set(levels(BUSY_LATE, CALM, BUSY_LATE, BUSY_LATE, CALM)) == {0}
+    assert set(levels(*[Reading(0.2, 5.0)] * 40)) == {0}
+
+
+def test_what_was_shed_comes_back_after_calm_only() -> None:
+    found = levels(*[BUSY_LATE] * 8, *[CALM] * 70)
+    assert max(found) == 2 and found[-1] == 0
+    assert found[8:38] == [2] * 30, "three seconds of calm before the first step down"
+
+
+def test_outboxes_without_measure_are_an_overload_too() -> None:
+    optimizer = RealtimePerformanceOptimizer(outbox_max_bytes=1_000)
+    for n in range(5):
+        tuning = optimizer.step(Reading(0.1, 0.0, 2_000), n / 10)
+    assert tuning.shed_level == 1 and "MiB wait" in tuning.reason
+
+
+def test_an_emergency_makes_the_ephemeral_wait_for_a_second() -> None:
+    optimizer = RealtimePerformanceOptimizer()
+    found = [optimizer.step(Reading(0.1, emergency=n == 2), n / 10).emergency for n in range(15)]
+    assert found == [False] * 2 + [True] * 10 + [False] * 3
+    assert [tuning.reason for _, tuning in optimizer.changes] == ["an emergency: what is ephemeral waits", "no emergency"]

@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 from realtime.config import RealtimeConfig
 from realtime.draft import draft
 from realtime.errors import RealtimeError
-from realtime.journal import Journal, Stored
+from realtime.journal import Journal
 from realtime.messages import Sender
 from realtime.models import JournalEntry, Room
+from realtime.publication import Stored
 from realtime.roles import VIEWS, Audience, Role
 from tests.fakes import ManualClock
 from wedsync.weddings.domain import domain

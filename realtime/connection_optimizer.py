@@ -1,0 +1,109 @@
+"""How do I serve this one connection now? PURE: what was measured and told in, a plan out, with its reason."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from realtime.config import RealtimeConfig
+from realtime.link import Link
+from realtime.roles import Audience, Role
+
+SLOW_RTT_S = 0.4
+"""Above it a radio link is crowded or far away (ops.md 1.4: the barn has 300 +- 150 ms): fewer, larger packets."""
+FAST_RTT_S = 0.25
+"""Below it a slow link counts as recovered; the distance keeps a plan from flickering."""
+STUCK_BYTES = 32_768
+"""Un-acknowledged: a second of a 256 kbit/s link. More is not sent faster by adding to it."""
+SLOW_HEARTBEAT = 2.5
+"""Times the usual interval for a phone in a pocket or one that saves data: each packet wakes its radio."""
+BATCH_S = 0.25
+
+
+class Told(Struct, frozen=True):
+    """What the client said of its own side (`realtime.messages.Hint`)."""
+
+    visible: bool = True
+    save_data: bool = False
+    effective: Literal["slow-2g", "2g", "3g", "4g"] = "4g"
+
+
+class ConnectionStats(Struct, frozen=True):
+    """Everything a plan depends on. `link` None: not measured. `deflate`: the client negotiated compression."""
+
+    role: Role
+    told: Told = Told()
+    link: Link | None = None
+    lost: int = 0
+    """Segments lost since the last plan."""
+    behind: bool = False
+    deflate: bool = False
+    light: bool = False
+    """How it is served now."""
+
+
+class ConnectionPlan(Struct, frozen=True):
+    """`light`: spare kinds are left out and what is not urgent waits up to `batch_s` for company. `window_bytes`: may wait here
+    for a member that does not read, before it is sent away to come back and resume."""
+
+    heartbeat_s: float
+    light: bool = False
+    batch_s: float = 0.0
+    window_bytes: int = 1_048_576
+    encoding: Literal["plain", "deflate"] = "plain"
+    reason: str = "usual"
+
+    def same(self, other: ConnectionPlan) -> bool:
+        """Whether nothing but the reason differs."""
+        return replace(self, reason=other.reason) == other
+
+
+class ConnectionOptimizer:
+    """Plans one connection at a time; never sends, never sees another one."""
+
+    def __init__(self, config: RealtimeConfig) -> None:
+        self._config = config
+
+    def plan(self, stats: ConnectionStats) -> ConnectionPlan:
+        """How to serve a connection of which `stats` are known."""
+        config, told = self._config, stats.told
+        crew = bool(stats.role & Audience.CREW)
+        heartbeat_s = config.planner_heartbeat_s if stats.role & Audience.PLANNERS else config.heartbeat_s
+        reason = trouble(stats)
+        sleepy = not told.visible or told.save_data
+        if sleepy and not stats.role & Audience.PLANNERS:
+            heartbeat_s *= SLOW_HEARTBEAT
+        light = bool(reason)
+        return ConnectionPlan(
+            heartbeat_s=heartbeat_s,
+            light=light,
+            batch_s=BATCH_S if light else 0.0,
+            window_bytes=config.outbox_bytes if crew else config.guest_outbox_bytes,
+            encoding="deflate" if stats.deflate else "plain",
+            reason=reason or "usual",
+        )
+
+
+def trouble(stats: ConnectionStats) -> str:
+    """Why this connection is served sparingly, "" when there is no reason to. What was not measured is no reason."""
+    told, link = stats.told, stats.link
+    if not told.visible:
+        return "the page is hidden"
+    if told.save_data:
+        return "the phone saves data"
+    if told.effective in ("slow-2g", "2g"):
+        return f"the phone says {told.effective}"
+    if stats.behind:
+        return "it is behind"
+    if link is None:
+        return ""
+    # The second bound is for one that is served sparingly already: a plan must not flicker.
+    if link.rtt_s > (FAST_RTT_S if stats.light else SLOW_RTT_S):
+        return f"round trip {link.rtt_s * 1_000:.0f} ms"
+    if link.unacked_bytes > (STUCK_BYTES // 2 if stats.light else STUCK_BYTES):
+        return f"{link.unacked_bytes // 1_024} KiB not acknowledged"
+    if stats.lost > (1 if stats.light else 5):
+        return f"{stats.lost} segments lost"
+    return ""

@@ -1,0 +1,108 @@
+"""What one worker says of itself, once a second, and the orders it gets with the answer."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from realtime.errors import RegistryUnavailable
+from realtime.kinds import Priority
+from realtime.measures import PRIORITIES
+from realtime.performance_optimizer import Tuning
+from realtime.policy.shedding import LEVELS
+from realtime.report import Tuned, WeddingReport, WorkerReport
+from realtime.room import HeldRoom
+
+if TYPE_CHECKING:
+    from realtime.services import Services
+
+logger = logging.getLogger(__name__)
+
+REPORT_EVERY_S = 1.0
+TUNED_MAX = 10
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+
+
+def report(parts: Services) -> WorkerReport:
+    """This worker as it is now. Walks the cohorts, not the members."""
+    hub, measures, tuning = parts.hub, parts.hub.measures, parts.hub.tuning
+    weddings = {room.name: _wedding(room) for room in hub.rooms.values()}
+    connections: Counter[str] = Counter()
+    for wedding in weddings.values():
+        connections.update(wedding.connections)
+    host, pid = hub.process.rsplit(".", 2)[:2]
+    offset_s = parts.clock.now().timestamp() - parts.clock.monotonic()
+    return WorkerReport(
+        worker=hub.process,
+        slot=parts.slot,
+        host=host,
+        pid=int(pid),
+        at_s=parts.clock.now().timestamp(),
+        started_s=parts.started_s,
+        state=parts.state,
+        reason=parts.reason,
+        connections=dict(connections),
+        weddings=weddings,
+        joins_total=measures.joins_total,
+        joins_refused_total=measures.joins_refused_total,
+        publications_total=_named(measures.publications),
+        deliveries_total=_named(measures.deliveries),
+        shed_total=dict(measures.shed),
+        too_slow_total=measures.too_slow_total,
+        gaps_total=measures.gaps_total,
+        busy=parts.busy,
+        lag_s=parts.take_lag_s(),
+        rss_bytes=rss_bytes(),
+        outbox_bytes=measures.outbox_bytes(),
+        journal_healthy=not parts.committer.down,
+        layer_healthy=parts.mailbox.healthy,
+        latency={f"P{priority}": measures.latency[priority].counts for priority in PRIORITIES},
+        acked={f"P{priority}": measures.acked[priority].counts for priority in (Priority.P0, Priority.P1)},
+        canaries=dict(parts.canaries),
+        window_s=tuning.window_s,
+        shed=LEVELS[tuning.shed_level],
+        tuned=[Tuned(offset_s + at_s, _change(t), t.reason) for at_s, t in list(parts.optimizer.changes)[-TUNED_MAX:]],
+    )
+
+
+async def reporting(parts: Services) -> None:
+    """Report once a second for as long as this process runs, and hand on the orders. A registry that is away is asked again."""
+    away = False
+    while True:
+        try:
+            for order in await parts.registry.report(report(parts)):
+                parts.obey(order)
+            away = False
+        except RegistryUnavailable as error:
+            if not away:
+                logger.warning("this worker cannot report: %s", error)
+            away = True
+        except Exception:
+            logger.exception("the report failed")
+        await parts.clock.sleep(REPORT_EVERY_S)
+
+
+def _wedding(room: HeldRoom) -> WeddingReport:
+    measures = room.measures
+    counts = measures.latency.counts
+    return WeddingReport(dict(room.roles), measures.publications_total, measures.deliveries_total, counts)
+
+
+def _named(counts: list[int]) -> dict[str, int]:
+    return {f"P{priority}": counts[priority] for priority in PRIORITIES}
+
+
+def _change(tuning: Tuning) -> str:
+    shed = LEVELS[tuning.shed_level] or "nothing"
+    return f"window {tuning.window_s * 1_000:.0f} ms, compress over {tuning.compress_over_bytes} bytes, shed {shed}"
+
+
+def rss_bytes() -> int | None:
+    """Resident memory of this process, None where the kernel does not say (proc(5))."""
+    try:
+        return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * _PAGE_BYTES
+    except (OSError, ValueError, IndexError):
+        return None

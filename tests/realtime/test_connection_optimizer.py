@@ -1,0 +1,78 @@
+"""How one connection is served, from what was measured on it and what its client told."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from realtime.config import RealtimeConfig
+from realtime.connection_optimizer import ConnectionOptimizer, ConnectionStats, Told
+from realtime.link import Link
+from realtime.roles import Role
+
+CONFIG = RealtimeConfig()
+OPTIMIZER = ConnectionOptimizer(CONFIG)
+
+
+def link(rtt_ms: float = 20, unacked_bytes: int = 0) -> Link:
+    return Link(rtt_ms / 1_000, 0.005, unacked_bytes, 0)
+
+
+SPARING = [
+    (Told(visible=False), link(), "the page is hidden"),
+    (Told(save_data=True), link(), "the phone saves data"),
+    (Told(effective="2g"), None, "the phone says 2g"),
+    (Told(), link(900), "round trip 900 ms"),
+    (Told(), link(20, 100_000), "97 KiB not acknowledged"),
+]
+
+
+@pytest.mark.parametrize(("told", "measured", "reason"), SPARING, ids=[case[2] for case in SPARING])
+def test_one_in_trouble_is_served_sparingly_and_hears_why(told: Told, measured: Link | None, reason: str) -> None:
+    plan = OPTIMIZER.plan(ConnectionStats(Role.GUEST, told, measured))
+    assert plan.light and plan.batch_s > 0 and plan.reason == reason
+
+
+def test_the_usual_connection_waits_for_nothing() -> None:
+    plan = OPTIMIZER.plan(ConnectionStats(Role.GUEST, Told(), link()))
+    assert (plan.light, plan.batch_s, plan.heartbeat_s, plan.reason) == (False, 0.0, 25.0, "usual")
+
+
+def test_what_was_not_measured_is_no_reason() -> None:
+    assert not OPTIMIZER.plan(ConnectionStats(Role.GUEST)).light
+
+
+def test_planners_learn_within_seconds_that_they_are_cut_off_whatever_their_phone_says() -> None:
+    assert OPTIMIZER.plan(ConnectionStats(Role.PLANNER, Told(visible=False))).heartbeat_s == CONFIG.planner_heartbeat_s
+    assert OPTIMIZER.plan(ConnectionStats(Role.GUEST, Told(visible=False))).heartbeat_s > CONFIG.heartbeat_s
+
+
+def test_a_plan_does_not_flicker_with_its_cause() -> None:
+    between = link(300)
+    for light in (False, True):
+        assert OPTIMIZER.plan(ConnectionStats(Role.GUEST, Told(), between, light=light)).light is light
+
+
+def test_the_crew_may_be_further_behind() -> None:
+    crew, guest = (OPTIMIZER.plan(ConnectionStats(role)).window_bytes for role in (Role.VENDOR, Role.GUEST))
+    assert crew == CONFIG.outbox_bytes > guest == CONFIG.guest_outbox_bytes
+
+
+STATS = st.builds(
+    ConnectionStats,
+    st.sampled_from(list(Role)),
+    st.builds(Told, st.booleans(), st.booleans(), st.sampled_from(["slow-2g", "2g", "3g", "4g"])),
+    st.none() | st.builds(Link, st.floats(0, 30), st.floats(0, 9), st.integers(0, 1 << 30), st.just(0)),
+    st.integers(0, 1_000),
+    st.booleans(),
+    st.booleans(),
+    st.booleans(),
+)
+
+
+@given(STATS)
+def test_compression_only_for_those_who_take_it_and_a_reason_for_every_plan(stats: ConnectionStats) -> None:
+    plan = OPTIMIZER.plan(stats)
+    assert (plan.encoding == "deflate") == stats.deflate and plan.reason and plan.heartbeat_s > 0
+    assert plan.light == (plan.reason != "usual") and OPTIMIZER.plan(stats) == plan

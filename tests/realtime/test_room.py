@@ -1,0 +1,93 @@
+"""A room that is too large for one turn of the loop, and members who are served sparingly."""
+
+from __future__ import annotations
+
+from realtime.connection import Connection
+from realtime.connection_optimizer import ConnectionPlan
+from realtime.frame import Frame
+from realtime.measures import Measures
+from realtime.messages import Sender
+from realtime.presence import Presence
+from realtime.publication import Entry, Position
+from realtime.room import SLICE_MEMBERS, HeldRoom
+from tests.fakes import START, ManualClock
+from tests.realtime.test_connection import FakeWire, pubs_of
+
+LIGHT = ConnectionPlan(heartbeat_s=25, light=True)
+
+
+class Hall:
+    """A room and its members' wires."""
+
+    def __init__(self) -> None:
+        self.clock = ManualClock()
+        self.measures = Measures(self.clock)
+        self.room = HeldRoom("w", Position("e", 0, {}, 0), Presence(5, 25), 100, 100_000, self.measures)
+        self.wires: list[FakeWire] = []
+
+    def enter(self, role: str = "guest", plan: ConnectionPlan | None = None) -> FakeWire:
+        wire = FakeWire()
+        connection = Connection("w", Sender(f"m{len(self.wires)}", role), wire)
+        connection.plan = plan or connection.plan
+        self.room.attach(connection)
+        self.wires.append(wire)
+        return wire
+
+    def say(self, kind: str = "chat.guests", *, offset: int = 0) -> None:
+        entry = Entry("w", offset, kind, 127, f"{kind}{offset}", Sender("p", "planner"), START, b"{}", received_s=0.0)
+        self.room.take(entry) if offset else self.room.pass_on(Frame(entry))
+
+
+def test_a_large_room_is_served_in_slices_that_never_mix_two_publications() -> None:
+    hall = Hall()
+    for _ in range(2 * SLICE_MEMBERS + 1):
+        hall.enter()
+    hall.say(offset=1)
+    hall.room.flush(0)
+    assert hall.room.send_slice() and sum(bool(wire.sent) for wire in hall.wires) == SLICE_MEMBERS
+    late = hall.enter()
+    hall.say(offset=2)
+    hall.room.flush(0)
+    while hall.room.send_slice():
+        pass
+    assert {tuple(pub.offset for pub in pubs_of(wire.sent)) for wire in hall.wires[:-1]} == {(1, 2)}
+    assert [pub.offset for pub in pubs_of(late.sent)] == [2]
+    assert hall.measures.deliveries[2] == 2 * (2 * SLICE_MEMBERS + 1) + 1
+
+
+def test_the_crew_is_served_before_the_guests() -> None:
+    hall, order = Hall(), []
+    for role in ("guest", "display", "couple", "vendor", "planner"):
+        wire = hall.enter(role)
+        wire.send = lambda frames, role=role: order.append(role) or True  # type: ignore[method-assign, misc]
+    hall.say(offset=1)
+    hall.room.flush(0)
+    assert order == ["planner", "vendor", "couple", "display", "guest"]
+
+
+def test_one_served_sparingly_does_without_ornaments_and_waits_for_all_but_what_is_urgent() -> None:
+    hall = Hall()
+    light, usual = hall.enter(plan=LIGHT), hall.enter()
+    hall.say("reaction")
+    hall.say(offset=1)
+    hall.room.flush(0, light=False)
+    assert [pub.kind for pub in pubs_of(usual.sent)] == ["reaction", "chat.guests"] and not light.sent
+    hall.say("timeline.items", offset=2)
+    hall.room.flush(0, light=False)
+    assert [pub.kind for pub in pubs_of(light.sent)] == ["chat.guests", "timeline.items"]
+    hall.say(offset=3)
+    hall.room.flush(0)
+    assert pubs_of(light.sent)[-1].offset == 3
+
+
+def test_latency_is_counted_for_every_member_and_of_what_is_urgent_for_the_room() -> None:
+    hall = Hall()
+    hall.enter(), hall.enter()
+    hall.clock.advance(0.010)
+    hall.say("timeline.items", offset=1)
+    hall.say("reaction")
+    hall.room.flush(0)
+    assert hall.measures.deliveries == [0, 2, 0, 2]
+    (urgent,) = hall.measures.latency[1].counts.values()
+    assert urgent == 2 and sum(hall.room.measures.latency.counts.values()) == 2
+    assert hall.room.measures.deliveries_total == 4
