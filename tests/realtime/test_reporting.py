@@ -11,6 +11,7 @@ __all__ = ["site"]
 
 async def test_a_report_counts_what_happened_and_survives_the_way(site: Site) -> None:
     planner, guest = await site.join(PLANNER), await site.join(GUEST)
+    await until(planner, "live"), await until(guest, "live")
     await planner.send_to(text_data=say("Cake in five.", kind="chat.guests"))
     await until(guest, "pub")
     await until(planner, "ok")
