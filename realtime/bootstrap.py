@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import logging
 import os
@@ -13,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import Any, TypeVar
 
-from asgiref.sync import async_to_sync, sync_to_async
+from asgiref.sync import async_to_sync
 from channels.layers import InMemoryChannelLayer, get_channel_layer
 from django.conf import settings
 from django.db import close_old_connections
@@ -81,17 +82,24 @@ def services() -> Services:
 
 
 def in_threads(name: str, count: int) -> Callable[..., Any]:
-    """`await run(function, *args)` in one of `count` threads, each with a database connection that is replaced when broken."""
+    """`await run(function, *args)` in one of `count` threads, each with a database connection that is replaced when broken.
+
+    Not asgiref's way, which copies contexts, and without Django's question to the database before each use: an error tells as
+    much, and every wait beside a busy loop is felt.
+    """
     pool = ThreadPoolExecutor(count, thread_name_prefix=name)
 
     def with_connection(function: Callable[..., T], *args: object) -> T:
-        close_old_connections()
         try:
             return function(*args)
-        finally:
+        except Exception:
             close_old_connections()
+            raise
 
-    return sync_to_async(with_connection, thread_sensitive=False, executor=pool)
+    async def run(function: Callable[..., T], *args: object) -> T:
+        return await asyncio.get_running_loop().run_in_executor(pool, with_connection, function, *args)
+
+    return run
 
 
 def when_running(parts: Services) -> None:

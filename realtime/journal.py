@@ -16,14 +16,15 @@ import msgspec
 from django.db import DatabaseError, InterfaceError, OperationalError, transaction
 from django.db.models import F, Max, Q, QuerySet
 
+from realtime.batch import Batch, few_round_trips
 from realtime.clock import Clock
 from realtime.errors import Invalid, JournalUnavailable, RealtimeError, UnknownRoom
-from realtime.kinds import KINDS, coalesce_key, decode_data
+from realtime.kinds import KINDS, decode_data
 from realtime.messages import Sender
 from realtime.models import JournalEntry, OutboxEntry, Room
-from realtime.ports import Domain, Effect
+from realtime.ports import Domain
 from realtime.publication import Draft, Entry, Outcome, Position, State, Stored
-from realtime.roles import ROLES, Role, head_of
+from realtime.roles import head_of
 
 logger = logging.getLogger(__name__)
 
@@ -48,8 +49,8 @@ class Journal:
     def commit(self, drafts: Sequence[Draft]) -> list[Outcome]:
         """Store `drafts`, one outcome each, in their order. One bad draft does not take the others with it."""
         try:
-            with transaction.atomic(durable=True):
-                return _Batch(self._domain, self._clock.now(), {draft.room for draft in drafts}).admit(drafts)
+            with transaction.atomic(durable=True), few_round_trips():
+                return Batch(self._domain, self._clock.now(), {d.room for d in drafts}, drafts).admit(drafts)
         except (OperationalError, InterfaceError) as error:
             raise JournalUnavailable from error
         except Exception:  # rolled back: nothing of it is stored, and the one at fault must not take the others with it
@@ -84,11 +85,13 @@ class Journal:
 
     def _sweep(self, names: set[str], pks: list[int]) -> list[Entry]:
         with transaction.atomic(durable=True):
-            batch = _Batch(self._domain, self._clock.now(), names)
+            batch = Batch(self._domain, self._clock.now(), names)
             # Read only after the rooms are locked: whoever swept them before us has deleted what it published.
             rows = list(OutboxEntry.objects.filter(pk__in=pks, failed="").select_related("room").order_by("id"))
             drafts = [_draft(row) for row in rows]
-            admitted = iter(batch.admit([draft for draft in drafts if isinstance(draft, Draft)]))
+            good = [draft for draft in drafts if isinstance(draft, Draft)]
+            batch.look_up(good)
+            admitted = iter(batch.admit(good))
             outcomes = [next(admitted) if isinstance(draft, Draft) else draft for draft in drafts]
             entries: list[Entry] = []
             for row, outcome in zip(rows, outcomes, strict=True):
@@ -185,119 +188,6 @@ class Journal:
     def old(self, days: int) -> datetime:
         """The moment `days` before now, for `prune`."""
         return self._clock.now() - timedelta(days=days)
-
-
-class _Batch:
-    """The rooms of one transaction, locked, and what is about to be stored in them."""
-
-    def __init__(self, domain: Domain, now: datetime, names: set[str]) -> None:
-        self._domain = domain
-        self._now = now
-        # NO KEY: a transaction that only refers to the room (an outbox row) need not wait for us, nor we for it.
-        query = Room.objects.select_for_update(no_key=True).filter(name__in=names).order_by("id")
-        self.rooms = {room.name: room for room in query}
-        self._rows: list[JournalEntry] = []
-        self._known: dict[tuple[str, str, str], int] = {}
-
-    def admit(self, drafts: Sequence[Draft]) -> list[Outcome]:
-        self._look_up(drafts)
-        outcomes = [self._admit_one(draft) for draft in drafts]
-        JournalEntry.objects.bulk_create(self._rows)
-        touched = {row.room_id for row in self._rows}
-        Room.objects.bulk_update([r for r in self.rooms.values() if r.pk in touched], ["last_offset", "heads"])
-        return outcomes
-
-    def _look_up(self, drafts: Sequence[Draft]) -> None:
-        names = {room.pk: name for name, room in self.rooms.items()}
-        members, ids = {draft.sender.member for draft in drafts}, {draft.id for draft in drafts}
-        query = JournalEntry.objects.filter(room_id__in=names, member__in=members, client_id__in=ids)
-        for room_id, member, client_id, offset in query.values_list("room_id", "member", "client_id", "offset"):
-            self._known[names[room_id], member, client_id or ""] = offset
-
-    def _admit_one(self, draft: Draft) -> Outcome:
-        room = self.rooms.get(draft.room)
-        if room is None:
-            return UnknownRoom(field="room")
-        identity = (draft.room, draft.sender.member, draft.id)
-        if identity in self._known:
-            return Stored(self._known[identity], duplicate=True)
-        try:
-            effects = self._effects(draft)
-        except RealtimeError as error:
-            return error
-        except DatabaseError:
-            raise  # the transaction is broken: the whole batch is tried again, one by one
-        except Exception:
-            logger.exception("the command %s failed", draft.kind.name)
-            return RealtimeError("The server could not carry out this change; it was not stored.")
-        if draft.replaces and not self._replace(room, draft):
-            draft = msgspec.structs.replace(draft, replaces="")
-        entries = tuple(self._append(room, draft, effect, own=n == 0) for n, effect in enumerate(effects))
-        self._known[identity] = entries[0].offset
-        return Stored(entries[0].offset, entries)
-
-    def _effects(self, draft: Draft) -> list[Effect]:
-        if not draft.kind.acts:
-            return [Effect(int(draft.kind.audience))]
-        with transaction.atomic():
-            return self._domain.act(draft.room, draft.kind, draft.payload, draft.sender)
-
-    def _append(self, room: Room, draft: Draft, effect: Effect, *, own: bool) -> Entry:
-        room.last_offset += 1
-        room.heads[str(effect.audience)] = room.last_offset
-        entry = Entry(
-            room=room.name,
-            offset=room.last_offset,
-            kind=draft.kind.name if own else effect.kind,
-            audience=effect.audience,
-            id=draft.id if own else f"{draft.id}~{effect.audience}",
-            sender=draft.sender,
-            at=self._now,
-            data=draft.data if own else effect.data,
-            result=effect.result,
-            expires_at=draft.expires_at if own else None,
-            replaces=draft.replaces if own else "",
-            received_s=draft.received_s,
-        )
-        key = _storable(coalesce_key(draft.kind, draft.payload, draft.sender.member)) if own else ""
-        self._rows.append(_row(room, entry, key, draft.id if own else None))
-        return entry
-
-    def _replace(self, room: Room, draft: Draft) -> bool:
-        """Whether there was something to replace: one's own publication, or anybody's for a planner, of the same kind."""
-        which = {"kind": draft.kind.name, "publication_id": draft.replaces}
-        if not ROLES.get(draft.sender.role, Role.STAFF) & (Role.PLANNER | Role.STAFF):
-            which["member"] = draft.sender.member
-        found = JournalEntry.objects.filter(room=room, **which).update(replaced=True)
-        for row in self._rows:
-            if row.room_id == room.pk and all(getattr(row, name) == value for name, value in which.items()):
-                row.replaced, found = True, found + 1
-        return found > 0
-
-
-def _storable(text: str) -> str:
-    """PostgreSQL stores neither NUL nor lone surrogates."""
-    return text.replace("\0", "").encode("utf-8", "replace").decode()[:120]
-
-
-def _row(room: Room, entry: Entry, key: str, client_id: str | None) -> JournalEntry:
-    return JournalEntry(
-        room=room,
-        offset=entry.offset,
-        kind=entry.kind,
-        audience=entry.audience,
-        key=key,
-        publication_id=entry.id,
-        member=entry.sender.member,
-        role=entry.sender.role,
-        name=entry.sender.name,
-        client_id=client_id,
-        data=entry.data.decode(),
-        result=entry.result.decode(),
-        at=entry.at,
-        expires_at=entry.expires_at,
-        replaces=entry.replaces,
-    )
 
 
 def _entry(row: JournalEntry, room: str) -> Entry:
