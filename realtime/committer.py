@@ -18,6 +18,9 @@ logger = logging.getLogger(__name__)
 
 RETRY_S = 0.5
 """How long after a failed commit the emergencies that wait are tried again."""
+COMMIT_GOAL_S = 0.012
+"""A commit may take about so long: what is urgent and comes a moment too late waits for it, with 100 ms in all to go by."""
+BATCH_MIN = 8
 
 
 class Writer(Protocol):
@@ -67,7 +70,10 @@ class Committer:
         self._in_thread = in_thread
         self._committed = committed
         self._provisional = provisional
+        # What is urgent (P0, P1) is committed first; of the rest as much as a commit may take.
+        self._urgent: deque[Submission] = deque()
         self._waiting: deque[Submission] = deque()
+        self._batch_max = config.commit_max_entries
         self._task: asyncio.Task[None] | None = None
         self._sweep_wanted = False
         self.down = False
@@ -76,10 +82,11 @@ class Committer:
         """Queue `draft`. The future gives `Stored` or raises a RealtimeError; only that is the acknowledgement."""
         loop = asyncio.get_running_loop()
         submission = Submission(draft, loop.create_future(), left_early)
-        if len(self._waiting) >= self._config.commit_queue_max and not submission.urgent:
+        waiting = self._waiting if draft.kind.priority > Priority.P1 else self._urgent
+        if len(waiting) >= self._config.commit_queue_max and not submission.urgent:
             submission.stored.set_exception(JournalUnavailable(retry_after_ms=1_000))
             return submission.stored
-        self._waiting.append(submission)
+        waiting.append(submission)
         if submission.urgent:
             if self.down:
                 self._go_early(submission)
@@ -87,6 +94,17 @@ class Committer:
                 submission.timer = loop.call_later(self._config.provisional_after_s, self._go_early, submission)
         self._start()
         return submission.stored
+
+    @property
+    def n_waiting(self) -> int:
+        """Publications that wait for a commit."""
+        return len(self._urgent) + len(self._waiting)
+
+    def backlog_s(self) -> float:
+        """How long the oldest one has waited; by when it arrived, where that is known."""
+        now_s = self._clock.monotonic()
+        firsts = [queue[0].draft.received_s for queue in (self._urgent, self._waiting) if queue]
+        return max((now_s - received_s for received_s in firsts if received_s is not None), default=0.0)
 
     def sweep_soon(self) -> None:
         """A transaction with outbox rows has committed."""
@@ -103,25 +121,27 @@ class Committer:
             self._task = asyncio.create_task(self._run(), name="committer")
 
     async def _run(self) -> None:
-        while self._waiting or self._sweep_wanted:
+        while self.n_waiting or self._sweep_wanted:
             try:
                 if self._sweep_wanted:
                     self._sweep_wanted = False
                     self._offer(await self._in_thread(self._writer.sweep))
-                if self._waiting:
+                if self.n_waiting:
                     await self._commit()
                 self.down = False
             except JournalUnavailable:
                 if not self.down:
                     logger.exception("the journal is down")
                 self.down = True
-                if not self._waiting:
+                if not self.n_waiting:
                     return  # the sweep is asked for again every second
                 await self._clock.sleep(RETRY_S)
 
     async def _commit(self) -> None:
-        count = min(len(self._waiting), self._config.commit_max_entries)
-        batch = [self._waiting.popleft() for _ in range(count)]
+        batch: list[Submission] = []
+        for queue in (self._urgent, self._waiting):
+            batch += [queue.popleft() for _ in range(min(len(queue), self._batch_max - len(batch)))]
+        started_s = self._clock.monotonic()
         try:
             outcomes: list[Outcome] = await self._in_thread(self._writer.commit, [s.draft for s in batch])
         except JournalUnavailable:
@@ -136,10 +156,18 @@ class Committer:
             for submission in batch:
                 self._settle(submission, JournalUnavailable(retry_after_ms=1_000))
             return
+        self._adapt(len(batch), self._clock.monotonic() - started_s)
         # First the members, then the publisher: nobody is told "stored" before the room had its chance to hear it.
         self._offer([entry for outcome in outcomes if isinstance(outcome, Stored) for entry in outcome.entries])
         for submission, outcome in zip(batch, outcomes, strict=True):
             self._settle(submission, outcome)
+
+    def _adapt(self, size: int, took_s: float) -> None:
+        """Keep commits near their goal: halve what one takes when it was too long, take more again when there is time."""
+        if took_s > COMMIT_GOAL_S:
+            self._batch_max = max(BATCH_MIN, min(self._batch_max, size) // 2)
+        elif size == self._batch_max:
+            self._batch_max = min(self._config.commit_max_entries, self._batch_max * 3 // 2)
 
     def _offer(self, entries: Sequence[Entry]) -> None:
         """They are stored: a fault on the way to the members must not keep the publishers from hearing that."""
@@ -149,12 +177,13 @@ class Committer:
             logger.exception("%d stored publications could not be offered", len(entries))
 
     def _keep_urgent(self, batch: list[Submission]) -> None:
-        everything = batch + list(self._waiting)
+        everything = batch + list(self._urgent) + list(self._waiting)
+        self._urgent.clear()
         self._waiting.clear()
         for submission in everything:
             if submission.urgent:
                 self._go_early(submission)
-                self._waiting.append(submission)
+                self._urgent.append(submission)
             else:
                 self._settle(submission, JournalUnavailable(retry_after_ms=1_000))
 

@@ -62,6 +62,12 @@ class RealtimeConfig(Struct, frozen=True):
     ticket_ttl_s: Count = 30
     # How long a member may come back without session or database.
     resume_ttl_s: Count = 900
+    # Messages a second that a guest or display may send in the long run; ten at once.
+    guest_rate_per_s: Positive = 1.0
+    # The same for a vendor or the couple; twenty at once.
+    crew_rate_per_s: Positive = 5.0
+    # The same for a planner; sixty at once.
+    planner_rate_per_s: Positive = 20.0
     # What a guest or display may send in one message.
     guest_message_bytes: Count = 4_096
     # What a vendor or the couple may send in one message.

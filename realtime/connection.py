@@ -53,6 +53,9 @@ class Wire(Protocol):
     def link(self) -> Link | None:
         """What the kernel knows of the way to the other end; None where it does not say."""
 
+    def rest(self, seconds: float) -> None:
+        """Read nothing for so long."""
+
 
 def text_frame(text: bytes) -> bytes:
     """One unfragmented, unmasked text frame (RFC 6455 section 5.2)."""
@@ -183,6 +186,11 @@ class Connection:
                 self._too_slow()
                 break
         self._wake()
+
+    def rest(self, seconds: float) -> None:
+        """Hear nothing of this member for so long, where the server can do that."""
+        if self._wire is not None and self.closing is None:
+            self._wire.rest(seconds)
 
     def tell(self, message: ToClient) -> None:
         """Send one message that is for this member alone."""

@@ -43,6 +43,8 @@ PROVISIONAL_MAX = 100
 """Emergencies kept for newcomers while the journal is down."""
 LIGHT_WINDOW_S = 0.25
 """Those who are served sparingly get what is not urgent in portions: half of what P3 is promised (ops.md 4.3)."""
+SOON_WINDOW_S = 0.01
+"""What is urgent (P1) waits no longer than this for company, whatever the load: the journal has had its share of the 100 ms."""
 EMERGENCY_WINDOW_S = 0.05
 """While emergencies are about, ephemeral publications wait for each other so long: they then cost next to nothing."""
 
@@ -177,16 +179,17 @@ class Hub:
         room = self.rooms.get(name)
         if room is None:
             return
-        urgent = False
+        urgent, soon = False, False
         for entry in entries:
             room.take(entry)
             urgent |= entry.kind in KINDS and KINDS[entry.kind].priority is Priority.P0
+            soon |= entry.kind in KINDS and KINDS[entry.kind].priority is Priority.P1
         self.emergencies_total += urgent
-        self._flush(room, urgent=urgent)
+        self._flush(room, urgent=urgent, soon=soon)
         if room.ahead:
             self._fill_later(room)
 
-    def _flush(self, room: HeldRoom, *, urgent: bool = False, fleeting: bool = False) -> None:
+    def _flush(self, room: HeldRoom, *, urgent: bool = False, soon: bool = False, fleeting: bool = False) -> None:
         """At once while this process is idle or when it is urgent; under load what comes within the window goes together."""
         if not room.pending or room.slices:
             return  # the last slice asks again
@@ -194,16 +197,19 @@ class Hub:
             self._paused[room.name] = room
             return
         window_s = EMERGENCY_WINDOW_S if fleeting and self.tuning.emergency else self.tuning.window_s
+        if soon:
+            window_s = min(window_s, SOON_WINDOW_S)
+        due_s = self._clock.monotonic() + window_s
         if urgent or not window_s:
             self.flush_now(room, light=False)
-        elif not room.flush_due:
-            room.flush_due = True
+        elif room.flush_due_s is None or due_s < room.flush_due_s:
+            room.flush_due_s = due_s
             asyncio.get_running_loop().call_later(window_s, self._flush_due, room)
         if urgent and room.slices:
             self._emergencies.add(room.name)
 
     def _flush_due(self, room: HeldRoom) -> None:
-        room.flush_due = False
+        room.flush_due_s = None
         if not room.slices:
             self.flush_now(room, light=False)
 

@@ -18,12 +18,15 @@ from realtime.errors import Invalid, Malformed, Overloaded, RateLimited, Realtim
 from realtime.hub import Hub
 from realtime.kinds import KINDS, Priority
 from realtime.messages import Ack, Error, Hint, Leave, Ok, Ping, Pong, Publish, decode_to_server
-from realtime.policy.limits import EMERGENCIES, RATES, STRIKES_MAX, TokenBucket, message_limit
+from realtime.policy.limits import EMERGENCIES, STRIKES_MAX, TokenBucket, message_limit, rate_of
 from realtime.policy.shedding import sheds
 from realtime.publication import Stored
 
 OVERLOADED_RETRY_MS = 5_000
 """Shedding ends after three calm seconds at the earliest."""
+REST_S = 0.5
+"""Whose message was shed is not read for so long: to refuse costs as much as to serve, and a phone that does not wait as it was
+told must not take the time of those who have something urgent to say."""
 
 
 class Inbox:
@@ -45,7 +48,7 @@ class Inbox:
         self._clock = clock
         self._plan = plan
         self._limit = message_limit(connection.role, config)
-        rate = RATES.get(connection.role)
+        rate = rate_of(connection.role, config)
         now_s = clock.monotonic()
         self._bucket = TokenBucket(rate, now_s) if rate else None
         self._emergencies = TokenBucket(EMERGENCIES, now_s) if rate else None
@@ -100,6 +103,7 @@ class Inbox:
             )
             if sheds(self._hub.tuning.shed_level, connection.role, checked.kind):
                 self._hub.measures.shed[connection.member.role] += 1
+                connection.rest(REST_S)
                 raise Overloaded(retry_after_ms=OVERLOADED_RETRY_MS)
         except RealtimeError as error:
             self._refuse(message.id, error)

@@ -22,8 +22,12 @@ BUSY_COMPRESS = 4
 LAG_UP_S = 0.060
 """A loop that is late by so much leaves an urgent message too little of its 100 ms: work is shed."""
 LAG_DOWN_S = 0.020
+BACKLOG_UP_S, BACKLOG_DOWN_S = 0.25, 0.1
+"""A quarter of a second of chat that waits for the journal is more than it gets through; a tenth comes with every burst."""
 SHED_AFTER_S, CALM_AFTER_S = 0.3, 3.0
 """A lag must last before anything is shed, and calm ten times as long before it is allowed again: load comes back in waves."""
+RELAPSE_S, CALM_MAX_S = 10.0, 30.0
+"""Strained again so soon after a step down: the load is still there, and the next step down waits twice as long."""
 EMERGENCY_S = 1.0
 """After the last emergency; its acknowledgements and the questions that follow it are about as urgent."""
 RING_MAX = 100
@@ -31,11 +35,13 @@ RING_MAX = 100
 
 class Reading(Struct, frozen=True):
     """Measured over the last interval. `busy`: CPU time of this process per elapsed time, 1.0 is a whole core. `lag_s`: the
-    longest time the loop was late. `outbox_bytes`: waiting for members that are behind. `emergency`: one was published."""
+    longest time the loop was late. `outbox_bytes`: waiting for members that are behind. `backlog_s`: how long the oldest
+    publication has waited for the journal. `emergency`: one was published."""
 
     busy: float
     lag_s: float = 0.0
     outbox_bytes: int = 0
+    backlog_s: float = 0.0
     emergency: bool = False
 
 
@@ -60,6 +66,8 @@ class RealtimePerformanceOptimizer:
         self.changes: deque[tuple[float, Tuning]] = deque(maxlen=RING_MAX)
         self._strained_since_s: float | None = None
         self._calm_since_s: float | None = None
+        self._calm_after_s = CALM_AFTER_S
+        self._eased_s = -RELAPSE_S
         self._emergency_until_s = 0.0
 
     def step(self, reading: Reading | None, now_s: float) -> Tuning:
@@ -87,16 +95,25 @@ class RealtimePerformanceOptimizer:
     def _shed(self, reading: Reading, now_s: float) -> Tuning | None:
         level, full = self.tuning.shed_level, reading.outbox_bytes > self._outbox_max_bytes
         # A late loop alone is no overload: a slow disk or a stopped machine are not helped by shedding.
-        strained = full or (reading.lag_s > LAG_UP_S and reading.busy > BUSY_UP)
-        calm = reading.lag_s < LAG_DOWN_S and reading.outbox_bytes < self._outbox_max_bytes // 2
+        late = reading.lag_s > LAG_UP_S and reading.busy > BUSY_UP
+        strained = full or late or reading.backlog_s > BACKLOG_UP_S
+        calm = (
+            reading.lag_s < LAG_DOWN_S
+            and reading.backlog_s < BACKLOG_DOWN_S
+            and reading.outbox_bytes < self._outbox_max_bytes // 2
+        )
         self._strained_since_s = (self._strained_since_s if self._strained_since_s is not None else now_s) if strained else None
         self._calm_since_s = (self._calm_since_s if self._calm_since_s is not None else now_s) if calm else None
         if strained and level < LEVEL_MAX and now_s - (self._strained_since_s or 0.0) >= SHED_AFTER_S:
             self._strained_since_s = now_s
+            relapse = now_s - self._eased_s < RELAPSE_S
+            self._calm_after_s = min(CALM_MAX_S, self._calm_after_s * 2) if relapse else CALM_AFTER_S
             why = f"{reading.outbox_bytes >> 20} MiB wait" if full else f"late by {reading.lag_s * 1_000:.0f} ms"
+            if not full and not late:
+                why = f"{reading.backlog_s:.1f} s behind with the journal"
             return self._changed(f"{why}: shed {LEVELS[level + 1]}", shed_level=level + 1)
-        if calm and level and now_s - (self._calm_since_s or 0.0) >= CALM_AFTER_S:
-            self._calm_since_s = now_s
+        if calm and level and now_s - (self._calm_since_s or 0.0) >= self._calm_after_s:
+            self._calm_since_s = self._eased_s = now_s
             return self._changed(f"calm: shed {LEVELS[level - 1] or 'nothing'}", shed_level=level - 1)
         return None
 

@@ -73,7 +73,8 @@ class HeldRoom:
         self.provisional: dict[tuple[str, str], Frame] = {}
         # {cohort: what all its members get with the next flush}
         self.pending: dict[Cohort, list[Item]] = {}
-        self.flush_due = self.light_due = False
+        self.flush_due_s: float | None = None
+        self.light_due = False
         # What is on its way to a cohort so large that it takes several turns; in order.
         self.slices: deque[Slice] = deque()
         self.empty_since_s: float | None = None

@@ -16,19 +16,22 @@ class Rate:
     burst: float
 
 
-# ops.md 6.2. A phone back from an hour offline sends its outbox at this rate; the client waits as long as it is told.
-RATES: dict[Role, Rate] = {
-    Role.PLANNER: Rate(20, 60),
-    Role.STAFF: Rate(20, 60),
-    Role.COUPLE: Rate(5, 20),
-    Role.VENDOR: Rate(5, 20),
-    Role.GUEST: Rate(1, 10),
-    Role.DISPLAY: Rate(1, 10),
-}
 EMERGENCIES = Rate(3 / 300, 3)
 """P0 per person: three in five minutes."""
 STRIKES_MAX = 50
 """Messages beyond the rate in a row before the connection is closed: a client that waits as told never has two."""
+
+
+def rate_of(role: Role, config: RealtimeConfig) -> Rate | None:
+    """How much this role may send, None without a limit (`load`, which exists only outside production; ops.md 6.2).
+
+    A phone back from an hour offline sends its outbox at this rate; the client waits as long as it is told.
+    """
+    if role & (Role.GUEST | Role.DISPLAY):
+        return Rate(config.guest_rate_per_s, 10)
+    if role & (Role.COUPLE | Role.VENDOR):
+        return Rate(config.crew_rate_per_s, 20)
+    return Rate(config.planner_rate_per_s, 60) if role & (Role.PLANNER | Role.STAFF) else None
 
 
 def message_limit(role: Role, config: RealtimeConfig) -> int:

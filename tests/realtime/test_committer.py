@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from realtime.committer import RETRY_S, Committer
+from realtime.committer import BATCH_MIN, COMMIT_GOAL_S, RETRY_S, Committer
 from realtime.config import RealtimeConfig
 from realtime.draft import draft
 from realtime.errors import JournalUnavailable, UnknownRoom
@@ -148,3 +148,63 @@ async def test_an_emergency_does_not_wait_for_a_slow_commit() -> None:
     assert len(bench.early) == 1 and not stored.done()
     bench.gate.set()
     assert (await stored).offset == 1
+
+
+async def test_what_is_urgent_is_committed_before_what_waited_longer(bench: Bench) -> None:
+    bench.gate.clear()
+    order: list[str] = []
+
+    def submit(kind: str) -> asyncio.Future[Stored]:
+        stored = bench.submit(kind)
+        stored.add_done_callback(lambda done: order.append(f"{kind} {done.result().offset}"))
+        return stored
+
+    under_way = submit("chat.crew")
+    await turns()
+    waiting = [submit("chat.crew"), submit("emergency.alert")]
+    bench.gate.set()
+    await asyncio.gather(under_way, *waiting)
+    assert order == ["chat.crew 1", "emergency.alert 2", "chat.crew 3"]
+
+
+async def test_a_flood_of_chat_does_not_close_the_door_to_what_is_urgent(bench: Bench) -> None:
+    bench.gate.clear()
+    flood = [bench.submit() for _ in range(2 * CONFIG.commit_queue_max)]
+    await turns()
+    alert = bench.submit("emergency.alert")
+    bench.gate.set()
+    outcomes = await asyncio.gather(alert, *flood, return_exceptions=True)
+    assert isinstance(outcomes[0], Stored)
+    assert sum(isinstance(outcome, JournalUnavailable) for outcome in outcomes[1:]) == CONFIG.commit_queue_max
+
+
+async def test_commits_that_take_too_long_get_smaller_and_grow_again() -> None:
+    bench = Bench()
+    bench.committer._config = RealtimeConfig()
+    took_s = COMMIT_GOAL_S * 2
+
+    def commit(drafts: Sequence[Draft]) -> list[Outcome]:
+        bench.batches.append(len(drafts))
+        bench.clock.advance(took_s)
+        return bench.journal.commit(drafts)
+
+    bench.commit = commit  # type: ignore[method-assign]
+    bench.committer._batch_max = 256
+    await asyncio.gather(*(bench.submit() for _ in range(700)))
+    assert bench.batches[:4] == [256, 128, 64, 32] and min(bench.batches[:-1]) == BATCH_MIN
+    took_s, bench.batches = COMMIT_GOAL_S / 2, []
+    await asyncio.gather(*(bench.submit() for _ in range(2_000)))
+    assert bench.batches[:3] == [8, 12, 18] and max(bench.batches) == 256
+
+
+async def test_the_backlog_is_as_old_as_its_oldest(bench: Bench) -> None:
+    bench.gate.clear()
+    assert bench.committer.backlog_s() == 0.0
+    tasks = [bench.committer.submit(draft(CONFIG, "w", "chat.crew", {"text": "x"}, received_s=float(n))) for n in range(3)]
+    bench.clock.advance(5)
+    await turns()
+    assert bench.committer.n_waiting == 0 and bench.committer.backlog_s() == 0.0
+    tasks.append(bench.committer.submit(draft(CONFIG, "w", "chat.crew", {"text": "x"}, received_s=4.0)))
+    assert bench.committer.backlog_s() == 1.0
+    bench.gate.set()
+    await asyncio.gather(*tasks)

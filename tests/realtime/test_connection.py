@@ -40,6 +40,9 @@ class FakeWire:
     def link(self) -> Link | None:
         return None
 
+    def rest(self, seconds: float) -> None:
+        raise AssertionError("nobody asked for this")
+
     def close(self, code: int) -> None:
         self.closed.append(code)
 

@@ -86,6 +86,13 @@ def test_outboxes_without_measure_are_an_overload_too() -> None:
     assert tuning.shed_level == 1 and "MiB wait" in tuning.reason
 
 
+def test_a_journal_that_cannot_keep_up_is_an_overload_too() -> None:
+    optimizer = RealtimePerformanceOptimizer()
+    for n in range(12):
+        tuning = optimizer.step(Reading(0.1, backlog_s=0.8), n / 10)
+    assert tuning.shed_level == 3 and "0.8 s behind with the journal" in tuning.reason
+
+
 def test_an_emergency_makes_the_ephemeral_wait_for_a_second() -> None:
     optimizer = RealtimePerformanceOptimizer()
     found = [optimizer.step(Reading(0.1, emergency=n == 2), n / 10).emergency for n in range(15)]
