@@ -20,7 +20,7 @@ RETRY_S = 0.5
 """How long after a failed commit the emergencies that wait are tried again."""
 COMMIT_GOAL_S = 0.012
 """A commit may take about so long: what is urgent and comes a moment too late waits for it, with 100 ms in all to go by."""
-BATCH_MIN = 8
+BATCH_MIN, BATCH_FIRST = 8, 32
 
 
 class Writer(Protocol):
@@ -73,7 +73,7 @@ class Committer:
         # What is urgent (P0, P1) is committed first; of the rest as much as a commit may take.
         self._urgent: deque[Submission] = deque()
         self._waiting: deque[Submission] = deque()
-        self._batch_max = config.commit_max_entries
+        self._batch_max = min(BATCH_FIRST, config.commit_max_entries)
         self._task: asyncio.Task[None] | None = None
         self._sweep_wanted = False
         self.down = False
@@ -138,9 +138,10 @@ class Committer:
                 await self._clock.sleep(RETRY_S)
 
     async def _commit(self) -> None:
-        batch: list[Submission] = []
-        for queue in (self._urgent, self._waiting):
-            batch += [queue.popleft() for _ in range(min(len(queue), self._batch_max - len(batch)))]
+        batch = [self._urgent.popleft() for _ in range(min(len(self._urgent), self._config.commit_max_entries))]
+        # What is urgent takes only a few others with it: they must not make it late.
+        room = BATCH_MIN if batch else self._batch_max
+        batch += [self._waiting.popleft() for _ in range(min(len(self._waiting), room))]
         started_s = self._clock.monotonic()
         try:
             outcomes: list[Outcome] = await self._in_thread(self._writer.commit, [s.draft for s in batch])

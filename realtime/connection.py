@@ -81,7 +81,7 @@ class Connection:
 
     __slots__ = (
         "_on_late", "_outbox", "_unsent", "_waiter", "_wire", "acked", "behind", "closing", "deflate", "lost_total",
-        "member", "plan", "role", "room", "told", "view",
+        "member", "plan", "progress", "role", "room", "told", "view",
     )  # fmt: skip
 
     def __init__(self, room: str, member: Sender, wire: Wire | None = None, on_late: Late | None = None) -> None:
@@ -95,6 +95,8 @@ class Connection:
         self.deflate = wire is not None and wire.deflate
         self.lost_total = 0
         self.acked = 0
+        # How often the socket has taken what waited: one that is behind and makes none is stuck.
+        self.progress = 0
         self.closing: CloseCode | None = None
         # Behind: what is written has to wait for what is written already. Always so without a wire.
         self.behind = wire is None
@@ -109,6 +111,11 @@ class Connection:
     def cohort(self) -> Cohort:
         """Members with the same get the same bytes."""
         return self.view, self.plan.encoding, self.plan.light
+
+    @property
+    def waiting(self) -> bool:
+        """Whether something for this member is not with the kernel yet."""
+        return bool(self._outbox) or (self.behind and self._wire is not None)
 
     @property
     def n_bytes(self) -> int:
@@ -156,7 +163,7 @@ class Connection:
             self._outbox = Outbox(self.plan.window_bytes)
         for text, frame in items:
             if self._offer(self._outbox, text, frame) is Verdict.TOO_SLOW:
-                self._too_slow()
+                self.end_too_slow()
                 break
         self._wake()
         return False
@@ -183,7 +190,7 @@ class Connection:
             self._outbox = Outbox(self.plan.window_bytes)
         for text in texts:
             if self._outbox.stream(text) is Verdict.TOO_SLOW:
-                self._too_slow()
+                self.end_too_slow()
                 break
         self._wake()
 
@@ -200,6 +207,7 @@ class Connection:
         """The socket has taken everything: send what waited, and be as the others again when that is taken too."""
         self._arrived(self._unsent)
         self.behind, self._unsent = False, ()
+        self.progress += 1
         while self._outbox and not self.behind and self._wire is not None:
             portion = self._outbox.take(PORTION_BYTES)
             sent = [waiting.tag for waiting in portion if waiting.tag is not None]
@@ -239,12 +247,14 @@ class Connection:
             finally:
                 self._waiter = None
         outbox, self._outbox = self._outbox, None
+        self.progress += 1
         portion = outbox.take(outbox.n_bytes + 1) if outbox is not None else []
         # ASGI says nothing about the socket: handed to the server is the best that can be known.
         self._arrived([waiting.tag for waiting in portion if waiting.tag is not None])
         return [waiting.text for waiting in portion]
 
-    def _too_slow(self) -> None:
+    def end_too_slow(self) -> None:
+        """End one that does not read, and forget what waits: the journal has what is durable."""
         self._outbox = None
         self.end(CloseCode.TOO_SLOW, "You did not read what was sent; come back and resume.", retry_after_ms=1_000)
 

@@ -96,7 +96,7 @@ class Hub:
     def leave(self, connection: Connection, *, on_purpose: bool = False) -> None:
         """The connection is gone. Safe to call twice, and for one that never got in."""
         room = self.rooms.get(connection.room)
-        self.measures.behind.discard(connection)
+        self.measures.behind.pop(connection, None)
         self.measures.too_slow_total += connection.closing is CloseCode.TOO_SLOW and room is not None
         if room is not None and room.detach(connection):
             room.presence.depart(connection.member, self._clock.monotonic(), on_purpose=on_purpose)

@@ -36,7 +36,8 @@ class Measures:
         self.deliveries = [0] * len(PRIORITIES)
         self.latency = [Histogram() for _ in PRIORITIES]
         self.acked = [Histogram() for _ in PRIORITIES]
-        self.behind: set[Connection] = set()
+        # {connection: (since when it is behind without progress, how far it had come)}
+        self.behind: dict[Connection, tuple[float, int]] = {}
         self.joins_total = 0
         self.joins_refused_total = 0
         self.too_slow_total = 0
@@ -44,10 +45,28 @@ class Measures:
         self.shed: Counter[str] = Counter()
         """{role: publications}, refused or left out because of overload."""
 
+    @property
     def outbox_bytes(self) -> int:
         """What waits for members that are behind. Walks only those."""
-        self.behind = {connection for connection in self.behind if connection.n_bytes}
         return sum(connection.n_bytes for connection in self.behind)
+
+    def stuck(self, after_s: float) -> list[Connection]:
+        """Who is behind and has taken nothing for `after_s`. Forgets those who have caught up."""
+        now_s = self._clock.monotonic()
+        found, still = [], {}
+        for connection, (since_s, progress) in self.behind.items():
+            if connection.waiting and connection.closing is None:
+                since_s = since_s if connection.progress == progress else now_s
+                still[connection] = since_s, connection.progress
+                if now_s - since_s > after_s:
+                    found.append(connection)
+        self.behind = still
+        return found
+
+    def fell_behind(self, connection: Connection) -> None:
+        """Something for it could not be handed to the kernel at once."""
+        if connection not in self.behind:
+            self.behind[connection] = self._clock.monotonic(), connection.progress
 
     def received_s(self, entry: Entry) -> float:
         """When its publisher's message was read, on the monotonic clock of this machine.

@@ -56,7 +56,7 @@ def report(parts: Services) -> WorkerReport:
         busy=parts.busy,
         lag_s=parts.take_lag_s(),
         rss_bytes=rss_bytes(),
-        outbox_bytes=measures.outbox_bytes(),
+        outbox_bytes=measures.outbox_bytes,
         journal_healthy=not parts.committer.down,
         layer_healthy=parts.mailbox.healthy,
         latency={f"P{priority}": measures.latency[priority].counts for priority in PRIORITIES},

@@ -177,7 +177,7 @@ class HeldRoom:
                 if connection.write(items, frames):
                     n_sent += 1
                 else:
-                    self._measures.behind.add(connection)
+                    self._measures.fell_behind(connection)
             except Exception:  # a fault of one connection must not keep the others from hearing this
                 logger.exception("%s of %s cannot be written to", connection.member.member, self.name)
         if n_sent:

@@ -121,7 +121,9 @@ class Services:
             # The loop was busy with something else for as long as this timer is late.
             self.busy, lag_s = (now_cpu_s - cpu_s) / elapsed_s, max(0.0, elapsed_s - TUNE_EVERY_S)
             self._lag_s = max(lag_s, self._lag_s or 0.0)
-            emergency, outbox_bytes = hub.emergencies_total > emergencies, hub.measures.outbox_bytes()
+            for connection in hub.measures.stuck(self.config.stuck_after_s):
+                connection.end_too_slow()
+            emergency, outbox_bytes = hub.emergencies_total > emergencies, hub.measures.outbox_bytes
             reading = Reading(self.busy, lag_s, outbox_bytes, self.committer.backlog_s(), emergency)
             before_s, cpu_s, emergencies = now_s, now_cpu_s, hub.emergencies_total
             hub.tuning = self.optimizer.step(reading, now_s)

@@ -25,7 +25,7 @@ async def test_guests_are_shed_and_told_and_what_is_urgent_is_in_time(processes:
     server = await asyncio.to_thread(processes.server, WEDSYNC_GUEST_RATE_PER_S="100000")
     tickets = processes.ticket(ROOM, "guest", count=10)
     arguments = ["-m", "tests.acceptance.flood", str(server.port), ROOM, str(FLOOD_PER_S), str(SECONDS), *tickets]
-    async with Crowd(processes, ROOM, [server.url.replace("http", "ws")], {"planner": 2, "vendor": 4}) as crowd:
+    async with Crowd(processes, ROOM, [server.url.replace("http", "ws")], {"vendor": 6}) as crowd:
         out = (tmp_path / "flood.json").open("wb")
         flood = await asyncio.create_subprocess_exec(sys.executable, *arguments, stdout=out)
         for n in range(SECONDS * 10):

@@ -91,3 +91,22 @@ def test_latency_is_counted_for_every_member_and_of_what_is_urgent_for_the_room(
     (urgent,) = hall.measures.latency[1].counts.values()
     assert urgent == 2 and sum(hall.room.measures.latency.counts.values()) == 2
     assert hall.room.measures.deliveries_total == 4
+
+
+def test_one_that_takes_nothing_is_stuck_and_one_that_takes_a_little_is_not() -> None:
+    hall = Hall()
+    stuck, slow = hall.enter(), hall.enter()
+    stuck.answers, slow.answers = [False] * 99, [False] * 99
+    connections = {id(c._wire): c for c in hall.room.members()}
+    hall.say(offset=1)
+    hall.room.flush(0)
+    for second in range(12):
+        hall.clock.advance(1)
+        if second % 5 == 0:
+            connections[id(slow)].drained()
+            connections[id(slow)].write([])
+        found = hall.measures.stuck(10)
+        assert found == ([connections[id(stuck)]] if second > 9 else [])
+    connections[id(stuck)].end_too_slow()
+    hall.measures.stuck(10)
+    assert connections[id(stuck)] not in hall.measures.behind and stuck.closed == [4008]
