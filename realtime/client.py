@@ -40,6 +40,8 @@ HANDSHAKES_MAX = 256
 """Handshakes at once in one fleet; the listen queue of the other side is not much longer."""
 HANDSHAKE_S = 10.0
 READ_BUFFER_BYTES = 2_048
+STALLED_S = 0.2
+"""A suspended client looks so often whether it may come back."""
 
 Payload = Mapping[str, object] | Struct | bytes | Raw
 
@@ -120,6 +122,7 @@ class Client:
         self._prefix = f"{rng.getrandbits(64):x}"
         self._numbers = itertools.count(1)
         self._wire: Wire | None = None
+        self._stalled = False
         self._connecting: asyncio.Task[None] | None = None
         self._wake_s = math.inf
         self._answers: dict[str, asyncio.Future[Ok]] = {}
@@ -195,6 +198,12 @@ class Client:
         """Lose the connection as a phone in a cellar does, without a word; then come back."""
         if self._wire is not None:
             self._hang_up(graceful=False)
+
+    def stall(self, stalled: bool) -> None:
+        """Read nothing and do not come back, or again: a phone whose page is suspended, for drills."""
+        self._stalled = stalled
+        if self._wire is not None:
+            self._wire.stall() if stalled else self._wire.read_again()
 
     def abandon(self) -> None:
         """Stop at once and for good, without a word."""
@@ -279,7 +288,9 @@ class Client:
             return  # an earlier one was asked for since
         self._wake_s = math.inf
         now_s = self._clock.monotonic()
-        if self.session.connect_at_s is not None:
+        if self.session.connect_at_s is not None and self._stalled:
+            self.session.connect_at_s = now_s + STALLED_S
+        elif self.session.connect_at_s is not None:
             if now_s >= self.session.connect_at_s and self._connecting is None:
                 self.session.connect_at_s = None
                 self.start()

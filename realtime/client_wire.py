@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from typing import Protocol
 
 from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
@@ -11,6 +12,7 @@ MESSAGE_MAX_BYTES = 4 * 1_048_576
 ABNORMAL = 1006
 """The connection ended without a close frame (RFC 6455 section 7.1.5)."""
 NO_CODE = 1005
+STALLED_BYTES = 8_192
 
 
 class Receiver(Protocol):
@@ -42,6 +44,18 @@ class Wire(WSListener):  # type: ignore[misc, unused-ignore]
             if graceful:
                 self.transport.send_close(WSCloseCode.OK)
             self.transport.disconnect(graceful=False)
+
+    def stall(self) -> None:
+        """Read nothing any more, as a phone whose page is suspended; the socket's buffer is kept small."""
+        if self.transport is not None:
+            raw = self.transport.underlying_transport.get_extra_info("socket")
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, STALLED_BYTES)
+            self.transport.underlying_transport.pause_reading()
+
+    def read_again(self) -> None:
+        """End of `stall`."""
+        if self.transport is not None:
+            self.transport.underlying_transport.resume_reading()
 
     def on_ws_connected(self, transport: WSTransport) -> None:
         self.transport = transport

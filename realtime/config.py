@@ -29,9 +29,10 @@ class RealtimeConfig(Struct, frozen=True):
     # Beyond this a replay costs more than the snapshot (state is bounded, history is not).
     replay_max_entries: Count = 5_000
     # What may wait for a guest or display that does not read, before it is sent away to come back and resume.
-    guest_outbox_bytes: Count = 262_144
-    # The same for the crew, whose phones hold the day together; Centrifugo's limit (features.md row 17).
-    outbox_bytes: Count = 1_048_576
+    # One in twenty of 2,000 that do so may hold 6 MB together; what they miss is in the journal.
+    guest_outbox_bytes: Count = 65_536
+    # The same for the crew, whose phones hold the day together: three hundred cues.
+    outbox_bytes: Count = 262_144
     # A member that is behind and has taken nothing for so long is sent away to come back and resume: a few round trips of the
     # worst link, and long before a heartbeat would notice.
     stuck_after_s: Positive = 10.0

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 from realtime.closing import CloseCode
+from realtime.config import RealtimeConfig
 from realtime.connection_optimizer import ConnectionPlan, ConnectionStats, Told
 from realtime.frame import Frame
 from realtime.kinds import KINDS, Priority
@@ -15,7 +16,7 @@ from realtime.messages import Goodbye, Plan, Sender, ToClient, encode
 from realtime.policy.outbox import Outbox, Verdict
 from realtime.roles import ROLES, VIEWS
 
-USUAL = ConnectionPlan(heartbeat_s=25.0)
+USUAL = ConnectionPlan(heartbeat_s=25.0, window_bytes=RealtimeConfig().outbox_bytes)
 """Until the first plan is made."""
 OUTBOX_MAX_BYTES = USUAL.window_bytes
 LEFT_OUT = sorted(kind.name for kind in KINDS.values() if kind.spare)
@@ -178,8 +179,8 @@ class Connection:
                 outbox.ahead(frame.urgent_text)  # where there is no room for the copy there is none for the alert either
         return outbox.stream(text, frame)
 
-    def send(self, texts: Sequence[bytes]) -> None:
-        """Send what is for this member alone, in order with everything durable."""
+    def send(self, texts: Sequence[bytes], *, always: bool = False) -> None:
+        """Send what is for this member alone, in order with everything durable. `always`: whatever its size (a snapshot)."""
         if not self.behind:
             if self.closing is None and self._wire is not None:
                 self.behind = not self._wire.send(joined(texts))
@@ -189,7 +190,9 @@ class Connection:
         if self._outbox is None:
             self._outbox = Outbox(self.plan.window_bytes)
         for text in texts:
-            if self._outbox.stream(text) is Verdict.TOO_SLOW:
+            if always:
+                self._outbox.last(text)
+            elif self._outbox.stream(text) is Verdict.TOO_SLOW:
                 self.end_too_slow()
                 break
         self._wake()

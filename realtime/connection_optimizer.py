@@ -51,7 +51,7 @@ class ConnectionPlan(Struct, frozen=True):
     heartbeat_s: float
     light: bool = False
     batch_s: float = 0.0
-    window_bytes: int = 1_048_576
+    window_bytes: int = 262_144
     encoding: Literal["plain", "deflate"] = "plain"
     reason: str = "usual"
 

@@ -138,7 +138,7 @@ class Joining:
         news = room.presence.arrive(connection.member)
         present = room.presence.everybody() if sees(view, Audience.CREW) else []
         texts.append(encode(Live(room.head(view), present)))
-        connection.send(texts)
+        connection.send(texts, always=True)
         room.attach(connection)
         connection.acked = room.offset
         self._hub.measures.joins_total += 1

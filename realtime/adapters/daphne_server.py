@@ -28,8 +28,8 @@ from realtime.link import Link
 _TCP_INFO, TCP_INFO_BYTES = struct.Struct("=16xI4xI40xII24xI40xI"), 160
 READ_BYTES = 8_192
 """Of one socket in one turn of the loop: about fifty messages, 2 ms, before everybody else has their turn."""
-SEND_BUFFER_BYTES = 131_072
-"""Of the kernel, for one socket (which doubles it, socket(7)): what a phone 200 ms away takes in a round trip at 10 Mbit/s.
+SEND_BUFFER_BYTES = 65_536
+"""Of the kernel, for one socket (which doubles it, socket(7)): what a phone 200 ms away takes in a round trip at 5 Mbit/s.
 Left to itself it grows to megabytes that nobody reads, and a member that is behind is noticed so much later."""
 STEP_S, ROUND_S = 0.02, 2.0
 # A phone that is out of reach answers no keep-alive probes: the kernel finds out within 20 + 3 x 5 s, without a walk of ours.

@@ -150,10 +150,12 @@ class History:
 class Recorder:
     """Writes down what one client tells its application: pass it as `on_event`."""
 
-    def __init__(self, history: History, seen: Seen, clock: Clock) -> None:
+    def __init__(self, history: History, seen: Seen, clock: Clock, *, timed: bool = True) -> None:
         self._history = history
         self._seen = seen
         self._clock = clock
+        # Whether latency counts: not for one who does not read on purpose.
+        self.timed = timed
         self._since_s: float | None = None
 
     def __call__(self, event: Event) -> None:
@@ -195,7 +197,7 @@ class Recorder:
         if kind is None:
             return
         message = self._history.messages[ref]
-        if message.sent and via is not Via.REPLAY:
+        if self.timed and message.sent and via is not Via.REPLAY:
             self._history.latencies[kind.priority].add(self._clock.monotonic() - message.intended_s)
         if pub.result is not UNSET:
             self._exposed(pub.result)

@@ -11,7 +11,7 @@ from collections import deque
 from enum import Enum
 from typing import Any, NamedTuple
 
-FLEETING_MAX_BYTES = 65_536
+FLEETING_MAX_BYTES = 32_768
 """For all ephemeral publications together: some seconds of a lively room. What is older than that is of no use to anybody."""
 
 
@@ -32,7 +32,7 @@ class Waiting(NamedTuple):
 
 
 class Outbox:
-    """Bounded lanes. `n_bytes` never exceeds `stream_max` + FLEETING_MAX_BYTES, a goodbye aside: beyond it the verdict is
+    """Bounded lanes. `n_bytes` never exceeds `stream_max` + FLEETING_MAX_BYTES, `last` aside: beyond it the verdict is
     TOO_SLOW or SHED."""
 
     __slots__ = ("_bulk", "_fleeting_bytes", "_keyed", "_stream", "_stream_bytes", "_stream_max", "_urgent")
@@ -71,7 +71,7 @@ class Outbox:
         return Verdict.QUEUED
 
     def last(self, text: bytes) -> None:
-        """A goodbye: after everything, and admitted whatever waits."""
+        """After everything, and admitted whatever waits: a goodbye, or what brings a newcomer up to date."""
         self._stream.append(Waiting(text, None))
         self._stream_bytes += len(text)
 
