@@ -8,6 +8,7 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
+from realtime.canary import EVERY_S, ROOM, Canaries
 from realtime.clock import Clock
 from realtime.committer import Committer
 from realtime.config import RealtimeConfig
@@ -78,7 +79,7 @@ class Services:
         self.state: WorkerState = "starting"
         self.reason = "not started yet"
         self.started_s = clock.now().timestamp()
-        self.canaries: dict[str, float | None] = {}
+        self.canaries = Canaries(mailbox, clock, hub.process)
         self.obey: Callable[[Drain | Move], None] = _cannot
         self.busy: float | None = None
         self._lag_s: float | None = None
@@ -88,7 +89,7 @@ class Services:
         """Begin to listen, sweep and compare. Called by the server or by whatever comes first; later calls do nothing."""
         if self.loop is None:
             self.loop = asyncio.get_running_loop()
-            await self.mailbox.start(self.hub.receive)
+            await self.mailbox.start(self._receive)
             freeze()
             self.state, self.reason = "ready", ""
             self._tasks = [
@@ -97,6 +98,8 @@ class Services:
                 asyncio.create_task(self._planning(), name="plan"),
                 asyncio.create_task(reporting(self), name="report"),
             ]
+            if self.mailbox.healthy is not None:  # there may be others
+                self._tasks.append(asyncio.create_task(self._singing(), name="canary"))
 
     async def stop(self) -> None:
         """Finish what is being committed and end all tasks."""
@@ -107,6 +110,19 @@ class Services:
         await self.mailbox.stop()
         await self.registry.stop()
         self.loop, self._tasks = None, []
+
+    def _receive(self, room: str, raw: bytes) -> None:
+        if room == ROOM:
+            self.canaries.receive(raw)
+        else:
+            self.hub.receive(room, raw)
+
+    async def _singing(self) -> None:
+        """Let the others hear that what this process says gets through."""
+        await self.mailbox.subscribe(ROOM)
+        while True:
+            self.canaries.send()
+            await self.clock.sleep(EVERY_S)
 
     async def _tuning(self) -> None:
         """Measure this process and follow the optimizer."""
