@@ -29,6 +29,7 @@ from realtime.client_wire import ABNORMAL, MESSAGE_MAX_BYTES, Wire
 from realtime.clock import Clock
 from realtime.errors import BadCredentials, RealtimeError
 from realtime.messages import PROTOCOL, Error, Ok, encode
+from realtime.moving import Moving, Stage
 from realtime.session import ClientSession, Phase
 from realtime.state import RoomState
 
@@ -120,6 +121,9 @@ class Client:
         self._prefix = f"{rng.getrandbits(64):x}"
         self._numbers = itertools.count(1)
         self._wire: Wire | None = None
+        # On the way to another process: the connection to be, and the one that was.
+        self._second: Wire | None = None
+        self._first: Wire | None = None
         self._connecting: asyncio.Task[None] | None = None
         self._wake_s = math.inf
         self._answers: dict[str, asyncio.Future[Ok]] = {}
@@ -195,15 +199,17 @@ class Client:
         """Lose the connection as a phone in a cellar does, without a word; then come back."""
         if self._wire is not None:
             self._hang_up(graceful=False)
+            self._pump()
 
     def abandon(self) -> None:
         """Stop at once and for good, without a word."""
         self.session.abandon()
         if self._connecting is not None:
             self._connecting.cancel()
-        if self._wire is not None:
-            self._wire.close(graceful=False)
-            self._wire = None
+        for wire in (self._wire, self._second, self._first):
+            if wire is not None:
+                wire.close(graceful=False)
+        self._wire = self._second = self._first = None
         self._end()
 
     def new_id(self) -> str:
@@ -212,16 +218,16 @@ class Client:
 
     # -- the socket ---------------------------------------------------------------------------------------------------
 
-    async def _connect(self) -> None:
+    async def _connect(self, elsewhere: str = "") -> None:
         ticket, query = self.session.credentials()
-        wire = Wire(self)
+        wire, url = Wire(self), elsewhere or self._url
         headers = {"Authorization": f"Bearer {ticket}", "Sec-WebSocket-Protocol": PROTOCOL}
         status, reason = None, ""
         try:
             async with self._fleet.handshakes:
                 await ws_connect(
                     lambda: wire,
-                    f"{self._url}?{query}" if query else self._url,
+                    f"{url}?{query}" if query else url,
                     extra_headers=headers,
                     websocket_handshake_timeout=HANDSHAKE_S,
                     max_frame_size=MESSAGE_MAX_BYTES,
@@ -239,7 +245,10 @@ class Client:
         if wire.transport is None:
             # picows returns without an error when the other side resets before it has answered.
             reason = reason or "closed during the handshake"
-            self._hand_on(self.session.refused(status, reason, self._clock.monotonic()))
+            if self._wire is None:
+                self._hand_on(self.session.refused(status, reason, self._clock.monotonic()))
+            elif self.session.moving is not None:
+                self.session.moving.failed(self._clock.monotonic())
             self._pump()
 
     def opened(self, wire: Wire) -> None:
@@ -247,31 +256,68 @@ class Client:
         if self.session.phase is Phase.OVER:
             wire.close(graceful=False)
             return
+        if self._wire is not None:
+            self._second = wire
+            return
         self._wire = wire
         self.session.opened(self._clock.monotonic())
         self._pump()
 
-    def receive(self, text: bytes) -> None:
+    def receive(self, wire: Wire, text: bytes) -> None:
         """One whole text message."""
+        session, now_s = self.session, self._clock.monotonic()
         try:
-            events = self.session.receive(text, self._clock.monotonic())
+            if wire is self._second:
+                events = self._receive_second(wire, text, now_s)
+            else:
+                events = session.receive(text, now_s, first=wire is self._first)
         except msgspec.MsgspecError as error:
-            self.session.hang_up = f"not the protocol: {error}"
+            session.hang_up = f"not the protocol: {error}"
             events = []
         if events:
             self._hand_on(events)
         self._pump()
 
-    def heard(self) -> None:
+    def _receive_second(self, wire: Wire, text: bytes, now_s: float) -> list[Event]:
+        session = self.session
+        events = session.receive_second(text, now_s) if session.moving is not None else None
+        if events is None:  # nothing to build on: come back as after a loss, on the connection there is
+            if self._wire is not None:
+                self._hang_up(graceful=True)
+            self._second, self._wire = None, wire
+            session.credentials()
+            session.opened(now_s)
+            return session.receive(text, now_s)
+        if session.moving is not None and session.moving.stage is Stage.CROSSING:
+            self._first, self._wire, self._second = self._wire, wire, None
+        return events
+
+    def heard(self, wire: Wire) -> None:
         """Bytes that are no whole text message."""
         self.session.heard(self._clock.monotonic())
         self._pump()
 
-    def closed(self, code: int) -> None:
+    def closed(self, wire: Wire, code: int) -> None:
         """The connection is gone."""
-        self._wire = None
-        self._hand_on(self.session.closed(code, self._clock.monotonic()))
+        now_s = self._clock.monotonic()
+        if wire is self._second:
+            self._second = None
+            if self.session.moving is not None:
+                self.session.moving.failed(now_s)
+        elif wire is self._first:
+            self._first = None
+            self.session.first_gone(now_s)
+        else:
+            self._lost(code, now_s)
         self._pump()
+
+    def _lost(self, code: int, now_s: float) -> None:
+        """The one that counts is gone. A second one that was under way is not waited for: the usual way back is as quick."""
+        for other in (self._second, self._first):
+            if other is not None:
+                other.close(graceful=True)
+        self._wire = self._second = self._first = None
+        self._hand_on(self.session.closed(code, now_s))
 
     def wake(self, at_s: float) -> None:
         """The fleet's timer, at the time that was asked for."""
@@ -296,7 +342,10 @@ class Client:
                 session.outgoing.clear()
             if session.hang_up:
                 self._hang_up(graceful=True)
+                self._pump()
                 return
+            if session.moving is not None:
+                self._move(session.moving)
         at_s = session.due_s if session.connect_at_s is None else session.connect_at_s
         if at_s < self._wake_s:
             self._wake_s = at_s
@@ -306,7 +355,18 @@ class Client:
         """End this connection now, whatever the other side says to it."""
         assert self._wire is not None
         self._wire.close(graceful=graceful)
-        self.closed(ABNORMAL)
+        self._lost(ABNORMAL, self._clock.monotonic())
+
+    def _move(self, moving: Moving) -> None:
+        """Open the second connection, close the first one, when it is time."""
+        now_s = self._clock.monotonic()
+        if self._connecting is None and self._second is None and moving.open_now(now_s):
+            self._connecting = asyncio.create_task(self._connect(moving.url), name="move")
+        elif self._first is not None and moving.close_now(now_s):
+            self._first.close(graceful=True)
+            self._first = None
+            self.session.first_gone(now_s)
+            self._pump()
 
     # -- the application ----------------------------------------------------------------------------------------------
 

@@ -50,6 +50,13 @@ class CaughtUp(Struct, frozen=True):
     present: list[Sender]
 
 
+class Moved(Struct, frozen=True):
+    """Another process serves this client from now on; nothing was missed, nothing came twice."""
+
+    up_to: int
+    present: list[Sender]
+
+
 class Gap(Struct, frozen=True):
     """Something between `position` and `offset` is missing; the client reconnects and gets it."""
 
@@ -73,4 +80,4 @@ class Closed(Struct, frozen=True):
     retry_in_s: float | None
 
 
-Event = Connected | SnapshotTaken | Received | Confirmed | CaughtUp | Gap | Settled | Closed
+Event = Connected | SnapshotTaken | Received | Confirmed | CaughtUp | Moved | Gap | Settled | Closed

@@ -1,8 +1,8 @@
 """The dispatcher: accepts, peeks at the request line, gives the socket to a worker, and is out of the way.
 
 One thread and one epoll; edge-triggered for those that have not said their line yet, so that half a line does not spin.
-Started by the supervisor with the listening socket, which the supervisor keeps: while a dead dispatcher is replaced, connections
-wait in its queue and nobody is refused. Knows neither Django nor Twisted, and is up in a moment.
+Started by the supervisor with the listening socket, which the supervisor keeps: while a dead dispatcher is replaced,
+connections wait in its queue and nobody is refused. Knows neither Django nor Twisted, and is up in a moment.
 """
 
 from __future__ import annotations
