@@ -72,6 +72,8 @@ class Hub:
         self.measures = Measures(clock)
         # Set by the performance optimizer: how long publications wait for each other, what is shed.
         self.tuning = Tuning()
+        # (members here, other workers), now and then: from it newcomers are told when to come back if this process dies.
+        self.crowd = (0, 0)
         self.emergencies_total = 0
         # Rooms with an emergency on its way through the slices, and those whose ephemeral publications wait for that.
         self._emergencies: set[str] = set()

@@ -18,6 +18,7 @@ from realtime.errors import RealtimeError
 from realtime.hub import Hub
 from realtime.journal import Journal
 from realtime.performance_optimizer import Reading, RealtimePerformanceOptimizer
+from realtime.policy.admission import Admission
 from realtime.ports import Domain, Mailbox, Registry
 from realtime.report import Drain, Move, WorkerState
 from realtime.reporting import reporting
@@ -31,6 +32,10 @@ PLAN_STEP_S = 0.05
 GENERATIONS = (50_000, 50, 1_000)
 """Collections of old objects stop the world: with 5,000 connections for half a second. We make next to no circles, so they
 can be rare: the oldest generation after 2.5 billion net allocations, in effect never under load."""
+
+
+WEB_SLOT = "web"
+"""The process of a fleet that serves pages, API and admin: it is no worker, and does not report as one."""
 
 
 def _cannot(order: Drain | Move) -> None:
@@ -79,6 +84,7 @@ class Services:
         self.state: WorkerState = "starting"
         self.reason = "not started yet"
         self.started_s = clock.now().timestamp()
+        self.admission = Admission(config.admission_per_s, clock.monotonic())
         self.canaries = Canaries(mailbox, clock, hub.process)
         self.obey: Callable[[Drain | Move], None] = _cannot
         self.busy: float | None = None
@@ -96,10 +102,11 @@ class Services:
                 asyncio.create_task(self._ticking(), name="tick"),
                 asyncio.create_task(self._tuning(), name="tune"),
                 asyncio.create_task(self._planning(), name="plan"),
-                asyncio.create_task(reporting(self), name="report"),
             ]
-            if self.mailbox.healthy is not None:  # there may be others
-                self._tasks.append(asyncio.create_task(self._singing(), name="canary"))
+            if self.slot != WEB_SLOT:
+                self._tasks.append(asyncio.create_task(reporting(self), name="report"))
+                if self.mailbox.healthy is not None:  # there may be others
+                    self._tasks.append(asyncio.create_task(self._singing(), name="canary"))
 
     async def stop(self) -> None:
         """Finish what is being committed and end all tasks."""

@@ -37,7 +37,8 @@ class FleetServer(Server):  # type: ignore[misc]  # Daphne has no types
             websocket_max_frame_size=MESSAGE_MAX_BYTES,
             websocket_handshake_timeout=10,
         )
-        self.endpoints = []
+        self.endpoints: list[str] = []
+        self.connections: dict[Any, dict[str, Any]] = {}
 
     def kill_all_applications(self) -> Any:
         """Daphne's looks for applications that have ended already."""

@@ -208,8 +208,9 @@ class Dispatcher:
                 return
             match heard[0]:
                 case Taken(id):
-                    if (visitor := self._desk.taken(name, id)) is not None:
-                        visitor.sock.close()
+                    taken = self._desk.taken(name, id)
+                    if taken is not None:
+                        taken.sock.close()
                 case Status() as status:
                     self._desk.heard(name, status, now_s)
         self._pass(name, now_s)

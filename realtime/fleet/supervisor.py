@@ -245,9 +245,10 @@ class Supervisor:
             if web is not None and not await self._replace(web, reason):
                 yield {"done": False, "error": f"the new web process was not ready after {READY_S:g} s; the old one stays"}
                 return
-            for kind in ("dispatcher", "control"):
-                if (child := self._only(kind)) is not None:  # type: ignore[arg-type]
-                    child.process.terminate()  # it is started again as one that died
+            kinds: tuple[Kind, ...] = ("dispatcher", "control")
+            for kind in kinds:
+                if (other := self._only(kind)) is not None:
+                    other.process.terminate()  # it is started again as one that died
             yield {"done": True}
 
     async def scale(self, slots: int, reason: str) -> AsyncIterator[dict[str, Any]]:
@@ -306,9 +307,10 @@ class Supervisor:
             if child.ours is not None:
                 passing.send(child.ours, Leave("The server stops.", STOP_S, stop=True))
         await asyncio.gather(*(self._kill_after(child, STOP_S) for child in self._of("worker")))
-        for kind in ("web", "control", "dispatcher", "redis"):
-            self._end(kind)  # type: ignore[arg-type]
-            await asyncio.gather(*(self._kill_after(child, END_S) for child in self._of(kind)))  # type: ignore[arg-type]
+        last: tuple[Kind, ...] = ("web", "control", "dispatcher", "redis")
+        for kind in last:
+            self._end(kind)
+            await asyncio.gather(*(self._kill_after(child, END_S) for child in self._of(kind)))
 
     def _end(self, kind: Kind) -> None:
         for child in self._of(kind):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Coroutine
+from typing import Any, Protocol
 
 from realtime.fleet.passing import Leave, Status
 from realtime.leaving import Leaving
@@ -49,6 +49,7 @@ class FleetWorker:
     def status(self, passes_total: int) -> Status:
         parts, rooms = self._parts, self._parts.hub.rooms.values()
         held = [room.n_members for room in rooms]
+        parts.hub.crowd = (sum(held), len(parts.canaries.of_others()))
         pid = int(parts.hub.process.rsplit(".", 2)[1])
         weddings = sum(1 for n_members in held if n_members)
         return Status(
@@ -83,7 +84,7 @@ class FleetWorker:
         finally:
             self._end()
 
-    def _start(self, coroutine: object) -> None:
-        task = asyncio.ensure_future(coroutine)  # type: ignore[arg-type]
+    def _start(self, coroutine: Coroutine[Any, Any, object]) -> None:
+        task = asyncio.create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

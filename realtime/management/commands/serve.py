@@ -54,7 +54,7 @@ class Command(BaseCommand):
             asyncio.run(self._run(plan, Path(folder)))
 
     def _most(self) -> int:
-        sqlite = settings.DATABASES["default"]["ENGINE"].endswith("sqlite3")
+        sqlite = "sqlite3" in str(settings.DATABASES["default"]["ENGINE"])
         return SQLITE_WORKERS if sqlite else WORKERS_MAX
 
     def _workers(self, asked: str) -> int:
