@@ -16,19 +16,18 @@ import itertools
 import logging
 import math
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import datetime
 from typing import Self
 
 import msgspec
-from msgspec import Raw, Struct
 from picows import WSError, WSInvalidStatusError, ws_connect
 
-from realtime.client_events import CaughtUp, Closed, Event, Settled
+from realtime.client_events import CaughtUp, Closed, Event, Payload, Refused, Settled, raw_of
 from realtime.client_wire import ABNORMAL, MESSAGE_MAX_BYTES, Wire
 from realtime.clock import Clock
 from realtime.errors import BadCredentials, RealtimeError
-from realtime.messages import PROTOCOL, Error, Ok, encode
+from realtime.messages import PROTOCOL, Ok
 from realtime.moving import Moving, Stage
 from realtime.session import ClientSession, Phase
 from realtime.state import RoomState
@@ -41,16 +40,6 @@ HANDSHAKES_MAX = 256
 """Handshakes at once in one fleet; the listen queue of the other side is not much longer."""
 HANDSHAKE_S = 10.0
 READ_BUFFER_BYTES = 2_048
-
-Payload = Mapping[str, object] | Struct | bytes | Raw
-
-
-class Refused(RealtimeError):
-    """The server refused what was published."""
-
-    def __init__(self, error: Error) -> None:
-        super().__init__(error.message, field=error.field, retry_after_ms=error.retry_after_ms)
-        self.code = error.code
 
 
 class Fleet:
@@ -161,7 +150,7 @@ class Client:
         """
         ref = id or self.new_id()
         now_s = self._clock.monotonic()
-        self.session.publish(ref, kind, _raw(data), now_s, expires_at=expires_at, replaces=replaces)
+        self.session.publish(ref, kind, raw_of(data), now_s, expires_at=expires_at, replaces=replaces)
         if ref not in self._answers:
             self._answers[ref] = asyncio.get_running_loop().create_future()
         answer = self._answers[ref]
@@ -171,14 +160,14 @@ class Client:
     def post(self, kind: str, data: Payload, *, id: str | None = None, expires_at: datetime | None = None) -> str:
         """`publish` without waiting: the answer is a `Settled` event. Returns the id."""
         ref = id or self.new_id()
-        self.session.publish(ref, kind, _raw(data), self._clock.monotonic(), expires_at=expires_at)
+        self.session.publish(ref, kind, raw_of(data), self._clock.monotonic(), expires_at=expires_at)
         self._pump()
         return ref
 
     def send(self, kind: str, data: Payload, *, id: str | None = None) -> str | None:
         """Say something ephemeral and forget it. Returns its id, None when there is no connection now."""
         ref = id or self.new_id()
-        if not self.session.send(ref, kind, _raw(data)):
+        if not self.session.send(ref, kind, raw_of(data)):
             return None
         self._pump()
         return ref
@@ -406,9 +395,3 @@ class Client:
         self._answers.clear()
         if self._gone is not None and not self._gone.done():
             self._gone.set_result(None)
-
-
-def _raw(data: Payload) -> Raw:
-    if isinstance(data, Raw):
-        return data
-    return Raw(data) if isinstance(data, bytes) else Raw(encode(data))

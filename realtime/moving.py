@@ -13,6 +13,7 @@ from enum import Enum, auto
 
 from realtime.messages import Sender
 from realtime.policy.backoff import reconnect_delay_s
+from realtime.shown import Shown
 
 SPREAD_S = 0.2
 """The server asks at a pace; this only keeps those that were asked in one turn apart."""
@@ -23,23 +24,6 @@ ANSWERS_S = 2.0
 """So long the first connection stays for the answers to what was said on it."""
 REMEMBER_S = 2.0
 SHOWN_MAX = 2_000
-
-
-class Shown:
-    """Publications by who said them and their id, bounded: which of them are new?"""
-
-    def __init__(self, at_most: int) -> None:
-        self._at_most = at_most
-        self._known: dict[tuple[str, str], None] = {}
-
-    def first_time(self, sender: Sender, id: str) -> bool:
-        identity = (sender.member, id)
-        if identity in self._known:
-            return False
-        self._known[identity] = None
-        if len(self._known) > self._at_most:
-            del self._known[next(iter(self._known))]
-        return True
 
 
 class Stage(Enum):

@@ -14,8 +14,7 @@ from enum import Enum, auto
 from typing import assert_never
 from urllib.parse import urlencode
 
-import msgspec
-from msgspec import Raw, Struct
+from msgspec import Raw
 
 from realtime.client_events import (
     CaughtUp,
@@ -26,13 +25,11 @@ from realtime.client_events import (
     Gap,
     Moved,
     Received,
-    Settled,
     SnapshotTaken,
     Via,
 )
 from realtime.closing import CloseCode
-from realtime.errors import BadCredentials, RealtimeError
-from realtime.kinds import KINDS, Priority
+from realtime.errors import BadCredentials
 from realtime.messages import (
     Ack,
     Error,
@@ -52,12 +49,11 @@ from realtime.messages import (
     decode_to_client,
     encode,
 )
-from realtime.moving import Moving, Shown, Stage
+from realtime.moving import Moving, Stage
 from realtime.policy.backoff import reconnect_delay_s
-from realtime.policy.resending import Outbox
+from realtime.saying import ConnectionLost, Saying, durable
+from realtime.shown import Head, Shown, decode_head, urgent
 
-RETRY_S = 1.0
-"""Wait before trying again when the server does not say how long."""
 ACK_EVERY = 32
 ACK_AFTER_S = 2.0
 ACK_SOON_S = 0.02
@@ -68,15 +64,7 @@ no better when the crowd gives up and knocks again."""
 LEAVE_S = 2.0
 SHOWN_MAX = 64
 """Emergencies remembered by id, so that the stream's copy of one that went ahead is not shown again. ops.md 1.4: 0.02/h."""
-TRY_AGAIN = frozenset({"journal_unavailable", "rate_limited", "overloaded"})
-LOST = "connection_lost"
 ABNORMAL = 1006
-
-
-class ConnectionLost(RealtimeError):
-    """The connection is gone, and an ephemeral publication is not sent twice."""
-
-    code = LOST
 
 
 class Phase(Enum):
@@ -85,17 +73,6 @@ class Phase(Enum):
     LIVE = auto()
     LEAVING = auto()
     OVER = auto()
-
-
-class _Head(Struct):
-    """As much of a publication as it takes to tell whether it was shown."""
-
-    kind: str
-    id: str
-    sender: Sender = msgspec.field(name="from")
-
-
-_head = msgspec.json.Decoder(_Head).decode
 
 
 class ClientSession:
@@ -114,7 +91,8 @@ class ClientSession:
         self.epoch = ""
         self.member: Sender | None = None
         self.heartbeat_s = HELLO_S
-        self.outbox = Outbox()
+        self.saying = Saying()
+        self.outbox = self.saying.outbox
         self.gaps = 0
         self.repeats = 0
         self.connections = 0
@@ -126,7 +104,6 @@ class ClientSession:
         self._attempt = 0
         self._goodbye: Goodbye | None = None
         self._recovered = False
-        self._fleeting: set[str] = set()
         self._shown = Shown(SHOWN_MAX)
         # On its way to another process; and what was said on the first connection and is not answered.
         self.moving: Moving | None = None
@@ -169,10 +146,8 @@ class ClientSession:
         """The connection ended with this close code; 1006 when there was none."""
         goodbye, leaving = self._goodbye, self.phase is Phase.LEAVING
         self.moving = None
-        self.outbox.again()
+        lost = self.saying.lost()
         self.outgoing.clear()
-        lost: list[Event] = [Settled(ref, Error(LOST, ConnectionLost().message, ref)) for ref in sorted(self._fleeting)]
-        self._fleeting.clear()
         self._ack_at_s = math.inf
         if goodbye is not None and code in (0, 1005, 1006):
             code = goodbye.code
@@ -216,7 +191,7 @@ class ClientSession:
         elif self.phase is not Phase.LIVE:
             raise ConnectionLost
         else:
-            self._fleeting.add(id)
+            self.saying.once(id)
             self.outgoing.append(text)
 
     def send(self, id: str, kind: str, data: Raw) -> bool:
@@ -330,14 +305,18 @@ class ClientSession:
             case Pub():
                 return self._pub(message, now_s)
             case Ok():
-                return self._ok(message, now_s)
+                events = self.saying.ok(message)
+                self._flush(now_s)
+                return events
             case Pong():
                 return []
             case Plan(heartbeat_s):
                 self.heartbeat_s = heartbeat_s
                 return []
             case Error():
-                return self._error(message, now_s)
+                events = self.saying.error(message, now_s)
+                self._flush(now_s)
+                return events
             case Welcome():
                 return self._welcome(message)
             case Snapshot():
@@ -376,7 +355,7 @@ class ClientSession:
             self._ack()
         else:
             self._ack_at_s = min(self._ack_at_s, now_s + (ACK_SOON_S if pub.ack else ACK_AFTER_S))
-        if _urgent(pub.kind) and not self._first_time(pub):
+        if urgent(pub.kind) and not self._first_time(pub):
             return [Confirmed(pub)]
         return [Received(pub, Via.LIVE if live else Via.REPLAY)]
 
@@ -388,7 +367,7 @@ class ClientSession:
             self.position = None  # even the replay has one: start from a snapshot
         return [Gap(position or 0, pub.prev, pub.offset)]
 
-    def _first_time(self, pub: Pub | _Head) -> bool:
+    def _first_time(self, pub: Pub | Head) -> bool:
         return self._shown.first_time(pub.sender, pub.id)
 
     def _welcome(self, welcome: Welcome) -> list[Event]:
@@ -404,8 +383,8 @@ class ClientSession:
     def _snapshot(self, snapshot: Snapshot) -> list[Event]:
         self.position = snapshot.offset
         for raw in snapshot.latest:
-            head = _head(raw)
-            if _urgent(head.kind):
+            head = decode_head(raw)
+            if urgent(head.kind):
                 self._first_time(head)
         return [SnapshotTaken(snapshot)]
 
@@ -418,38 +397,3 @@ class ClientSession:
             self._ack_at_s = min(self._ack_at_s, now_s + ACK_AFTER_S)
         self._flush(now_s)
         return [CaughtUp(live.up_to, self._recovered, live.present)]
-
-    def _ok(self, ok: Ok, now_s: float) -> list[Event]:
-        if ok.ref in self.outbox:
-            if ok.provisional:
-                self.outbox.promised(ok.ref)
-                self._flush(now_s)
-                return []
-            self.outbox.settle(ok.ref)
-            self._flush(now_s)
-            return [Settled(ok.ref, ok)]
-        if ok.ref in self._fleeting:
-            self._fleeting.discard(ok.ref)
-            return [Settled(ok.ref, ok)]
-        return []
-
-    def _error(self, error: Error, now_s: float) -> list[Event]:
-        if error.ref in self.outbox:
-            if error.code in TRY_AGAIN:
-                self.outbox.postpone(error.ref, now_s + (error.retry_after_ms / 1_000 or RETRY_S))
-                return []
-            self.outbox.settle(error.ref)
-            self._flush(now_s)
-        self._fleeting.discard(error.ref)
-        return [Settled(error.ref, error)]
-
-
-def durable(kind: str) -> bool:
-    """Whether a publication of this kind is kept until it is acknowledged. One we do not know is: that is the safe side."""
-    known = KINDS.get(kind)
-    return known is None or known.durable
-
-
-def _urgent(kind: str) -> bool:
-    known = KINDS.get(kind)
-    return known is not None and known.priority == Priority.P0

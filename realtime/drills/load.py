@@ -30,7 +30,8 @@ from realtime.drills.workloads import BURST_SHARE, PROFILES, Planned, Profile, R
 from realtime.kinds import Priority
 from realtime.messages import Sender
 from realtime.policy.resending import OutboxFull
-from realtime.session import Phase, durable
+from realtime.saying import durable
+from realtime.session import Phase
 
 JOINING_MAX = 64
 """Clients on their way in at once. Coming in is the ramp here, not the examination: the storm has a drill of its own."""
