@@ -192,11 +192,12 @@ class Desk:
             judged = judge(said)
             self._standings = {}
             for name in self._known.workers:
-                status = self._queues[name].status if name in self._queues else None
+                queue = self._queues.get(name) or _Queue()
                 state, reason = judged.get(name, ("starting", "not heard of yet"))
                 if name in self._known.stopping and state in ("ready", "starting"):
                     state, reason = "draining", "it is being replaced"
-                self._standings[name] = Standing(state, reason, status)
+                silent_s = now_s - queue.heard_s if queue.status is not None else 0.0
+                self._standings[name] = Standing(state, reason, queue.status, silent_s)
         return {name: standing for name, standing in self._standings.items() if name in self._queues}
 
     def seen(self, now_s: float, cpu_s: float) -> Seen:

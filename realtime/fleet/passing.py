@@ -97,6 +97,8 @@ class Standing(Struct, frozen=True):
     state: WorkerState
     reason: str
     status: Status | None = None
+    silent_s: float = 0.0
+    """Since it was heard of last."""
 
 
 Message = Status | Leave | Known | Seen

@@ -30,6 +30,8 @@ READY_S = 30.0
 DRAIN_S = 60.0
 STOP_S = 15.0
 """For the whole fleet: who has not taken the goodbye by then is left, and reported."""
+HUNG_S = 30.0
+"""Longer than the heartbeat of a guest: those who can notice by themselves have gone elsewhere."""
 END_S = 5.0
 """After SIGTERM, then SIGKILL."""
 STEP_S = 0.05
@@ -195,6 +197,15 @@ class Supervisor:
                 return
             if isinstance(heard[0], Seen):
                 self.seen = heard[0]
+                self._end_the_hung()
+
+    def _end_the_hung(self) -> None:
+        """One that has said nothing for so long holds people who do not know it yet: its end tells them."""
+        for name, standing in self.seen.workers.items():
+            child = self.children.get(name)
+            if standing.silent_s > HUNG_S and child is not None and child.running:
+                self.plan.log(f"{name} (pid {child.process.pid}) has said nothing for {standing.silent_s:.0f} s and is killed")
+                child.process.kill()
 
     def _of(self, kind: Kind) -> list[Child]:
         return [child for child in self.children.values() if child.kind == kind]
