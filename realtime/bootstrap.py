@@ -18,6 +18,7 @@ from asgiref.sync import async_to_sync
 from channels.layers import InMemoryChannelLayer, get_channel_layer
 from django.conf import settings
 from django.db import close_old_connections
+from django.utils.module_loading import import_string
 
 from realtime.adapters.mailbox import LayerMailbox, NoMailbox, group_name
 from realtime.adapters.registry import MemoryRegistry, RedisRegistry
@@ -109,3 +110,16 @@ def when_running(parts: Services) -> None:
 
         daphne_server.install()
         daphne_server.when_running(parts.start)
+
+
+def run_worker(end: int) -> None:
+    """Be a process of the fleet until it is told to end: the application of the project on sockets that are passed to `end`."""
+    from realtime.adapters.reactor import install_uvloop
+
+    install_uvloop()  # before Daphne is imported, which takes the reactor it finds
+    from realtime.adapters import daphne_worker
+    from realtime.fleet.worker import FleetWorker
+
+    application = import_string(settings.ASGI_APPLICATION)
+    parts = services()
+    daphne_worker.serve(application, end, parts.clock, lambda stop, idle: FleetWorker(parts, stop, idle))

@@ -11,85 +11,33 @@ that is connected, everything happens in callbacks of the socket and in the one 
 from __future__ import annotations
 
 import asyncio
-import heapq
 import itertools
 import logging
 import math
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import datetime
-from typing import Self
 
 import msgspec
-from msgspec import Raw, Struct
 from picows import WSError, WSInvalidStatusError, ws_connect
 
-from realtime.client_events import CaughtUp, Closed, Event, Settled
+from realtime.client_events import CaughtUp, Closed, Event, Payload, Refused, Settled, raw_of
+from realtime.client_fleet import Fleet
 from realtime.client_wire import ABNORMAL, MESSAGE_MAX_BYTES, Wire
-from realtime.clock import Clock
 from realtime.errors import BadCredentials, RealtimeError
-from realtime.messages import PROTOCOL, Error, Ok, encode
+from realtime.messages import PROTOCOL, Ok
+from realtime.moving import Moving, Stage
 from realtime.session import ClientSession, Phase
 from realtime.state import RoomState
 
 logger = logging.getLogger(__name__)
 
-TICK_S = 0.05
-"""How exact the timers of a fleet are; one wake-up every 50 ms costs nothing that could be measured."""
-HANDSHAKES_MAX = 256
-"""Handshakes at once in one fleet; the listen queue of the other side is not much longer."""
+__all__ = ["Client", "Fleet", "Refused"]
+
 HANDSHAKE_S = 10.0
 READ_BUFFER_BYTES = 2_048
 STALLED_S = 0.2
 """A suspended client looks so often whether it may come back."""
-
-Payload = Mapping[str, object] | Struct | bytes | Raw
-
-
-class Refused(RealtimeError):
-    """The server refused what was published."""
-
-    def __init__(self, error: Error) -> None:
-        super().__init__(error.message, field=error.field, retry_after_ms=error.retry_after_ms)
-        self.code = error.code
-
-
-class Fleet:
-    """What the clients of a process share: one timer, and a bound on simultaneous handshakes."""
-
-    def __init__(self, clock: Clock, *, handshakes: int = HANDSHAKES_MAX) -> None:
-        self.clock = clock
-        self.handshakes = asyncio.Semaphore(handshakes)
-        self._due: list[tuple[float, int, Client]] = []
-        self._order = itertools.count()
-        self._task: asyncio.Task[None] | None = None
-
-    async def __aenter__(self) -> Self:
-        self._task = asyncio.create_task(self._run(), name="fleet")
-        return self
-
-    async def __aexit__(self, *exception: object) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-
-    def wake(self, client: Client, at_s: float) -> None:
-        """Call `client.wake` at `at_s`, about."""
-        heapq.heappush(self._due, (at_s, next(self._order), client))
-
-    async def _run(self) -> None:
-        while True:
-            await self.clock.sleep(TICK_S)
-            self.tick()
-
-    def tick(self) -> None:
-        """Wake who is due."""
-        now_s = self.clock.monotonic()
-        due = []
-        while self._due and self._due[0][0] <= now_s:
-            due.append(heapq.heappop(self._due))
-        for at_s, _, client in due:
-            client.wake(at_s)
 
 
 class Client:
@@ -123,6 +71,9 @@ class Client:
         self._numbers = itertools.count(1)
         self._wire: Wire | None = None
         self._stalled = False
+        # On the way to another process: the connection to be, and the one that was.
+        self._second: Wire | None = None
+        self._first: Wire | None = None
         self._connecting: asyncio.Task[None] | None = None
         self._wake_s = math.inf
         self._answers: dict[str, asyncio.Future[Ok]] = {}
@@ -160,7 +111,7 @@ class Client:
         """
         ref = id or self.new_id()
         now_s = self._clock.monotonic()
-        self.session.publish(ref, kind, _raw(data), now_s, expires_at=expires_at, replaces=replaces)
+        self.session.publish(ref, kind, raw_of(data), now_s, expires_at=expires_at, replaces=replaces)
         if ref not in self._answers:
             self._answers[ref] = asyncio.get_running_loop().create_future()
         answer = self._answers[ref]
@@ -170,14 +121,14 @@ class Client:
     def post(self, kind: str, data: Payload, *, id: str | None = None, expires_at: datetime | None = None) -> str:
         """`publish` without waiting: the answer is a `Settled` event. Returns the id."""
         ref = id or self.new_id()
-        self.session.publish(ref, kind, _raw(data), self._clock.monotonic(), expires_at=expires_at)
+        self.session.publish(ref, kind, raw_of(data), self._clock.monotonic(), expires_at=expires_at)
         self._pump()
         return ref
 
     def send(self, kind: str, data: Payload, *, id: str | None = None) -> str | None:
         """Say something ephemeral and forget it. Returns its id, None when there is no connection now."""
         ref = id or self.new_id()
-        if not self.session.send(ref, kind, _raw(data)):
+        if not self.session.send(ref, kind, raw_of(data)):
             return None
         self._pump()
         return ref
@@ -198,6 +149,7 @@ class Client:
         """Lose the connection as a phone in a cellar does, without a word; then come back."""
         if self._wire is not None:
             self._hang_up(graceful=False)
+            self._pump()
 
     def stall(self, stalled: bool) -> None:
         """Read nothing and do not come back, or again: a phone whose page is suspended, for drills."""
@@ -210,9 +162,10 @@ class Client:
         self.session.abandon()
         if self._connecting is not None:
             self._connecting.cancel()
-        if self._wire is not None:
-            self._wire.close(graceful=False)
-            self._wire = None
+        for wire in (self._wire, self._second, self._first):
+            if wire is not None:
+                wire.close(graceful=False)
+        self._wire = self._second = self._first = None
         self._end()
 
     def new_id(self) -> str:
@@ -221,16 +174,16 @@ class Client:
 
     # -- the socket ---------------------------------------------------------------------------------------------------
 
-    async def _connect(self) -> None:
+    async def _connect(self, elsewhere: str = "") -> None:
         ticket, query = self.session.credentials()
-        wire = Wire(self)
+        wire, url = Wire(self), elsewhere or self._url
         headers = {"Authorization": f"Bearer {ticket}", "Sec-WebSocket-Protocol": PROTOCOL}
         status, reason = None, ""
         try:
             async with self._fleet.handshakes:
                 await ws_connect(
                     lambda: wire,
-                    f"{self._url}?{query}" if query else self._url,
+                    f"{url}?{query}" if query else url,
                     extra_headers=headers,
                     websocket_handshake_timeout=HANDSHAKE_S,
                     max_frame_size=MESSAGE_MAX_BYTES,
@@ -248,7 +201,10 @@ class Client:
         if wire.transport is None:
             # picows returns without an error when the other side resets before it has answered.
             reason = reason or "closed during the handshake"
-            self._hand_on(self.session.refused(status, reason, self._clock.monotonic()))
+            if self._wire is None:
+                self._hand_on(self.session.refused(status, reason, self._clock.monotonic()))
+            elif self.session.moving is not None:
+                self.session.moving.failed(self._clock.monotonic())
             self._pump()
 
     def opened(self, wire: Wire) -> None:
@@ -256,31 +212,68 @@ class Client:
         if self.session.phase is Phase.OVER:
             wire.close(graceful=False)
             return
+        if self._wire is not None:
+            self._second = wire
+            return
         self._wire = wire
         self.session.opened(self._clock.monotonic())
         self._pump()
 
-    def receive(self, text: bytes) -> None:
+    def receive(self, wire: Wire, text: bytes) -> None:
         """One whole text message."""
+        session, now_s = self.session, self._clock.monotonic()
         try:
-            events = self.session.receive(text, self._clock.monotonic())
+            if wire is self._second:
+                events = self._receive_second(wire, text, now_s)
+            else:
+                events = session.receive(text, now_s, first=wire is self._first)
         except msgspec.MsgspecError as error:
-            self.session.hang_up = f"not the protocol: {error}"
+            session.hang_up = f"not the protocol: {error}"
             events = []
         if events:
             self._hand_on(events)
         self._pump()
 
-    def heard(self) -> None:
+    def _receive_second(self, wire: Wire, text: bytes, now_s: float) -> list[Event]:
+        session = self.session
+        events = session.receive_second(text, now_s) if session.moving is not None else None
+        if events is None:  # nothing to build on: come back as after a loss, on the connection there is
+            if self._wire is not None:
+                self._hang_up(graceful=True)
+            self._second, self._wire = None, wire
+            session.credentials()
+            session.opened(now_s)
+            return session.receive(text, now_s)
+        if session.moving is not None and session.moving.stage is Stage.CROSSING:
+            self._first, self._wire, self._second = self._wire, wire, None
+        return events
+
+    def heard(self, wire: Wire) -> None:
         """Bytes that are no whole text message."""
         self.session.heard(self._clock.monotonic())
         self._pump()
 
-    def closed(self, code: int) -> None:
+    def closed(self, wire: Wire, code: int) -> None:
         """The connection is gone."""
-        self._wire = None
-        self._hand_on(self.session.closed(code, self._clock.monotonic()))
+        now_s = self._clock.monotonic()
+        if wire is self._second:
+            self._second = None
+            if self.session.moving is not None:
+                self.session.moving.failed(now_s)
+        elif wire is self._first:
+            self._first = None
+            self.session.first_gone(now_s)
+        else:
+            self._lost(code, now_s)
         self._pump()
+
+    def _lost(self, code: int, now_s: float) -> None:
+        """The one that counts is gone. A second one that was under way is not waited for: the usual way back is as quick."""
+        for other in (self._second, self._first):
+            if other is not None:
+                other.close(graceful=True)
+        self._wire = self._second = self._first = None
+        self._hand_on(self.session.closed(code, now_s))
 
     def wake(self, at_s: float) -> None:
         """The fleet's timer, at the time that was asked for."""
@@ -307,7 +300,10 @@ class Client:
                 session.outgoing.clear()
             if session.hang_up:
                 self._hang_up(graceful=True)
+                self._pump()
                 return
+            if session.moving is not None:
+                self._move(session.moving)
         at_s = session.due_s if session.connect_at_s is None else session.connect_at_s
         if at_s < self._wake_s:
             self._wake_s = at_s
@@ -317,7 +313,18 @@ class Client:
         """End this connection now, whatever the other side says to it."""
         assert self._wire is not None
         self._wire.close(graceful=graceful)
-        self.closed(ABNORMAL)
+        self._lost(ABNORMAL, self._clock.monotonic())
+
+    def _move(self, moving: Moving) -> None:
+        """Open the second connection, close the first one, when it is time."""
+        now_s = self._clock.monotonic()
+        if self._connecting is None and self._second is None and moving.open_now(now_s):
+            self._connecting = asyncio.create_task(self._connect(moving.url), name="move")
+        elif self._first is not None and moving.close_now(now_s):
+            self._first.close(graceful=True)
+            self._first = None
+            self.session.first_gone(now_s)
+            self._pump()
 
     # -- the application ----------------------------------------------------------------------------------------------
 
@@ -357,9 +364,3 @@ class Client:
         self._answers.clear()
         if self._gone is not None and not self._gone.done():
             self._gone.set_result(None)
-
-
-def _raw(data: Payload) -> Raw:
-    if isinstance(data, Raw):
-        return data
-    return Raw(data) if isinstance(data, bytes) else Raw(encode(data))

@@ -2,11 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import IntEnum
 
-from msgspec import Struct
+from msgspec import Raw, Struct
 
-from realtime.messages import Error, Ok, Pub, Sender, Snapshot, Welcome
+from realtime.errors import RealtimeError
+from realtime.messages import Error, Ok, Pub, Sender, Snapshot, Welcome, encode
+
+Payload = Mapping[str, object] | Struct | bytes | Raw
+
+
+def raw_of(data: Payload) -> Raw:
+    """What is published, as JSON."""
+    if isinstance(data, Raw):
+        return data
+    return Raw(data) if isinstance(data, bytes) else Raw(encode(data))
+
+
+class Refused(RealtimeError):
+    """The server refused what was published."""
+
+    def __init__(self, error: Error) -> None:
+        super().__init__(error.message, field=error.field, retry_after_ms=error.retry_after_ms)
+        self.code = error.code
 
 
 class Via(IntEnum):
@@ -50,6 +69,13 @@ class CaughtUp(Struct, frozen=True):
     present: list[Sender]
 
 
+class Moved(Struct, frozen=True):
+    """Another process serves this client from now on; nothing was missed, nothing came twice."""
+
+    up_to: int
+    present: list[Sender]
+
+
 class Gap(Struct, frozen=True):
     """Something between `position` and `offset` is missing; the client reconnects and gets it."""
 
@@ -73,4 +99,4 @@ class Closed(Struct, frozen=True):
     retry_in_s: float | None
 
 
-Event = Connected | SnapshotTaken | Received | Confirmed | CaughtUp | Gap | Settled | Closed
+Event = Connected | SnapshotTaken | Received | Confirmed | CaughtUp | Moved | Gap | Settled | Closed

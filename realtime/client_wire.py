@@ -19,9 +19,9 @@ class Receiver(Protocol):
     """Who is told. `closed` is the last call, and there is none after `Wire.close`."""
 
     def opened(self, wire: Wire) -> None: ...
-    def receive(self, text: bytes) -> None: ...
-    def heard(self) -> None: ...
-    def closed(self, code: int) -> None: ...
+    def receive(self, wire: Wire, text: bytes) -> None: ...
+    def heard(self, wire: Wire) -> None: ...
+    def closed(self, wire: Wire, code: int) -> None: ...
 
 
 class Wire(WSListener):  # type: ignore[misc, unused-ignore]
@@ -68,7 +68,7 @@ class Wire(WSListener):  # type: ignore[misc, unused-ignore]
             return
         kind = frame.msg_type
         if kind == WSMsgType.TEXT and frame.fin:
-            client.receive(frame.get_payload_as_bytes())
+            client.receive(self, frame.get_payload_as_bytes())
         elif kind == WSMsgType.CLOSE:
             payload = frame.get_payload_as_bytes()
             self._code = int.from_bytes(payload[:2], "big") if len(payload) >= 2 else NO_CODE
@@ -77,22 +77,22 @@ class Wire(WSListener):  # type: ignore[misc, unused-ignore]
         elif kind == WSMsgType.TEXT or (kind == WSMsgType.CONTINUATION and self._parts is not None):
             self._collect(client, frame)
         else:
-            client.heard()
+            client.heard(self)
 
     def _collect(self, client: Receiver, frame: WSFrame) -> None:
         parts = self._parts = bytearray() if frame.msg_type == WSMsgType.TEXT or self._parts is None else self._parts
         parts += frame.get_payload_as_memoryview()
         if frame.fin:
             self._parts = None
-            client.receive(bytes(parts))
+            client.receive(self, bytes(parts))
         elif len(parts) > MESSAGE_MAX_BYTES:
             self._parts = None
             self.close(graceful=True)
-            client.closed(ABNORMAL)
+            client.closed(self, ABNORMAL)
             return
-        client.heard()
+        client.heard(self)
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:
         client, self._client = self._client, None
         if client is not None:
-            client.closed(self._code)
+            client.closed(self, self._code)

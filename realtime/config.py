@@ -82,6 +82,14 @@ class RealtimeConfig(Struct, frozen=True):
     origins: tuple[str, ...] = ()
     # Entries older than this may be pruned by `manage.py prune_journal`.
     retention_days: Count = 90
+    # Members one worker lets in a second; the others are told when to come back. What was measured of one core, until
+    # `manage.py drill calibrate` has said better.
+    admission_per_s: Positive = 1_500.0
+    # WebSockets one address may open a second at a `manage.py serve`. Loose: a venue is one address (ops.md 6.2). 0: no limit,
+    # for a fleet behind a proxy, where all come from one. Loopback has none.
+    address_per_s: Annotated[float, Meta(ge=0)] = 200.0
+    # How many of them at once: three venues of 165 phones behind one provider's address come back together.
+    address_burst: Count = 500
     # `bench.tick` and the role `load` exist, loopback is exempt from limits per address. Never in production.
     load_testing: bool = False
 

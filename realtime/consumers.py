@@ -11,10 +11,10 @@ from channels.consumer import AsyncConsumer
 
 from realtime.closing import CloseCode
 from realtime.connection import WIRE_EXTENSION, Connection
-from realtime.credentials import authenticate
+from realtime.credentials import authenticate, role_of
 from realtime.errors import BadCredentials, JournalUnavailable, RealtimeError
 from realtime.inbox import Inbox
-from realtime.messages import PROTOCOL
+from realtime.messages import PROTOCOL, Goodbye, encode
 from realtime.services import Services
 
 logger = logging.getLogger(__name__)
@@ -37,6 +37,10 @@ class RoomConsumer(AsyncConsumer):  # type: ignore[misc]  # Channels has no type
         await receive()  # websocket.connect
         await parts.start()
         room = scope["url_route"]["kwargs"]["slug"]
+        if (wait_s := parts.admission.admit(role_of(scope, room, parts), parts.clock.monotonic())) > 0:
+            parts.hub.measures.joins_refused_total += 1
+            await self._send_away(scope, send, wait_s)
+            return
         try:
             member, resume = await authenticate(scope, room, parts)
         except BadCredentials as error:
@@ -65,6 +69,15 @@ class RoomConsumer(AsyncConsumer):  # type: ignore[misc]  # Channels has no type
             if sending is not None:
                 sending.cancel()
                 await asyncio.gather(sending, return_exceptions=True)
+
+    async def _send_away(self, scope: Any, send: Any, wait_s: float) -> None:
+        """Nothing was done for this one yet, and nothing is until it comes back. A browser learns when only inside."""
+        goodbye = Goodbye(
+            CloseCode.OVERLOADED, "Many are coming back at once; you are let in soon.", round(wait_s * 1_000) or 1
+        )
+        await send({"type": "websocket.accept", "subprotocol": PROTOCOL if PROTOCOL in scope["subprotocols"] else None})
+        await send({"type": "websocket.send", "text": encode(goodbye).decode()})
+        await send({"type": "websocket.close", "code": int(CloseCode.OVERLOADED)})
 
     async def _join(self, connection: Connection, epoch: str, since: int | None, resume: str) -> bool:
         try:

@@ -11,6 +11,7 @@ from channels.auth import get_user
 from realtime.access import issue_ticket, origin_allowed, read_ticket, spend
 from realtime.errors import BadCredentials
 from realtime.messages import Sender
+from realtime.roles import ROLES, Role
 from realtime.services import Services
 
 TICKET_PREFIX = "ticket."
@@ -39,6 +40,16 @@ async def authenticate(scope: dict[str, Any], room: str, services: Services) -> 
     else:
         member = await _session_member(scope, room, services)
     return member, resume_ticket(room, member, services, now)
+
+
+def role_of(scope: dict[str, Any], room: str, services: Services) -> Role:
+    """What this newcomer is, as far as can be told without asking anybody: by its ticket; without a good one, a guest."""
+    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"] if name == b"authorization"}
+    try:
+        ticket = read_ticket(_ticket(scope.get("subprotocols", ()), headers), room, services.clock.now(), services.config)
+    except BadCredentials:
+        return Role.GUEST
+    return ROLES[ticket.member.role]
 
 
 def resume_ticket(room: str, member: Sender, services: Services, now: datetime) -> str:

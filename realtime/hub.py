@@ -41,6 +41,8 @@ READ_MAX = 1_000
 """Entries read at once when this process missed some."""
 PROVISIONAL_MAX = 100
 """Emergencies kept for newcomers while the journal is down."""
+FLEETING_MAX_AGE_S = 5.0
+"""Who is typing, or clapping, is of no interest after this; far above every delay that is none of a process standing still."""
 LIGHT_WINDOW_S = 0.25
 """Those who are served sparingly get what is not urgent in portions: half of what P3 is promised (ops.md 4.3)."""
 SOON_WINDOW_S = 0.01
@@ -72,6 +74,8 @@ class Hub:
         self.measures = Measures(clock)
         # Set by the performance optimizer: how long publications wait for each other, what is shed.
         self.tuning = Tuning()
+        # (members here, other workers), now and then: from it newcomers are told when to come back if this process dies.
+        self.crowd = (0, 0)
         self.emergencies_total = 0
         # Rooms with an emergency on its way through the slices, and those whose ephemeral publications wait for that.
         self._emergencies: set[str] = set()
@@ -164,12 +168,16 @@ class Hub:
             parcel = parcel.without_times()
         if parcel.entries:
             self._offer(name, parcel.entries)
-        if parcel.fleeting is not None:
+        if parcel.fleeting is not None and not self._stale(parcel.fleeting):
             self._deliver_fleeting(parcel.fleeting, parcel.provisional)
         if parcel.roster is not None:
             room.presence.merge(parcel.process, parcel.roster, self._clock.monotonic())
         if parcel.roster_wanted:
             self._send_roster(room)
+
+    def _stale(self, entry: Entry) -> bool:
+        """Whether something fleeting has waited here, because this process stood still, until it was worth nothing."""
+        return (self._clock.now() - entry.at).total_seconds() > FLEETING_MAX_AGE_S
 
     def _same_machine(self, process: str) -> bool:
         """Whether its monotonic clock is ours; a process is named host.pid.random."""

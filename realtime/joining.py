@@ -16,6 +16,7 @@ from realtime.errors import JournalUnavailable
 from realtime.frame import Frame
 from realtime.messages import Live, Snapshot, Welcome, encode
 from realtime.policy.recovery import FromJournal, FromWindow, recovery
+from realtime.policy.returning import return_ms
 from realtime.publication import Entry, Position, State
 from realtime.roles import Audience, head_of, sees
 from realtime.room import HeldRoom
@@ -124,7 +125,9 @@ class Joining:
         # What the room has taken is in the replay of the newcomer, and must not come again with its cohort.
         self._hub.flush_now(room)
         heartbeat_s = connection.plan.heartbeat_s
-        welcome = Welcome(room.name, connection.member, room.epoch, state is None, resume, heartbeat_s, self._process)
+        recovered, process = state is None, self._process
+        back_ms = return_ms(connection.role, *self._hub.crowd)
+        welcome = Welcome(room.name, connection.member, room.epoch, recovered, resume, heartbeat_s, process, back_ms)
         texts = [encode(welcome)]
         prev = missed.since
         if state is not None:

@@ -92,6 +92,8 @@ class Welcome(ToClient, frozen=True):
     resume: str
     heartbeat_s: float
     process: str
+    return_ms: int = 0
+    """When this connection just ends, come back at a moment chosen at random within this."""
 
 
 class Snapshot(ToClient, frozen=True):
@@ -169,6 +171,17 @@ class Pong(ToClient, frozen=True):
     ref: int = 0
 
 
+class Move(ToClient, frozen=True):
+    """Come back elsewhere without a gap: open a second connection and resume, and close this one when that is live.
+
+    `url`: where to, "" for the same address, where another process answers. This one is closed with `MOVED` after `within_ms`.
+    """
+
+    reason: str
+    within_ms: int
+    url: str = ""
+
+
 class Goodbye(ToClient, frozen=True):
     """The server closes next, with this code. `retry_after_ms`: when to come back."""
 
@@ -178,5 +191,5 @@ class Goodbye(ToClient, frozen=True):
 
 
 decode_to_server = msgspec.json.Decoder(Publish | Ack | Ping | Leave | Hint).decode
-decode_to_client = msgspec.json.Decoder(Welcome | Snapshot | Live | Pub | Ok | Error | Pong | Goodbye | Plan).decode
+decode_to_client = msgspec.json.Decoder(Welcome | Snapshot | Live | Pub | Ok | Error | Pong | Goodbye | Move | Plan).decode
 encode = msgspec.json.Encoder().encode

@@ -61,7 +61,7 @@ def report(parts: Services) -> WorkerReport:
         layer_healthy=parts.mailbox.healthy,
         latency={f"P{priority}": measures.latency[priority].counts for priority in PRIORITIES},
         acked={f"P{priority}": measures.acked[priority].counts for priority in (Priority.P0, Priority.P1)},
-        canaries=dict(parts.canaries),
+        canaries=parts.canaries.of_others(),
         window_s=tuning.window_s,
         shed=LEVELS[tuning.shed_level],
         tuned=[Tuned(offset_s + at_s, _change(t), t.reason) for at_s, t in list(parts.optimizer.changes)[-TUNED_MAX:]],

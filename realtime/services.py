@@ -8,6 +8,7 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
+from realtime.canary import EVERY_S, ROOM, Canaries
 from realtime.clock import Clock
 from realtime.committer import Committer
 from realtime.config import RealtimeConfig
@@ -17,6 +18,7 @@ from realtime.errors import RealtimeError
 from realtime.hub import Hub
 from realtime.journal import Journal
 from realtime.performance_optimizer import Reading, RealtimePerformanceOptimizer
+from realtime.policy.admission import Admission
 from realtime.ports import Domain, Mailbox, Registry
 from realtime.report import Drain, Move, WorkerState
 from realtime.reporting import reporting
@@ -30,6 +32,10 @@ PLAN_STEP_S = 0.05
 GENERATIONS = (50_000, 50, 1_000)
 """Collections of old objects stop the world: with 5,000 connections for half a second. We make next to no circles, so they
 can be rare: the oldest generation after 2.5 billion net allocations, in effect never under load."""
+
+
+WEB_SLOT = "web"
+"""The process of a fleet that serves pages, API and admin: it is no worker, and does not report as one."""
 
 
 def _cannot(order: Drain | Move) -> None:
@@ -78,7 +84,8 @@ class Services:
         self.state: WorkerState = "starting"
         self.reason = "not started yet"
         self.started_s = clock.now().timestamp()
-        self.canaries: dict[str, float | None] = {}
+        self.admission = Admission(config.admission_per_s, clock.monotonic())
+        self.canaries = Canaries(mailbox, clock, hub.process)
         self.obey: Callable[[Drain | Move], None] = _cannot
         self.busy: float | None = None
         self._lag_s: float | None = None
@@ -88,15 +95,18 @@ class Services:
         """Begin to listen, sweep and compare. Called by the server or by whatever comes first; later calls do nothing."""
         if self.loop is None:
             self.loop = asyncio.get_running_loop()
-            await self.mailbox.start(self.hub.receive)
+            await self.mailbox.start(self._receive)
             freeze()
             self.state, self.reason = "ready", ""
             self._tasks = [
                 asyncio.create_task(self._ticking(), name="tick"),
                 asyncio.create_task(self._tuning(), name="tune"),
                 asyncio.create_task(self._planning(), name="plan"),
-                asyncio.create_task(reporting(self), name="report"),
             ]
+            if self.slot != WEB_SLOT:
+                self._tasks.append(asyncio.create_task(reporting(self), name="report"))
+                if self.mailbox.healthy is not None:  # there may be others
+                    self._tasks.append(asyncio.create_task(self._singing(), name="canary"))
 
     async def stop(self) -> None:
         """Finish what is being committed and end all tasks."""
@@ -107,6 +117,19 @@ class Services:
         await self.mailbox.stop()
         await self.registry.stop()
         self.loop, self._tasks = None, []
+
+    def _receive(self, room: str, raw: bytes) -> None:
+        if room == ROOM:
+            self.canaries.receive(raw)
+        else:
+            self.hub.receive(room, raw)
+
+    async def _singing(self) -> None:
+        """Let the others hear that what this process says gets through."""
+        await self.mailbox.subscribe(ROOM)
+        while True:
+            self.canaries.send()
+            await self.clock.sleep(EVERY_S)
 
     async def _tuning(self) -> None:
         """Measure this process and follow the optimizer."""

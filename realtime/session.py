@@ -14,19 +14,29 @@ from enum import Enum, auto
 from typing import assert_never
 from urllib.parse import urlencode
 
-import msgspec
-from msgspec import Raw, Struct
+from msgspec import Raw
 
-from realtime.client_events import CaughtUp, Closed, Confirmed, Connected, Event, Gap, Received, Settled, SnapshotTaken, Via
+from realtime.client_events import (
+    CaughtUp,
+    Closed,
+    Confirmed,
+    Connected,
+    Event,
+    Gap,
+    Moved,
+    Received,
+    SnapshotTaken,
+    Via,
+)
 from realtime.closing import CloseCode
-from realtime.errors import BadCredentials, RealtimeError
-from realtime.kinds import KINDS, Priority
+from realtime.errors import BadCredentials
 from realtime.messages import (
     Ack,
     Error,
     Goodbye,
     Leave,
     Live,
+    Move,
     Ok,
     Ping,
     Plan,
@@ -39,11 +49,11 @@ from realtime.messages import (
     decode_to_client,
     encode,
 )
+from realtime.moving import Moving, Stage
 from realtime.policy.backoff import reconnect_delay_s
-from realtime.policy.resending import Outbox
+from realtime.saying import ConnectionLost, Saying, durable
+from realtime.shown import Head, Shown, decode_head, urgent
 
-RETRY_S = 1.0
-"""Wait before trying again when the server does not say how long."""
 ACK_EVERY = 32
 ACK_AFTER_S = 2.0
 ACK_SOON_S = 0.02
@@ -54,14 +64,7 @@ no better when the crowd gives up and knocks again."""
 LEAVE_S = 2.0
 SHOWN_MAX = 64
 """Emergencies remembered by id, so that the stream's copy of one that went ahead is not shown again. ops.md 1.4: 0.02/h."""
-TRY_AGAIN = frozenset({"journal_unavailable", "rate_limited", "overloaded"})
-LOST = "connection_lost"
-
-
-class ConnectionLost(RealtimeError):
-    """The connection is gone, and an ephemeral publication is not sent twice."""
-
-    code = LOST
+ABNORMAL = 1006
 
 
 class Phase(Enum):
@@ -70,17 +73,6 @@ class Phase(Enum):
     LIVE = auto()
     LEAVING = auto()
     OVER = auto()
-
-
-class _Head(Struct):
-    """As much of a publication as it takes to tell whether it was shown."""
-
-    kind: str
-    id: str
-    sender: Sender = msgspec.field(name="from")
-
-
-_head = msgspec.json.Decoder(_Head).decode
 
 
 class ClientSession:
@@ -99,7 +91,8 @@ class ClientSession:
         self.epoch = ""
         self.member: Sender | None = None
         self.heartbeat_s = HELLO_S
-        self.outbox = Outbox()
+        self.saying = Saying()
+        self.outbox = self.saying.outbox
         self.gaps = 0
         self.repeats = 0
         self.connections = 0
@@ -111,8 +104,11 @@ class ClientSession:
         self._attempt = 0
         self._goodbye: Goodbye | None = None
         self._recovered = False
-        self._fleeting: set[str] = set()
-        self._shown: dict[tuple[str, str], None] = {}
+        self._shown = Shown(SHOWN_MAX)
+        # On its way to another process; and what was said on the first connection and is not answered.
+        self.moving: Moving | None = None
+        self.moves = 0
+        self._return_s = 0.0
         self._heard_s = 0.0
         self._pinged = False
         self._acked = 0
@@ -149,10 +145,9 @@ class ClientSession:
     def closed(self, code: int, now_s: float) -> list[Event]:
         """The connection ended with this close code; 1006 when there was none."""
         goodbye, leaving = self._goodbye, self.phase is Phase.LEAVING
-        self.outbox.again()
+        self.moving = None
+        lost = self.saying.lost()
         self.outgoing.clear()
-        lost: list[Event] = [Settled(ref, Error(LOST, ConnectionLost().message, ref)) for ref in sorted(self._fleeting)]
-        self._fleeting.clear()
         self._ack_at_s = math.inf
         if goodbye is not None and code in (0, 1005, 1006):
             code = goodbye.code
@@ -168,7 +163,8 @@ class ClientSession:
 
     def _come_back(self, code: int, reason: str, now_s: float, retry_s: float | None) -> list[Event]:
         if retry_s is None:
-            retry_s = reconnect_delay_s(self._attempt, self._rng)
+            first_s = self._return_s if self._attempt == 0 and code == ABNORMAL else 0.0
+            retry_s = self._rng.uniform(0.0, first_s) if first_s else reconnect_delay_s(self._attempt, self._rng)
         self._attempt += 1
         self.phase = Phase.IDLE
         self.connect_at_s = now_s + retry_s
@@ -195,7 +191,7 @@ class ClientSession:
         elif self.phase is not Phase.LIVE:
             raise ConnectionLost
         else:
-            self._fleeting.add(id)
+            self.saying.once(id)
             self.outgoing.append(text)
 
     def send(self, id: str, kind: str, data: Raw) -> bool:
@@ -231,10 +227,13 @@ class ClientSession:
             case _:
                 silent_s = self._heard_s + self.heartbeat_s / (1 if self._pinged else 2)
                 retry_s = self.outbox.retry_at_s
-                return min(silent_s, self._ack_at_s, retry_s if retry_s > -math.inf else math.inf)
+                moving_s = self.moving.due_s if self.moving is not None else math.inf
+                return min(moving_s, silent_s, self._ack_at_s, retry_s if retry_s > -math.inf else math.inf)
 
     def tick(self, now_s: float) -> None:
         """Ask whether the other side is there, notice that it is not, acknowledge, send again."""
+        if self.moving is not None and self.moving.stage is Stage.ARRIVED and now_s >= self.moving.due_s:
+            self.moving = None
         if self.phase is Phase.LEAVING and now_s >= self._leave_at_s:
             self.hang_up = "left"
         if self.phase not in (Phase.JOINING, Phase.LIVE):
@@ -256,8 +255,38 @@ class ClientSession:
         self.outgoing.append(encode(Ack(self._acked)))
 
     def _flush(self, now_s: float) -> None:
-        if self.phase is Phase.LIVE:
+        if self.phase is Phase.LIVE and (self.moving is None or self.moving.may_speak(self.outbox.n_in_flight)):
             self.outgoing.extend(self.outbox.take(now_s))
+
+    # -- moving -------------------------------------------------------------------------------------------------------
+
+    def receive_second(self, text: bytes, now_s: float) -> list[Event] | None:
+        """A text frame of the second connection before it is live. None: it brings a snapshot, so this is no move but a return:
+        call `closed` for the first connection and give this text to `receive`."""
+        assert self.moving is not None
+        match decode_to_client(text):
+            case Welcome() as welcome:
+                if not welcome.recovered or welcome.epoch != self.epoch:
+                    return None
+                self._resume, self._return_s = welcome.resume or self._resume, welcome.return_ms / 1_000
+                return []
+            case Live(up_to, present):
+                self.moves += 1
+                self.moving.live(now_s)
+                self._flush(now_s)
+                self.position = max(up_to, self.position or 0)
+                return [Moved(self.position, present)]
+            case Pub() as pub:
+                return self._pub(pub, now_s)
+        return []
+
+    def first_gone(self, now_s: float) -> None:
+        """The first connection is closed: what was not answered on it is said again."""
+        if self.moving is not None:
+            if not self.moving.answered:
+                self.outbox.again()
+            self.moving.closed(now_s)
+        self._flush(now_s)
 
     # -- what arrives -------------------------------------------------------------------------------------------------
 
@@ -265,22 +294,29 @@ class ClientSession:
         """Any bytes arrived."""
         self._heard_s, self._pinged = now_s, False
 
-    def receive(self, text: bytes | str, now_s: float) -> list[Event]:
-        """One whole text frame. Raises msgspec.MsgspecError when it is not a message of the protocol."""
+    def receive(self, text: bytes | str, now_s: float, *, first: bool = False) -> list[Event]:
+        """One whole text frame. Raises msgspec.MsgspecError when it is not a message of the protocol. `first`: it is of the
+        connection that a move leaves behind, of which only publications and answers count."""
         self._heard_s, self._pinged = now_s, False
         message = decode_to_client(text)
+        if first and not isinstance(message, Pub | Ok | Error):
+            return []
         match message:
             case Pub():
                 return self._pub(message, now_s)
             case Ok():
-                return self._ok(message, now_s)
+                events = self.saying.ok(message)
+                self._flush(now_s)
+                return events
             case Pong():
                 return []
             case Plan(heartbeat_s):
                 self.heartbeat_s = heartbeat_s
                 return []
             case Error():
-                return self._error(message, now_s)
+                events = self.saying.error(message, now_s)
+                self._flush(now_s)
+                return events
             case Welcome():
                 return self._welcome(message)
             case Snapshot():
@@ -289,6 +325,10 @@ class ClientSession:
                 return self._live(message, now_s)
             case Goodbye():
                 self._goodbye = message
+                return []
+            case Move():
+                if self.moving is None and self.phase is Phase.LIVE:
+                    self.moving = Moving(message.url, now_s, self._rng)
                 return []
             case _:
                 assert_never(message)
@@ -299,12 +339,14 @@ class ClientSession:
         live = self.phase is not Phase.JOINING
         if not pub.offset:
             if pub.provisional:
-                return [Received(pub, Via.PROVISIONAL)] if self._show(pub) or self.trusting else []
+                return [Received(pub, Via.PROVISIONAL)] if self._first_time(pub) or self.trusting else []
+            if self.moving is not None and not self.moving.is_new(pub.sender, pub.id):
+                return []
             return [Received(pub, Via.LIVE)]
         position = self.position
         if not self.trusting and (position is None or pub.prev != position):
             if position is not None and pub.offset <= position:
-                self.repeats += 1
+                self.repeats += self.moving is None
                 return []
             return self._gap(pub)
         self.position = max(pub.offset, position or 0)
@@ -313,7 +355,7 @@ class ClientSession:
             self._ack()
         else:
             self._ack_at_s = min(self._ack_at_s, now_s + (ACK_SOON_S if pub.ack else ACK_AFTER_S))
-        if _urgent(pub.kind) and not self._show(pub):
+        if urgent(pub.kind) and not self._first_time(pub):
             return [Confirmed(pub)]
         return [Received(pub, Via.LIVE if live else Via.REPLAY)]
 
@@ -325,20 +367,14 @@ class ClientSession:
             self.position = None  # even the replay has one: start from a snapshot
         return [Gap(position or 0, pub.prev, pub.offset)]
 
-    def _show(self, pub: Pub | _Head) -> bool:
-        """Whether this emergency was not shown before."""
-        identity = (pub.sender.member, pub.id)
-        if identity in self._shown:
-            return False
-        self._shown[identity] = None
-        if len(self._shown) > SHOWN_MAX:
-            del self._shown[next(iter(self._shown))]
-        return True
+    def _first_time(self, pub: Pub | Head) -> bool:
+        return self._shown.first_time(pub.sender, pub.id)
 
     def _welcome(self, welcome: Welcome) -> list[Event]:
         self.epoch, self.member = welcome.epoch, welcome.member
         self.heartbeat_s = welcome.heartbeat_s
         self._resume = welcome.resume or self._resume
+        self._return_s = welcome.return_ms / 1_000
         self._recovered = welcome.recovered
         if not welcome.recovered:
             self.position = None
@@ -347,9 +383,9 @@ class ClientSession:
     def _snapshot(self, snapshot: Snapshot) -> list[Event]:
         self.position = snapshot.offset
         for raw in snapshot.latest:
-            head = _head(raw)
-            if _urgent(head.kind):
-                self._show(head)
+            head = decode_head(raw)
+            if urgent(head.kind):
+                self._first_time(head)
         return [SnapshotTaken(snapshot)]
 
     def _live(self, live: Live, now_s: float) -> list[Event]:
@@ -361,38 +397,3 @@ class ClientSession:
             self._ack_at_s = min(self._ack_at_s, now_s + ACK_AFTER_S)
         self._flush(now_s)
         return [CaughtUp(live.up_to, self._recovered, live.present)]
-
-    def _ok(self, ok: Ok, now_s: float) -> list[Event]:
-        if ok.ref in self.outbox:
-            if ok.provisional:
-                self.outbox.promised(ok.ref)
-                self._flush(now_s)
-                return []
-            self.outbox.settle(ok.ref)
-            self._flush(now_s)
-            return [Settled(ok.ref, ok)]
-        if ok.ref in self._fleeting:
-            self._fleeting.discard(ok.ref)
-            return [Settled(ok.ref, ok)]
-        return []
-
-    def _error(self, error: Error, now_s: float) -> list[Event]:
-        if error.ref in self.outbox:
-            if error.code in TRY_AGAIN:
-                self.outbox.postpone(error.ref, now_s + (error.retry_after_ms / 1_000 or RETRY_S))
-                return []
-            self.outbox.settle(error.ref)
-            self._flush(now_s)
-        self._fleeting.discard(error.ref)
-        return [Settled(error.ref, error)]
-
-
-def durable(kind: str) -> bool:
-    """Whether a publication of this kind is kept until it is acknowledged. One we do not know is: that is the safe side."""
-    known = KINDS.get(kind)
-    return known is None or known.durable
-
-
-def _urgent(kind: str) -> bool:
-    known = KINDS.get(kind)
-    return known is not None and known.priority == Priority.P0

@@ -108,6 +108,15 @@ class Processes:
             server.wait()
         return server
 
+    def fleet(self, workers: int = 2, **env: str) -> FleetServer:
+        """`manage.py serve`, answering `/readyz`."""
+        port = free_port()
+        command = ["manage.py", "serve", "--workers", str(workers), "--port", str(port)]
+        server = FleetServer(self.start(sys.executable, *command, name="serve", **env), port, self)
+        server.wait()
+        wait_until(lambda: all(row["state"] == "ready" for row in server.workers()), "all workers are ready")
+        return server
+
     def demo(self) -> dict[str, Any]:
         """Migrate and create the demo weddings; gives their logins."""
         self.manage("migrate", "-v0")
@@ -144,6 +153,28 @@ class Server:
         """SIGTERM, and wait."""
         self.process.terminate()
         self.process.wait(20)
+
+
+class FleetServer(Server):
+    """A running supervisor."""
+
+    def __init__(self, process: subprocess.Popen[bytes], port: int, processes: Processes) -> None:
+        super().__init__(process, port)
+        self._processes = processes
+
+    def fleet(self) -> dict[str, Any]:
+        """What `manage.py fleet --json` prints."""
+        shown: dict[str, Any] = json.loads(self._processes.manage("fleet", "--json"))
+        return shown
+
+    def workers(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self.fleet()["workers"]
+        return found
+
+    def pids(self) -> list[int]:
+        """Every process the supervisor has started."""
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text(encoding="ascii")
+        return [int(pid) for pid in children.split()]
 
 
 def start_redis(processes: Processes, port: int | None = None) -> str:

@@ -49,7 +49,7 @@ VOCABULARY_ALLOWED = tuple(f"realtime.{name}" for name in VOCABULARY) + ("realti
 RULES = [
     # (modules, that may not import, except)
     ("realtime", ("wedsync", "monitoring"), ("realtime.drills", "realtime.management.commands.drill")),
-    ("realtime", TWISTED, ("realtime.adapters.daphne_server",)),
+    ("realtime", TWISTED, tuple(f"realtime.adapters.{name}" for name in ("daphne_server", "daphne_worker", "reactor"))),
     ("wedsync", TWISTED, ()),
     ("realtime", ("realtime.adapters",), ("realtime.bootstrap", "realtime.adapters")),
     ("wedsync", ("realtime.adapters",), ()),

@@ -30,7 +30,8 @@ from realtime.drills.workloads import BURST_SHARE, PROFILES, Planned, Profile, R
 from realtime.kinds import Priority
 from realtime.messages import Sender
 from realtime.policy.resending import OutboxFull
-from realtime.session import Phase, durable
+from realtime.saying import durable
+from realtime.session import Phase
 
 JOINING_MAX = 64
 """Clients on their way in at once. Coming in is the ramp here, not the examination: the storm has a drill of its own."""
@@ -211,7 +212,7 @@ class LoadDrill:
         recorder = Recorder(self.history, self.history.watch(room.name, member, role), self._clock)
         address = len(self._recorders) // PORTS_PER_ADDRESS
         self._recorders.append(recorder)
-        on_event = self._learning(n, recorder) if m == 0 else recorder
+        on_event = self._listening(n, m, recorder)
         return Client(
             f"{base}/ws/weddings/{room.name}/",
             self._ticket(room.name, Sender(member, role, member)),
@@ -221,6 +222,10 @@ class LoadDrill:
             source_address=f"127.0.0.{address + 1}" if address else None,
             trusting=trusting,
         )
+
+    def _listening(self, n: int, m: int, recorder: Recorder) -> Callable[[Event], None]:
+        """Who is told what member `m` of room `n` is shown."""
+        return self._learning(n, recorder) if m == 0 else recorder
 
     def _learning(self, n: int, recorder: Recorder) -> Callable[[Event], None]:
         """The first member of a room is a planner: its snapshot says which items there are, cues first."""

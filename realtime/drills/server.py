@@ -24,7 +24,8 @@ from msgspec import Struct
 from realtime.clock import Clock
 
 READY_S = 60.0
-STOP_S = 10.0
+STOP_S = 25.0
+"""A fleet gives its members 15 s."""
 LOG_TAIL = 15
 NAMES = "A & B"
 
@@ -39,6 +40,8 @@ class Running(Struct, frozen=True):
     url: str
     pid: int
     log: str
+    var: str = ""
+    """The folder of this installation: where a fleet can be asked."""
 
 
 def seed(rooms: Sequence[str], now: datetime) -> None:
@@ -61,9 +64,12 @@ def seed(rooms: Sequence[str], now: datetime) -> None:
 
 @asynccontextmanager
 async def own_server(
-    rooms: Sequence[str], clock: Clock, *, database_url: str = "", env: dict[str, str] | None = None
+    rooms: Sequence[str], clock: Clock, *, database_url: str = "", env: dict[str, str] | None = None, workers: int = 0
 ) -> AsyncIterator[Running]:
-    """Migrate, seed, start Daphne, wait until it is ready; end it by its pid. Raises DrillFailed with the end of its log."""
+    """Migrate, seed, start Daphne or a fleet of so many workers, wait until it is ready; end it by its pid.
+
+    Raises DrillFailed with the end of its log.
+    """
     with tempfile.TemporaryDirectory(prefix="wedsync-drill-") as var:
         child = {name: value for name, value in os.environ.items() if name not in ("DATABASE_URL", "REDIS_URL")}
         child |= {"WEDSYNC_VAR": var, "SECRET_KEY": settings.SECRET_KEY, "WEDSYNC_LOAD_TESTING": "1", "PYTHONUNBUFFERED": "1"}
@@ -73,11 +79,11 @@ async def own_server(
             await asyncio.to_thread(_manage, child, "migrate", "--verbosity", "0", "--database", database)
         await asyncio.to_thread(_manage, child, "drill", "seed", stdin=json.dumps(list(rooms)))
         port, log = _free_port(), Path(var) / "server.log"
-        process = await asyncio.to_thread(_start, child, port, log)
+        process = await asyncio.to_thread(_start, child, port, log, workers)
         try:
             url = f"http://127.0.0.1:{port}"
             await _until_ready(process, url, log, clock)
-            yield Running(url, process.pid, str(log))
+            yield Running(url, process.pid, str(log), var)
         finally:
             await asyncio.to_thread(_stop, process)
 
@@ -89,8 +95,10 @@ def _manage(env: dict[str, str], *arguments: str, stdin: str = "") -> None:
         raise DrillFailed(f"manage.py {arguments[0]} failed: {_tail(done.stderr or done.stdout)}")
 
 
-def _start(env: dict[str, str], port: int, log: Path) -> subprocess.Popen[bytes]:
+def _start(env: dict[str, str], port: int, log: Path, workers: int) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "daphne", "-b", "127.0.0.1", "-p", str(port), "wedsync.asgi:application"]
+    if workers:
+        command = [sys.executable, "manage.py", "serve", "--workers", str(workers), "--port", str(port)]
     with log.open("wb") as output:
         return subprocess.Popen(command, cwd=settings.BASE_DIR, env=env, stdout=output, stderr=output)
 

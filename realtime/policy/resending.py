@@ -48,6 +48,11 @@ class Outbox:
         return id in self._pending
 
     @property
+    def n_in_flight(self) -> int:
+        """How many are on the wire without an answer."""
+        return len(self._in_flight)
+
+    @property
     def n_waiting(self) -> int:
         """How many are to be sent (again)."""
         return len(self._waiting)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import msgspec
@@ -16,9 +18,16 @@ from rich.table import Table
 
 from realtime.access import issue_ticket
 from realtime.clock import SystemClock
+from realtime.drills import faults
+from realtime.drills.deploy import DeployDrill
+from realtime.drills.faults import FaultDrill, FaultResult
+from realtime.drills.hang import HangDrill
+from realtime.drills.kill import KillDrill
 from realtime.drills.load import LoadDrill, Options, Result, profile_of
 from realtime.drills.proxy import FrameTamper
+from realtime.drills.redis_kill import RedisKillDrill
 from realtime.drills.server import DrillFailed, own_server, seed
+from realtime.drills.storm import StormDrill
 from realtime.drills.workloads import PROFILES, rooms
 from realtime.messages import Sender
 
@@ -26,6 +35,16 @@ TICKET_S = 24 * 3_600
 DEFAULT_CONNECTIONS = 1_000
 """What a laptop plays beside the server; the profile's own number with --connections."""
 MISUSE = 2
+FAULTS: dict[str, type[FaultDrill]] = {
+    drill.name: drill for drill in (KillDrill, HangDrill, DeployDrill, StormDrill, RedisKillDrill)
+}
+FAULTS_HELP = {
+    "kill": "one worker of two is killed: who comes back when, is anything lost?",
+    "hang": "one worker stands still for 20 s: does anybody new get stuck in it?",
+    "deploy": "all workers are replaced: does anybody notice?",
+    "storm": "everybody loses the connection at once: who is back when?",
+    "redis-kill": "the Redis between the workers is gone for 30 s and comes back empty: does delivery go on?",
+}
 
 
 class Command(BaseCommand):
@@ -45,6 +64,19 @@ class Command(BaseCommand):
         load.add_argument("--database-url", default="", help="for the drill's own server (default: a temporary SQLite file)")
         load.add_argument("--fault", default="", metavar="FAULT", help=f"spoil one frame: {', '.join(FrameTamper.FAULTS)}")
         load.add_argument("--json", action="store_true", help="print one JSON object")
+        for name, fault in FAULTS.items():
+            breaking = actions.add_parser(name, help=FAULTS_HELP[name])
+            breaking.add_argument("--profile", default="sat-june-10k-x10", metavar="NAME", help="default sat-june-10k-x10")
+            breaking.add_argument("--connections", type=int, default=400, metavar="N", help="default 400")
+            breaking.add_argument(
+                "--minutes", type=float, default=fault.minutes, metavar="M", help=f"default {fault.minutes:g}"
+            )
+            breaking.add_argument("--seed", type=int, default=1, help="the same seed says the same (default 1)")
+            breaking.add_argument("--workers", type=int, default=2, metavar="N", help="of the drill's own fleet (default 2)")
+            breaking.add_argument(
+                "--database-url", default="", help="for the drill's own fleet (default: a temporary SQLite file)"
+            )
+            breaking.add_argument("--json", action="store_true", help="print one JSON object")
         seeding = actions.add_parser("seed", help="make the weddings a load drill with --url needs, in this installation")
         seeding.add_argument("--profile", default="", metavar="NAME", help="without it: a JSON list of names on standard input")
         seeding.add_argument("--connections", type=int, metavar="N", help="as for load")
@@ -55,18 +87,24 @@ class Command(BaseCommand):
                 self._list(as_json=options["json"])
             case "seed":
                 self._seed(options)
-            case _:
+            case "load":
                 self._load(options)
+            case name:
+                self._fault(FAULTS[name], options)
 
     def _list(self, *, as_json: bool) -> None:
         if as_json:
             about = {p.name: {"connections": p.connections, "factor": p.factor, "about": p.about} for p in PROFILES.values()}
-            self.stdout.write(json.dumps({"drills": ["load"], "profiles": about}))
+            self.stdout.write(json.dumps({"drills": ["load", *FAULTS], "profiles": about}))
             return
         table = Table("profile of `drill load`", "connections", "what it is")
         for profile in PROFILES.values():
             table.add_row(profile.name, f"{profile.connections:,}", profile.about)
         self._console(sys.stdout).print(table)
+        drills = Table("drill", "what it does")
+        for name, what in FAULTS_HELP.items():
+            drills.add_row(name, what)
+        self._console(sys.stdout).print(drills)
 
     def _seed(self, options: dict[str, Any]) -> None:
         if options["profile"]:
@@ -111,26 +149,50 @@ class Command(BaseCommand):
         if not result.passed:
             sys.exit(1)
 
-    async def _play(self, asked: Options, url: str, database_url: str) -> Result:
+    def _fault(self, drill: type[FaultDrill], options: dict[str, Any]) -> None:
+        """One that breaks something, on a fleet of its own."""
+        asked = self._options(options | {"burst": False, "fault": ""})
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            try:
+                result = runner.run(self._break(drill, asked, options["workers"], options["database_url"]))
+            except DrillFailed as error:
+                raise CommandError(f"the drill could not be carried out: {error}", returncode=MISUSE) from None
+        if options["json"]:
+            self.stdout.write(faults.encode(result).decode())
+        else:
+            self._print(result.load, result)
+        if not result.passed:
+            sys.exit(1)
+
+    async def _break(self, drill: type[FaultDrill], asked: Options, workers: int, database_url: str) -> FaultResult:
         clock = SystemClock()
+        names = [room.name for room in rooms(profile_of(asked), asked.connections, asked.prefix)]
+        with self._bar() as progress:
+            async with (
+                drill.surroundings() as env,
+                own_server(names, clock, database_url=database_url, env=env, workers=workers) as server,
+            ):
+                return await drill(asked, server, _tickets(clock), clock, progress).judged()
 
-        def ticket(room: str, member: Sender) -> str:
-            return issue_ticket(room, member, now=clock.now(), ttl_s=TICKET_S, reusable=True)
-
+    @contextmanager
+    def _bar(self) -> Iterator[Callable[[str, float], None]]:
         columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
         with Progress(*columns, console=self._console(sys.stderr), transient=True) as bar:
             task = bar.add_task("starting a server", total=1.0)
+            yield lambda what, share: bar.update(task, description=what, completed=share)
 
-            def progress(what: str, share: float) -> None:
-                bar.update(task, description=what, completed=share)
+    async def _play(self, asked: Options, url: str, database_url: str) -> Result:
+        clock = SystemClock()
 
+        ticket = _tickets(clock)
+        with self._bar() as progress:
             if url:
                 return await LoadDrill(asked, url, ticket, clock, progress).run()
             names = [room.name for room in rooms(profile_of(asked), asked.connections, asked.prefix)]
             async with own_server(names, clock, database_url=database_url) as server:
                 return await LoadDrill(asked, server.url, ticket, clock, progress).run()
 
-    def _print(self, result: Result) -> None:
+    def _print(self, result: Result, fault: FaultResult | None = None) -> None:
         console = self._console(sys.stdout)
         table = Table("figure", "value", title=f"{result.profile}, {result.duration_s:g} s, seed {result.seed}")
         for name, value in _figures(result):
@@ -141,16 +203,26 @@ class Command(BaseCommand):
             row = (measured.p50_ms, measured.p95_ms, measured.p99_ms)
             latency.add_row(name, f"{measured.count:,}", *("not measured" if v is None else f"{v:.1f}" for v in row))
         console.print(latency)
-        if result.passed:
+        if fault is not None:
+            facts = Table("fact", "value", title=f"drill {fault.drill}")
+            for fact, measured_as in fault.facts.items():
+                facts.add_row(fact.replace("_", " "), "not measured" if measured_as is None else str(measured_as))
+            console.print(facts)
+        passed, reason = (result.passed, result.reason) if fault is None else (fault.passed, fault.reason)
+        if passed:
             console.print(
                 "[bold green]PASS[/]: everything acknowledged was seen, once, in order, by those who may, and in time"
             )
         else:
             console.print("[bold red]FAIL[/]", end=": ")
-            console.print(result.reason, markup=False)
+            console.print(reason, markup=False)
 
     def _console(self, file: Any) -> Console:
         return Console(file=file, soft_wrap=True)
+
+
+def _tickets(clock: SystemClock) -> Callable[[str, Sender], str]:
+    return lambda room, member: issue_ticket(room, member, now=clock.now(), ttl_s=TICKET_S, reusable=True)
 
 
 def _figures(result: Result) -> list[tuple[str, str]]:

@@ -1,0 +1,110 @@
+"""`drill redis-kill`: the Redis between the workers is killed, is gone for a while, and comes back empty."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import subprocess
+import tempfile
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from realtime.client_events import Event, Received, Via
+from realtime.drills.faults import FaultDrill
+from realtime.drills.history import Latencies, Recorder
+from realtime.drills.server import DrillFailed
+from realtime.fleet import processes
+from realtime.kinds import KINDS, Priority
+
+AT = 0.2
+GONE_S = 30.0
+GOAL_MS = 1_000.0
+
+
+class OwnRedis:
+    """A Redis of the drill's own, on a UNIX socket, that can be killed and started again, with nothing in it."""
+
+    def __init__(self, folder: Path) -> None:
+        binary = processes.redis_binary()
+        if binary is None:
+            raise DrillFailed("there is no redis-server here: apt-get install redis-server")
+        self._command, self.url = processes.redis_command(binary, folder)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        self._process = processes.start(self._command, {})
+
+    def kill(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+
+
+@asynccontextmanager
+async def own_redis() -> AsyncIterator[OwnRedis]:
+    """Started, and gone afterwards."""
+    with tempfile.TemporaryDirectory(prefix="wedsync-redis-") as folder:
+        redis = OwnRedis(Path(folder))
+        await asyncio.to_thread(redis.start)
+        try:
+            yield redis
+        finally:
+            await asyncio.to_thread(redis.kill)
+
+
+class RedisKillDrill(FaultDrill):
+    name = "redis-kill"
+    minutes = 1.0
+    redis: OwnRedis
+
+    @classmethod
+    @asynccontextmanager
+    async def surroundings(cls) -> AsyncIterator[dict[str, str]]:
+        async with own_redis() as cls.redis:
+            yield {"REDIS_URL": cls.redis.url}
+
+    async def inject(self) -> None:
+        self._outage = Latencies()
+        self._gone = False
+        await self._clock.sleep(AT * self.options.duration_s)
+        gone_s = min(GONE_S, 0.5 * self.options.duration_s)
+        await asyncio.to_thread(self.redis.kill)
+        self._gone = True
+        await self._clock.sleep(gone_s)
+        self._gone = False
+        await asyncio.to_thread(self.redis.start)
+        self.facts["gone_s"] = gone_s
+
+    def _listening(self, n: int, m: int, recorder: Recorder) -> Callable[[Event], None]:
+        tell = super()._listening(n, m, recorder)
+
+        def on_event(event: Event) -> None:
+            tell(event)
+            if isinstance(event, Received) and self._gone and event.via is Via.LIVE:
+                self._measure(n, event)
+
+        return on_event
+
+    _gone = False
+
+    def _measure(self, n: int, event: Received) -> None:
+        kind, sender = KINDS.get(event.pub.kind), event.pub.sender.member
+        if kind is None or kind.priority is Priority.P3:
+            return
+        message = self.history.messages[self.history.ref(self.plan[n].name, sender, event.pub.id, event.pub.kind)]
+        if message.sent:
+            self._outage.add(self._clock.monotonic() - message.intended_s)
+
+    def promises(self) -> list[str]:
+        p99_ms = self._outage.quantile_ms(0.99)
+        self.facts |= {"seen_meanwhile": len(self._outage), "p99_meanwhile_ms": None if p99_ms is None else round(p99_ms, 1)}
+        self.facts["connections_ended"] = len(self.ended)
+        broken = []
+        if p99_ms is None:
+            broken.append("nothing durable was seen while Redis was gone: play for longer")
+        elif p99_ms > GOAL_MS or math.isnan(p99_ms):
+            broken.append(f"while Redis was gone p99 was {p99_ms:.0f} ms, the goal is {GOAL_MS:g} ms")
+        if self.ended:
+            broken.append(f"{len(self.ended)} connections ended; without Redis nobody should have to come back")
+        return broken

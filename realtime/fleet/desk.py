@@ -1,0 +1,206 @@
+"""Who waits for whom at the dispatcher, and how the workers stand. No I/O: the dispatcher moves the sockets."""
+
+from __future__ import annotations
+
+import socket
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from realtime.fleet.passing import GRACE_S, Known, Seen, Standing, Status
+from realtime.policy.balancing import Worker, place
+from realtime.policy.health import Said, judge
+
+IN_FLIGHT_MAX = 64
+"""Passes without an answer for each worker: enough that it never waits for the dispatcher, few enough to be taken within
+`PASS_S` when all of them have to be welcomed. The others wait here, where they can still go elsewhere."""
+WAITING_MAX = 8_000
+"""Sockets that know where they want to go and are not taken yet; beyond it visitors are told to come back."""
+PATIENCE_S = 10.0
+"""A worker that died is back within 6 s; a client gives up its handshake after 10."""
+NOWHERE = ""
+"""The queue of those that wait until any worker takes somebody."""
+
+
+@dataclass(slots=True, eq=False)
+class Visitor:
+    """A socket that was accepted and not given away yet."""
+
+    sock: socket.socket
+    address: str
+    since_s: float
+    wedding: str = ""
+    id: int = 0
+    until_s: float = 0.0
+
+
+@dataclass(slots=True)
+class _Queue:
+    """One worker as the dispatcher sees it: what it said last, who waits for it, what was passed and not answered."""
+
+    status: Status | None = None
+    heard_s: float = 0.0
+    waiting: deque[Visitor] = field(default_factory=deque)
+    in_flight: dict[int, Visitor] = field(default_factory=dict)
+    passed_total: int = 0
+    late: bool = False
+    """It let a pass run out, and has not been heard of since."""
+
+    @property
+    def load(self) -> float:
+        """Its sockets, those it has not counted yet, and those that wait."""
+        status = self.status
+        counted = (status.connections, status.passes_total) if status is not None else (0, 0)
+        return counted[0] + max(0, self.passed_total - counted[1]) + len(self.waiting)
+
+
+class Desk:
+    """Seats visitors. Names of processes are those the supervisor gave: "w1.1" is the first in slot w1."""
+
+    def __init__(self) -> None:
+        self.refused_total = 0
+        self._again_total = 0
+        self._passed_total = 0
+        self._known = Known([], "")
+        self._queues: dict[str, _Queue] = {NOWHERE: _Queue()}
+        self._standings: dict[str, Standing] = {}
+        self._judged_s = -1.0
+
+    # -- visitors -----------------------------------------------------------------------------------------------------
+
+    @property
+    def n_waiting(self) -> int:
+        return sum(len(queue.waiting) + len(queue.in_flight) for queue in self._queues.values())
+
+    @property
+    def full(self) -> bool:
+        return self.n_waiting >= WAITING_MAX
+
+    def seat(self, visitor: Visitor, now_s: float) -> str:
+        """Put the visitor into a queue; returns whose."""
+        name = self._choose(visitor.wedding, now_s)
+        self._queues[name].waiting.append(visitor)
+        return name
+
+    def _choose(self, wedding: str, now_s: float) -> str:
+        if not wedding:
+            web = self._queues.get(self._known.web)
+            return self._known.web if web is not None and web.status is not None and not web.late else NOWHERE
+        standings = self._stand(now_s)
+        by_slot: dict[str, str] = {}
+        workers = []
+        for name, standing in standings.items():
+            queue = self._queues[name]
+            able = standing.state == "ready" and not queue.late
+            if able:
+                slot = name.rpartition(".")[0]
+                by_slot[slot] = name
+                workers.append(Worker(slot, queue.load))
+        placed = place(wedding, "", workers).worker if workers else NOWHERE
+        return by_slot.get(placed, NOWHERE)
+
+    def next_for(self, name: str) -> Iterator[Visitor]:
+        """Those to be passed to `name` now, oldest first; each is answered with `passed` or `not_passed`."""
+        queue = self._queues.get(name)
+        while name and queue is not None and queue.waiting and len(queue.in_flight) < IN_FLIGHT_MAX:
+            yield queue.waiting.popleft()
+
+    def passed(self, name: str, visitor: Visitor) -> None:
+        queue = self._queues[name]
+        queue.in_flight[visitor.id] = visitor
+        queue.passed_total += 1
+        self._passed_total += 1
+
+    def not_passed(self, name: str, visitor: Visitor, now_s: float) -> None:
+        """The worker reads nothing: nobody else goes there until it is heard of, and the visitor goes elsewhere."""
+        self._queues[name].late = True
+        self._queues[NOWHERE].waiting.append(visitor)
+
+    def taken(self, name: str, id: int) -> Visitor | None:
+        """The worker has it. None: that came too late, it was passed again."""
+        return self._queues[name].in_flight.pop(id, None)
+
+    def overdue(self, now_s: float) -> list[Visitor]:
+        """Those that were not taken in time, and those that have no queue while there is one: to be seated again."""
+        found: list[Visitor] = []
+        for queue in self._queues.values():
+            late = [v for v in queue.in_flight.values() if v.until_s + GRACE_S < now_s]
+            for visitor in late:
+                del queue.in_flight[visitor.id]
+            if late:
+                queue.late = True
+                queue.passed_total -= len(late)
+                self._again_total += len(late)
+            found += late
+        for name, queue in self._queues.items():
+            if queue.waiting and (name == NOWHERE or queue.late or self._lame(name, now_s)):
+                found += queue.waiting
+                queue.waiting = deque()
+        return found
+
+    def out_of_patience(self, now_s: float) -> list[Visitor]:
+        """Those that have waited for any worker too long."""
+        queue = self._queues[NOWHERE]
+        tired = [visitor for visitor in queue.waiting if visitor.since_s + PATIENCE_S < now_s]
+        queue.waiting = deque(visitor for visitor in queue.waiting if visitor.since_s + PATIENCE_S >= now_s)
+        return tired
+
+    # -- workers ------------------------------------------------------------------------------------------------------
+
+    def know(self, known: Known) -> list[Visitor]:
+        """These are the processes now. Returns those that waited for one that is no more."""
+        self._known, self._judged_s = known, -1.0
+        for name in (*known.workers, known.web):
+            if name:
+                self._queues.setdefault(name, _Queue())
+        gone = self._queues.keys() - {*known.workers, known.web, NOWHERE}
+        return [visitor for name in gone for visitor in self.gone(name)]
+
+    def gone(self, name: str) -> list[Visitor]:
+        """It has ended. Returns who waited for it; what it had been passed it cannot serve any more."""
+        self._judged_s = -1.0
+        queue = self._queues.pop(name, None)
+        return [*queue.waiting, *queue.in_flight.values()] if queue is not None else []
+
+    def heard(self, name: str, status: Status, now_s: float) -> None:
+        queue = self._queues.get(name)
+        if queue is not None:
+            if queue.status is None:  # what an earlier dispatcher has passed to it is counted already
+                queue.passed_total += status.passes_total
+            changed = queue.status is None or queue.status.state != status.state
+            queue.status, queue.heard_s, queue.late = status, now_s, False
+            if changed:
+                self._judged_s = -1.0
+
+    def ready(self, now_s: float) -> bool:
+        """Whether any worker takes new sockets."""
+        return any(standing.state == "ready" for standing in self._stand(now_s).values())
+
+    def _lame(self, name: str, now_s: float) -> bool:
+        standing = self._stand(now_s).get(name)
+        return standing is not None and standing.state != "ready"
+
+    def _stand(self, now_s: float) -> dict[str, Standing]:
+        """How the workers stand; judged again every 50 ms, not for each socket."""
+        if now_s - self._judged_s >= 0.05 or self._judged_s < 0:
+            self._judged_s = now_s
+            said = {
+                name: Said(q.status.worker, q.status.state, q.status.reason, now_s - q.heard_s, q.status.canaries)
+                for name in self._known.workers
+                if (q := self._queues.get(name)) is not None and q.status is not None
+            }
+            judged = judge(said)
+            self._standings = {}
+            for name in self._known.workers:
+                queue = self._queues.get(name) or _Queue()
+                state, reason = judged.get(name, ("starting", "not heard of yet"))
+                if name in self._known.stopping and state in ("ready", "starting"):
+                    state, reason = "draining", "it is being replaced"
+                silent_s = now_s - queue.heard_s if queue.status is not None else 0.0
+                self._standings[name] = Standing(state, reason, queue.status, silent_s)
+        return {name: standing for name, standing in self._standings.items() if name in self._queues}
+
+    def seen(self, now_s: float, cpu_s: float) -> Seen:
+        standings, totals = self._stand(now_s), (self._passed_total, self._again_total, self.refused_total)
+        heard = [name for name, queue in self._queues.items() if queue.status is not None]
+        return Seen(standings, heard, self.n_waiting, *totals, cpu_s)

@@ -1,0 +1,162 @@
+"""What the processes of one machine's fleet say to each other, over SEQPACKET pairs that only they have an end of.
+
+The supervisor makes a pair for each worker before it starts it: one end is the worker's, the other one the dispatcher's. A pair
+has no name, so nobody else can open it. A pass carries a socket (SCM_RIGHTS) and a moment until which it may be taken.
+
+A socket is never served twice. The worker takes one only before the deadline, and says so before it looks at the clock a
+second time; the dispatcher gives it to another one `GRACE_S` after the deadline, when nothing was said. So a worker that was
+stopped in between finds the deadline behind it, and closes its copy unread.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+from typing import Literal
+
+import msgspec
+from msgspec import Struct
+
+from realtime.report import WorkerState
+
+PASS_S = 0.5
+"""So long a worker may take to take a socket: far above a busy turn of its loop, far below the patience of a client."""
+GRACE_S = 0.1
+"""An answer on a local socket is there at once; this is for the dispatcher's own delay in reading it."""
+MESSAGE_MAX_BYTES = 65_536
+_PASS, _TAKEN = struct.Struct("=cQd"), struct.Struct("=cQ")
+
+
+class Pass(Struct, frozen=True):
+    """A socket for a worker, to be taken before `until_s` (the machine's monotonic clock)."""
+
+    id: int
+    until_s: float
+    fd: int
+
+
+class Taken(Struct, frozen=True):
+    """The worker has the socket of this pass; the dispatcher lets go of its copy."""
+
+    id: int
+
+
+class Status(Struct, frozen=True, tag="status"):
+    """What a worker says of itself four times a second; that it comes is what says that the worker is not hung."""
+
+    worker: str
+    pid: int
+    state: WorkerState
+    reason: str = ""
+    connections: int = 0
+    weddings: int = 0
+    passes_total: int = 0
+    """Passes taken since its start: those the dispatcher made since are not among `connections` yet."""
+    lag_s: float | None = None
+    canaries: dict[str, float | None] = {}
+    """{other worker: seconds its last canary took to arrive here; None: none came lately}."""
+
+
+class Leave(Struct, frozen=True, tag="leave"):
+    """To a worker: take nobody new, send everybody elsewhere (`stop`: there is nowhere else), then end."""
+
+    reason: str
+    deadline_s: float
+    stop: bool = False
+
+
+class Known(Struct, frozen=True, tag="known"):
+    """To the dispatcher, with the descriptors of those that are `new`, in this order: the processes there are."""
+
+    workers: list[str]
+    web: str
+    new: list[str] = []
+    stopping: list[str] = []
+    """Workers that get no new sockets."""
+
+
+class Seen(Struct, frozen=True, tag="seen"):
+    """From the dispatcher, four times a second: its view of the workers."""
+
+    workers: dict[str, Standing]
+    heard: list[str] = []
+    """All processes that have said something, the web process among them."""
+    waiting: int = 0
+    """Sockets that wait for a worker."""
+    passed_total: int = 0
+    again_total: int = 0
+    """Passed again, because the first worker did not take them in time."""
+    refused_total: int = 0
+    cpu_s: float = 0.0
+
+
+class Standing(Struct, frozen=True):
+    """How one worker stands, as the dispatcher judges it."""
+
+    state: WorkerState
+    reason: str
+    status: Status | None = None
+    silent_s: float = 0.0
+    """Since it was heard of last."""
+
+
+Message = Status | Leave | Known | Seen
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(Message).decode
+
+
+def pair() -> tuple[socket.socket, socket.socket]:
+    """Two ends, neither of which ever blocks."""
+    ends = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    for end in ends:
+        end.setblocking(False)
+    return ends
+
+
+def inherited(fd: int) -> socket.socket:
+    """The end that this process was started with."""
+    end = socket.socket(fileno=fd)
+    end.setblocking(False)
+    os.set_inheritable(fd, False)
+    return end
+
+
+def send(end: socket.socket, message: Message | Taken, fds: list[int] | None = None) -> bool:
+    """Whether the other side could take it now."""
+    raw = _TAKEN.pack(b"T", message.id) if isinstance(message, Taken) else b"M" + _encode(message)
+    return _sendmsg(end, raw, fds or [])
+
+
+def send_pass(end: socket.socket, id: int, until_s: float, fd: int) -> bool:
+    """Pass a socket. False: the other side has too much to read, or is gone."""
+    return _sendmsg(end, _PASS.pack(b"P", id, until_s), [fd])
+
+
+def _sendmsg(end: socket.socket, raw: bytes, fds: list[int]) -> bool:
+    rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack(f"={len(fds)}i", *fds))] if fds else []
+    try:
+        end.sendmsg([raw], rights)
+    except OSError:  # full, or nobody is there: either way it was not said
+        return False
+    return True
+
+
+def receive(end: socket.socket) -> tuple[Message | Taken | Pass, list[int]] | Literal["nothing", "closed"]:
+    """The next message with its descriptors (those of a pass are in the pass). They are this process's to close."""
+    try:
+        raw, ancillary, _, _ = end.recvmsg(MESSAGE_MAX_BYTES, socket.CMSG_SPACE(64 * 4), socket.MSG_CMSG_CLOEXEC)
+    except BlockingIOError:
+        return "nothing"
+    except OSError:
+        return "closed"
+    fds = [fd for _, _, data in ancillary for fd in struct.unpack(f"={len(data) // 4}i", data)]
+    if not raw:
+        return "closed"
+    match raw[:1]:
+        case b"P":
+            _, id, until_s = _PASS.unpack(raw)
+            return Pass(id, until_s, fds[0]), []
+        case b"T":
+            return Taken(_TAKEN.unpack(raw)[1]), fds
+    return _decode(raw[1:]), fds

