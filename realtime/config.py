@@ -32,7 +32,9 @@ class RealtimeConfig(Struct, frozen=True):
     guest_outbox_bytes: Count = 262_144
     # The same for the crew, whose phones hold the day together; Centrifugo's limit (features.md row 17).
     outbox_bytes: Count = 1_048_576
-    # A text of fewer bytes is sent as it is: it would hardly get smaller, and a frame costs about 25 us to compress.
+    # Whether to agree on compression with clients that offer it (RFC 7692): a phone's link carries less than half.
+    compression: bool = True
+    # A text of fewer bytes is sent as it is: it would hardly get smaller, and a frame costs about 10 us to compress.
     compress_over_bytes: Count = 256
     # Each connection is measured and planned again about so often, a few of them at a time.
     plan_every_s: Positive = 10.0

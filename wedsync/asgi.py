@@ -17,10 +17,12 @@ from channels.routing import ProtocolTypeRouter  # noqa: E402 - models are there
 from channels.sessions import SessionMiddlewareStack  # noqa: E402
 
 from realtime.bootstrap import services, when_running  # noqa: E402
+from realtime.compression import CompressionMiddleware  # noqa: E402
 from realtime.routing import router  # noqa: E402
 
 parts = services()
-_protocols = ProtocolTypeRouter({"http": django_application, "websocket": SessionMiddlewareStack(router(parts))})
+_rooms = CompressionMiddleware(SessionMiddlewareStack(router(parts)), parts.config)
+_protocols = ProtocolTypeRouter({"http": django_application, "websocket": _rooms})
 
 
 async def application(scope: Any, receive: Any, send: Any) -> None:

@@ -8,12 +8,11 @@ changes what this leans on.
 
 from __future__ import annotations
 
-import math
+import logging
 import random
 import socket
 import struct
 import time
-from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -21,12 +20,18 @@ import daphne.server
 from daphne.ws_protocol import WebSocketFactory, WebSocketProtocol
 from twisted.internet import reactor, tcp
 
+from realtime.adapters.deflate import Inflating
+from realtime.adapters.rounds import Rounds, nothing
+from realtime.closing import CloseCode
+from realtime.compression import DEFLATE_EXTENSION
 from realtime.connection import WIRE_EXTENSION
+from realtime.deflate import Inflater
 from realtime.link import Link
+
+logger = logging.getLogger(__name__)
 
 # struct tcp_info of linux/tcp.h: tcpi_snd_mss, tcpi_unacked, tcpi_rtt, tcpi_rttvar, tcpi_total_retrans, tcpi_notsent_bytes.
 _TCP_INFO, TCP_INFO_BYTES = struct.Struct("=16xI4xI40xII24xI40xI"), 160
-STEP_S, ROUND_S = 0.02, 2.0
 # A phone that is out of reach answers no keep-alive probes: the kernel finds out within 20 + 3 x 5 s, without a walk of ours.
 KEEPALIVE_IDLE_S, KEEPALIVE_EVERY_S, KEEPALIVE_PROBES = 20, 5, 3
 
@@ -56,7 +61,7 @@ class SocketWire:
         self._transport = protocol.transport
         # TLS, or anything else that is not a plain socket, has to encrypt first.
         self._send = protocol.transport.socket.send if type(protocol.transport) is tcp.Server else None
-        self._drained: Callable[[], None] = _nothing
+        self._drained: Callable[[], None] = nothing
         self._ignore = False
         self.take: Callable[[bytes | None], None] | None = None
 
@@ -88,7 +93,7 @@ class SocketWire:
     @property
     def deflate(self) -> bool:
         """Whether the client takes compressed frames."""
-        return False
+        return self._protocol.extensions is not None
 
     def link(self) -> Link | None:
         """What the kernel knows of the way to the other end (tcp(7), TCP_INFO); None where it does not say."""
@@ -108,7 +113,7 @@ class SocketWire:
 
     def forget(self) -> None:
         """The connection is over: break the circle protocol - wire - connection, which the frozen collector would keep."""
-        self._drained, self.take = _nothing, None
+        self._drained, self.take = nothing, None
 
     def _wait_if_full(self) -> bool:
         if self._transport._isSendBufferFull():
@@ -132,24 +137,37 @@ class SocketWire:
         self.forget()
 
 
-def _nothing() -> None:
-    pass
-
-
 STAYS = {"client_addr", "factory", "last_ping", "path", "server", "socket_opened", "state"}
 """What Daphne may still ask of a connection that is over, until its application has ended."""
 
 
 class WireProtocol(WebSocketProtocol):  # type: ignore[misc]  # Daphne has no types
-    """Daphne's protocol with a wire in its scope."""
+    """Daphne's protocol with a wire and the agreement on compression in its scope."""
 
     wire: SocketWire | None = None
     http: Any = None
+    extensions: str | None = None
+    """What the answer to the handshake says of compression."""
 
     def onConnect(self, request: Any) -> Any:  # noqa: N802 - autobahn's name
         self.wire = SocketWire(self)
         self.http = self.transport.producer  # the channel of the request that asked for the upgrade
         return super().onConnect(request)
+
+    def agree(self, extensions: str, inflater: Inflater) -> None:
+        """Before the connection is accepted: answer the client's offer with `extensions` (`realtime.compression.Agree`)."""
+        self.extensions = extensions
+        self._perMessageCompress = Inflating(inflater)
+
+    def succeedHandshake(self, res: Any) -> None:  # noqa: N802
+        # Autobahn would refuse the handshake for an offer that it cannot read; by the RFC such an offer is only declined.
+        self.websocket_extensions: list[Any] = []
+        answer = {"Sec-WebSocket-Extensions": self.extensions} if self.extensions is not None else {}
+        super().succeedHandshake((res, answer))
+
+    def sendMessage(self, payload: bytes, isBinary: bool = False, **kwargs: Any) -> None:  # noqa: N802, N803
+        """What does not take the wire is not for many: it goes as it is."""
+        super().sendMessage(payload, isBinary, **kwargs | {"doNotCompress": True})
 
     def onOpen(self) -> None:  # noqa: N802
         super().onOpen()
@@ -168,6 +186,12 @@ class WireProtocol(WebSocketProtocol):  # type: ignore[misc]  # Daphne has no ty
             return
         self.last_ping = time.time()  # noqa: TID251 - Daphne's clock
         wire.take(None if isBinary else payload)
+
+    def _max_message_size_exceeded(self, size: int, limit: int, reason: str) -> None:
+        """A message too large for any role, or one that becomes so when inflated: say so, where autobahn would only hang up."""
+        logger.warning("%s %s sends too much: %s", self.path.decode("latin-1"), self.client_addr, reason)
+        self.failedByMe = True
+        self.sendClose(int(CloseCode.TOO_LARGE), "One message was above the limit.")
 
     def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:  # noqa: N802, N803
         super().onClose(wasClean, code, reason)
@@ -202,7 +226,7 @@ def _keep_alive(raw: socket.socket) -> None:
 
 
 class _WithWire:
-    """Daphne's server as the protocol sees it, with the wire put into the scope of the application."""
+    """Daphne's server as the protocol sees it, with the wire and the agreement put into the scope of the application."""
 
     def __init__(self, server: Any) -> None:
         self._server = server
@@ -211,7 +235,7 @@ class _WithWire:
         return getattr(self._server, name)
 
     def create_application(self, protocol: WireProtocol, scope: dict[str, Any]) -> Any:
-        scope.setdefault("extensions", {})[WIRE_EXTENSION] = protocol.wire
+        scope.setdefault("extensions", {}).update({WIRE_EXTENSION: protocol.wire, DEFLATE_EXTENSION: protocol.agree})
         return self._server.create_application(protocol, scope)
 
 
@@ -223,42 +247,5 @@ class WireFactory(WebSocketFactory):  # type: ignore[misc]
     def __init__(self, server_class: Any, *args: Any, **kwargs: Any) -> None:
         super().__init__(_WithWire(server_class), *args, **kwargs)
         # Daphne walks all connections every second and every other second: 10 ms stalls with 5,000 of them.
-        server_class.application_checker = _Rounds(server_class).step
-        server_class.timeout_checker = _nothing
-
-
-class _Rounds:
-    """Daphne's checks of applications and timeouts, a few connections at a time, so that each has its turn every `ROUND_S`."""
-
-    def __init__(self, server: Any) -> None:
-        self._server = server
-        self._waiting: deque[Any] = deque()
-        self._count = 1
-
-    def step(self) -> None:
-        connections, waiting = self._server.connections, self._waiting
-        if not waiting:
-            waiting.extend(connections)
-            self._count = math.ceil(len(waiting) * STEP_S / ROUND_S)
-        protocols = [waiting.popleft() for _ in range(min(self._count, len(waiting)))]
-        part = {protocol: connections[protocol] for protocol in protocols if protocol in connections}
-        for protocol, details in part.items():
-            if "disconnected" not in details:
-                protocol.check_timeouts()
-        view = _Part(self._server, part.copy())
-        daphne.server.Server.application_checker(view)
-        for protocol in part.keys() - view.connections.keys():
-            connections.pop(protocol, None)
-        reactor.callLater(STEP_S, self.step)
-
-
-class _Part:
-    """A server with only some of its connections, for Daphne's check of applications; it does not call itself again."""
-
-    def __init__(self, server: Any, connections: dict[Any, Any]) -> None:
-        self._server = server
-        self.connections = connections
-        self.application_checker = _nothing
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._server, name)
+        server_class.application_checker = Rounds(server_class).step
+        server_class.timeout_checker = nothing

@@ -14,7 +14,7 @@ from twisted.internet import abstract, tcp
 from twisted.internet.testing import MemoryReactor
 from twisted.web.http import HTTPChannel
 
-from realtime.adapters import daphne_server
+from realtime.adapters import rounds
 from realtime.adapters.daphne_server import SocketWire, WireFactory, WireProtocol, install
 from realtime.connection import WIRE_EXTENSION
 
@@ -84,7 +84,7 @@ class Checked:
 
 def test_daphnes_checks_go_round_in_small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[float] = []
-    for module in (daphne.server, daphne_server):
+    for module in (daphne.server, rounds):
         monkeypatch.setattr(module.reactor, "callLater", lambda seconds, call: calls.append(seconds), raising=False)
     source = inspect.getsource(daphne.server.Server.application_checker)
     assert "list(self.connections.items())" in source and "reactor.callLater(1, self.application_checker)" in source
@@ -95,7 +95,7 @@ def test_daphnes_checks_go_round_in_small_steps(monkeypatch: pytest.MonkeyPatch)
     server.connections[gone]["disconnected"] = 1.0
     server.application_close_timeout = 10
     WireFactory(server)
-    steps = round(daphne_server.ROUND_S / daphne_server.STEP_S)
+    steps = round(rounds.ROUND_S / rounds.STEP_S)
     for _ in range(steps):
         before = sum(protocol.checks for protocol in protocols)
         server.application_checker()
