@@ -188,10 +188,18 @@ class WireProtocol(WebSocketProtocol):  # type: ignore[misc]  # Daphne has no ty
         wire.take(None if isBinary else payload)
 
     def _max_message_size_exceeded(self, size: int, limit: int, reason: str) -> None:
-        """A message too large for any role, or one that becomes so when inflated: say so, where autobahn would only hang up."""
-        logger.warning("%s %s sends too much: %s", self.path.decode("latin-1"), self.client_addr, reason)
+        """A message too large for any role, as it came or inflated. Autobahn would hang up without a word."""
+        self._refuse(CloseCode.TOO_LARGE, "One message was above the limit.")
+
+    def _invalid_payload(self, reason: str) -> bool:
+        """Neither text nor, where it says so, compressed by itself. True: nothing more of it is read."""
+        self._refuse(CloseCode.MALFORMED, "One message could not be read.")
+        return True
+
+    def _refuse(self, code: CloseCode, reason: str) -> None:
+        logger.warning("%s %s is closed with %s: %s", self.path.decode("latin-1"), self.client_addr, code.name, reason)
         self.failedByMe = True
-        self.sendClose(int(CloseCode.TOO_LARGE), "One message was above the limit.")
+        self.sendClose(int(code), reason)
 
     def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:  # noqa: N802, N803
         super().onClose(wasClean, code, reason)
