@@ -49,7 +49,7 @@ VOCABULARY_ALLOWED = tuple(f"realtime.{name}" for name in VOCABULARY) + ("realti
 RULES = [
     # (modules, that may not import, except)
     ("realtime", ("wedsync", "monitoring"), ("realtime.drills", "realtime.management.commands.drill")),
-    ("realtime", TWISTED, tuple(f"realtime.adapters.{name}" for name in ("daphne_server", "deflate", "rounds"))),
+    ("realtime", TWISTED, tuple(f"realtime.adapters.{name}" for name in ("daphne_server", "deflate", "resting", "rounds"))),
     ("wedsync", TWISTED, ()),
     ("realtime", ("realtime.adapters",), ("realtime.bootstrap", "realtime.adapters")),
     ("wedsync", ("realtime.adapters",), ()),

@@ -8,12 +8,14 @@ changes what this leans on.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import random
 import socket
 import struct
 import time
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any
 
 import daphne.server
@@ -21,6 +23,7 @@ from daphne.ws_protocol import WebSocketFactory, WebSocketProtocol
 from twisted.internet import reactor, tcp
 
 from realtime.adapters.deflate import Inflating
+from realtime.adapters.resting import Asked, Mailslot, Resting, rested
 from realtime.adapters.rounds import Rounds, nothing
 from realtime.closing import CloseCode
 from realtime.compression import DEFLATE_EXTENSION
@@ -141,9 +144,10 @@ STAYS = {"client_addr", "factory", "last_ping", "path", "server", "socket_opened
 """What Daphne may still ask of a connection that is over, until its application has ended."""
 
 
-class WireProtocol(WebSocketProtocol):  # type: ignore[misc]  # Daphne has no types
+class WireProtocol(Resting, WebSocketProtocol):  # type: ignore[misc]  # Daphne has no types
     """Daphne's protocol with a wire and the agreement on compression in its scope."""
 
+    CONFIG_ATTRS = ()  # the factory gives them to the class, once
     wire: SocketWire | None = None
     http: Any = None
     extensions: str | None = None
@@ -178,6 +182,10 @@ class WireProtocol(WebSocketProtocol):  # type: ignore[misc]  # Daphne has no ty
         self.last_ping = time.time() - random.random() * self.server.ping_interval  # noqa: TID251 - Daphne's clock
         if type(self.transport) is tcp.Server:
             _keep_alive(self.transport.socket)
+        # The application has read the headers; its scopes, each a copy of the one before, share this list of them.
+        self.clean_headers.clear()
+        self.request = Asked(self.request.path)
+        self.__dict__ = rested(type(self), self.__dict__)
 
     def onMessage(self, payload: bytes, isBinary: bool) -> None:  # noqa: N802, N803
         wire = self.wire
@@ -244,7 +252,11 @@ class _WithWire:
 
     def create_application(self, protocol: WireProtocol, scope: dict[str, Any]) -> Any:
         scope.setdefault("extensions", {}).update({WIRE_EXTENSION: protocol.wire, DEFLATE_EXTENSION: protocol.agree})
-        return self._server.create_application(protocol, scope)
+        server, slot = self._server, Mailslot()
+        scope.setdefault("asgi", {"version": "3.0"})
+        application = server.application(scope=scope, receive=slot.get, send=partial(server.handle_reply, protocol))
+        server.connections[protocol]["application_instance"] = asyncio.ensure_future(application)
+        return slot
 
 
 class WireFactory(WebSocketFactory):  # type: ignore[misc]
@@ -257,3 +269,14 @@ class WireFactory(WebSocketFactory):  # type: ignore[misc]
         # Daphne walks all connections every second and every other second: 10 ms stalls with 5,000 of them.
         server_class.application_checker = Rounds(server_class).step
         server_class.timeout_checker = nothing
+        self._give_options()
+
+    def setProtocolOptions(self, *args: Any, **kwargs: Any) -> None:  # noqa: N802
+        """Options belong to the class: 38 copies a connection cost 3 KB, and autobahn makes a text of them for its log."""
+        super().setProtocolOptions(*args, **kwargs)
+        self._give_options()
+
+    def _give_options(self) -> None:
+        for name in WebSocketProtocol.CONFIG_ATTRS:
+            value = getattr(self, name)
+            setattr(self.protocol, name, staticmethod(value) if callable(value) else value)
