@@ -36,7 +36,9 @@ class RealtimeConfig(Struct, frozen=True):
     # A member that is behind and has taken nothing for so long is sent away to come back and resume: a few round trips of the
     # worst link, and long before a heartbeat would notice.
     stuck_after_s: Positive = 10.0
-    # A text of fewer bytes is sent as it is: it would hardly get smaller, and a frame costs about 25 us to compress.
+    # Whether to agree on compression with clients that offer it (RFC 7692): a phone's link carries less than half.
+    compression: bool = True
+    # A text of fewer bytes is sent as it is: it would hardly get smaller, and a frame costs about 10 us to compress.
     compress_over_bytes: Count = 256
     # Each connection is measured and planned again about so often, a few of them at a time.
     plan_every_s: Positive = 10.0

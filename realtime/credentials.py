@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime
+from importlib import import_module
 from typing import Any
 
 from asgiref.sync import sync_to_async
 from channels.auth import get_user
+from django.conf import settings
+from django.http.cookie import parse_cookie
 
 from realtime.access import issue_ticket, origin_allowed, read_ticket, spend
 from realtime.errors import BadCredentials
@@ -38,7 +41,7 @@ async def authenticate(scope: dict[str, Any], room: str, services: Services) -> 
     elif origin is None:
         raise BadCredentials("A session needs an Origin; use a ticket.")
     else:
-        member = await _session_member(scope, room, services)
+        member = await _session_member(headers, room, services)
     return member, resume_ticket(room, member, services, now)
 
 
@@ -68,9 +71,12 @@ def _ticket(subprotocols: Any, headers: dict[str, str]) -> str:
     return offered or bearer(headers.get("authorization", ""))
 
 
-async def _session_member(scope: dict[str, Any], room: str, services: Services) -> Sender:
-    user = await get_user(scope)
-    member = await sync_to_async(services.domain.member)(room, user, scope["session"])
+async def _session_member(headers: dict[str, str], room: str, services: Services) -> Sender:
+    # Only here: most handshakes bring a ticket, and need neither cookies nor a session.
+    cookies = parse_cookie(headers.get("cookie", ""))
+    session = import_module(settings.SESSION_ENGINE).SessionStore(cookies.get(settings.SESSION_COOKIE_NAME))
+    user = await get_user({"session": session})
+    member = await sync_to_async(services.domain.member)(room, user, session)
     if member is None:
         raise BadCredentials
     return member

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 
 from realtime.connection import PLAIN, Cohort, Connection, Item, joined
+from realtime.deflate import deflated
 from realtime.frame import Frame
 from realtime.kinds import Priority
 from realtime.measures import Measures, RoomMeasures
@@ -30,7 +31,7 @@ RANKS = {view: min(rank for rank, role in enumerate(_RANK) if VIEWS[role] == vie
 
 Pack = Callable[[Sequence[bytes], int], bytes]
 """Texts as one buffer of frames; texts of fewer bytes than the number are not worth compressing."""
-PACK: dict[str, Pack] = {PLAIN: lambda texts, _: joined(texts)}
+PACK: dict[str, Pack] = {PLAIN: lambda texts, _: joined(texts), "deflate": deflated}
 """By encoding."""
 
 

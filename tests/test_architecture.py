@@ -49,7 +49,14 @@ VOCABULARY_ALLOWED = tuple(f"realtime.{name}" for name in VOCABULARY) + ("realti
 RULES = [
     # (modules, that may not import, except)
     ("realtime", ("wedsync", "monitoring"), ("realtime.drills", "realtime.management.commands.drill")),
-    ("realtime", TWISTED, tuple(f"realtime.adapters.{name}" for name in ("daphne_server", "daphne_worker", "reactor"))),
+    (
+        "realtime",
+        TWISTED,
+        tuple(
+            f"realtime.adapters.{name}"
+            for name in ("daphne_server", "daphne_worker", "deflate", "reactor", "resting", "rounds")
+        ),
+    ),
     ("wedsync", TWISTED, ()),
     ("realtime", ("realtime.adapters",), ("realtime.bootstrap", "realtime.adapters")),
     ("wedsync", ("realtime.adapters",), ()),
@@ -57,7 +64,19 @@ RULES = [
     ("realtime.policy", DJANGO, ()),
     *(
         (f"realtime.{name}", DJANGO, ())
-        for name in ("room", "frame", "connection", "presence", "hub", "committer", "session", "state", "client")
+        for name in (
+            "room",
+            "frame",
+            "deflate",
+            "compression",
+            "connection",
+            "presence",
+            "hub",
+            "committer",
+            "session",
+            "state",
+            "client",
+        )
     ),
     *(
         (f"realtime.{name}", tuple(f"realtime.{door}" for door in DOORS), ())

@@ -14,13 +14,14 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "wedsync.settings")
 django_application = get_asgi_application()
 
 from channels.routing import ProtocolTypeRouter  # noqa: E402 - models are there only after Django's set-up
-from channels.sessions import SessionMiddlewareStack  # noqa: E402
 
 from realtime.bootstrap import services, when_running  # noqa: E402
+from realtime.compression import CompressionMiddleware  # noqa: E402
 from realtime.routing import router  # noqa: E402
 
 parts = services()
-_protocols = ProtocolTypeRouter({"http": django_application, "websocket": SessionMiddlewareStack(router(parts))})
+_rooms = CompressionMiddleware(router(parts), parts.config)
+_protocols = ProtocolTypeRouter({"http": django_application, "websocket": _rooms})
 
 
 async def application(scope: Any, receive: Any, send: Any) -> None:

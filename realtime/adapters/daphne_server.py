@@ -8,21 +8,30 @@ changes what this leans on.
 
 from __future__ import annotations
 
-import math
+import asyncio
+import logging
 import random
 import socket
 import struct
 import time
-from collections import deque
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any
 
 import daphne.server
 from daphne.ws_protocol import WebSocketFactory, WebSocketProtocol
 from twisted.internet import reactor, tcp
 
+from realtime.adapters.deflate import Inflating
+from realtime.adapters.resting import Asked, Mailslot, Resting, rested
+from realtime.adapters.rounds import Rounds, nothing
+from realtime.closing import CloseCode
+from realtime.compression import DEFLATE_EXTENSION
 from realtime.connection import WIRE_EXTENSION
+from realtime.deflate import Inflater
 from realtime.link import Link
+
+logger = logging.getLogger(__name__)
 
 # struct tcp_info of linux/tcp.h: tcpi_snd_mss, tcpi_unacked, tcpi_rtt, tcpi_rttvar, tcpi_total_retrans, tcpi_notsent_bytes.
 _TCP_INFO, TCP_INFO_BYTES = struct.Struct("=16xI4xI40xII24xI40xI"), 160
@@ -31,7 +40,6 @@ READ_BYTES = 8_192
 SEND_BUFFER_BYTES = 65_536
 """Of the kernel, for one socket (which doubles it, socket(7)): what a phone 200 ms away takes in a round trip at 5 Mbit/s.
 Left to itself it grows to megabytes that nobody reads, and a member that is behind is noticed so much later."""
-STEP_S, ROUND_S = 0.02, 2.0
 # A phone that is out of reach answers no keep-alive probes: the kernel finds out within 20 + 3 x 5 s, without a walk of ours.
 KEEPALIVE_IDLE_S, KEEPALIVE_EVERY_S, KEEPALIVE_PROBES = 20, 5, 3
 
@@ -61,7 +69,7 @@ class SocketWire:
         self._transport = protocol.transport
         # TLS, or anything else that is not a plain socket, has to encrypt first.
         self._send = protocol.transport.socket.send if type(protocol.transport) is tcp.Server else None
-        self._drained: Callable[[], None] = _nothing
+        self._drained: Callable[[], None] = nothing
         self._ignore = False
         self.take: Callable[[bytes | None], None] | None = None
 
@@ -93,7 +101,7 @@ class SocketWire:
     @property
     def deflate(self) -> bool:
         """Whether the client takes compressed frames."""
-        return False
+        return self._protocol.extensions is not None
 
     def rest(self, seconds: float) -> None:
         """Read nothing for so long: what comes meanwhile stays with the kernels, and its sender is slowed down."""
@@ -123,7 +131,7 @@ class SocketWire:
 
     def forget(self) -> None:
         """The connection is over: break the circle protocol - wire - connection, which the frozen collector would keep."""
-        self._drained, self.take = _nothing, None
+        self._drained, self.take = nothing, None
 
     def _wait_if_full(self) -> bool:
         if self._transport._isSendBufferFull():
@@ -147,24 +155,39 @@ class SocketWire:
         self.forget()
 
 
-def _nothing() -> None:
-    pass
-
-
 STAYS = {"client_addr", "factory", "last_ping", "path", "server", "socket_opened", "state"}
 """What Daphne may still ask of a connection that is over, until its application has ended."""
 
 
-class WireProtocol(WebSocketProtocol):  # type: ignore[misc]  # Daphne has no types
-    """Daphne's protocol with a wire in its scope."""
+class WireProtocol(Resting, WebSocketProtocol):  # type: ignore[misc]  # Daphne has no types
+    """Daphne's protocol with a wire and the agreement on compression in its scope."""
 
+    CONFIG_ATTRS = ()  # the factory gives them to the class, once
     wire: SocketWire | None = None
     http: Any = None
+    request: Any
+    extensions: str | None = None
+    """What the answer to the handshake says of compression."""
 
     def onConnect(self, request: Any) -> Any:  # noqa: N802 - autobahn's name
         self.wire = SocketWire(self)
         self.http = self.transport.producer  # the channel of the request that asked for the upgrade
         return super().onConnect(request)
+
+    def agree(self, extensions: str, inflater: Inflater) -> None:
+        """Before the connection is accepted: answer the client's offer with `extensions` (`realtime.compression.Agree`)."""
+        self.extensions = extensions
+        self._perMessageCompress = Inflating(inflater)
+
+    def succeedHandshake(self, res: Any) -> None:  # noqa: N802
+        # Autobahn would refuse the handshake for an offer that it cannot read; by the RFC such an offer is only declined.
+        self.websocket_extensions: list[Any] = []
+        answer = {"Sec-WebSocket-Extensions": self.extensions} if self.extensions is not None else {}
+        super().succeedHandshake((res, answer))
+
+    def sendMessage(self, payload: bytes, isBinary: bool = False, **kwargs: Any) -> None:  # noqa: N802, N803
+        """What does not take the wire is not for many: it goes as it is."""
+        super().sendMessage(payload, isBinary, **kwargs | {"doNotCompress": True})
 
     def onOpen(self) -> None:  # noqa: N802
         super().onOpen()
@@ -176,6 +199,10 @@ class WireProtocol(WebSocketProtocol):  # type: ignore[misc]  # Daphne has no ty
         if type(self.transport) is tcp.Server:
             self.transport.bufferSize = READ_BYTES
             _keep_alive(self.transport.socket)
+        # The application has read the headers; its scopes, each a copy of the one before, share this list of them.
+        self.clean_headers.clear()
+        self.request = Asked(self.request.path)
+        self.__dict__ = rested(type(self), self.__dict__)
 
     def onMessage(self, payload: bytes, isBinary: bool) -> None:  # noqa: N802, N803
         wire = self.wire
@@ -184,6 +211,20 @@ class WireProtocol(WebSocketProtocol):  # type: ignore[misc]  # Daphne has no ty
             return
         self.last_ping = time.time()  # noqa: TID251 - Daphne's clock
         wire.take(None if isBinary else payload)
+
+    def _max_message_size_exceeded(self, size: int, limit: int, reason: str) -> None:
+        """A message too large for any role, as it came or inflated. Autobahn would hang up without a word."""
+        self._refuse(CloseCode.TOO_LARGE, "One message was above the limit.")
+
+    def _invalid_payload(self, reason: str) -> bool:
+        """Neither text nor, where it says so, compressed by itself. True: nothing more of it is read."""
+        self._refuse(CloseCode.MALFORMED, "One message could not be read.")
+        return True
+
+    def _refuse(self, code: CloseCode, reason: str) -> None:
+        logger.warning("%s %s is closed with %s: %s", self.path.decode("latin-1"), self.client_addr, code.name, reason)
+        self.failedByMe = True
+        self.sendClose(int(code), reason)
 
     def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:  # noqa: N802, N803
         super().onClose(wasClean, code, reason)
@@ -219,7 +260,7 @@ def _keep_alive(raw: socket.socket) -> None:
 
 
 class _WithWire:
-    """Daphne's server as the protocol sees it, with the wire put into the scope of the application."""
+    """Daphne's server as the protocol sees it, with the wire and the agreement put into the scope of the application."""
 
     def __init__(self, server: Any) -> None:
         self._server = server
@@ -228,8 +269,12 @@ class _WithWire:
         return getattr(self._server, name)
 
     def create_application(self, protocol: WireProtocol, scope: dict[str, Any]) -> Any:
-        scope.setdefault("extensions", {})[WIRE_EXTENSION] = protocol.wire
-        return self._server.create_application(protocol, scope)
+        scope.setdefault("extensions", {}).update({WIRE_EXTENSION: protocol.wire, DEFLATE_EXTENSION: protocol.agree})
+        server, slot = self._server, Mailslot()
+        scope.setdefault("asgi", {"version": "3.0"})
+        application = server.application(scope=scope, receive=slot.get, send=partial(server.handle_reply, protocol))
+        server.connections[protocol]["application_instance"] = asyncio.ensure_future(application)
+        return slot
 
 
 class WireFactory(WebSocketFactory):  # type: ignore[misc]
@@ -240,42 +285,16 @@ class WireFactory(WebSocketFactory):  # type: ignore[misc]
     def __init__(self, server_class: Any, *args: Any, **kwargs: Any) -> None:
         super().__init__(_WithWire(server_class), *args, **kwargs)
         # Daphne walks all connections every second and every other second: 10 ms stalls with 5,000 of them.
-        server_class.application_checker = _Rounds(server_class).step
-        server_class.timeout_checker = _nothing
+        server_class.application_checker = Rounds(server_class).step
+        server_class.timeout_checker = nothing
+        self._give_options()
 
+    def setProtocolOptions(self, *args: Any, **kwargs: Any) -> None:  # noqa: N802
+        """Options belong to the class: 38 copies a connection cost 3 KB, and autobahn makes a text of them for its log."""
+        super().setProtocolOptions(*args, **kwargs)
+        self._give_options()
 
-class _Rounds:
-    """Daphne's checks of applications and timeouts, a few connections at a time, so that each has its turn every `ROUND_S`."""
-
-    def __init__(self, server: Any) -> None:
-        self._server = server
-        self._waiting: deque[Any] = deque()
-        self._count = 1
-
-    def step(self) -> None:
-        connections, waiting = self._server.connections, self._waiting
-        if not waiting:
-            waiting.extend(connections)
-            self._count = math.ceil(len(waiting) * STEP_S / ROUND_S)
-        protocols = [waiting.popleft() for _ in range(min(self._count, len(waiting)))]
-        part = {protocol: connections[protocol] for protocol in protocols if protocol in connections}
-        for protocol, details in part.items():
-            if "disconnected" not in details:
-                protocol.check_timeouts()
-        view = _Part(self._server, part.copy())
-        daphne.server.Server.application_checker(view)
-        for protocol in part.keys() - view.connections.keys():
-            connections.pop(protocol, None)
-        reactor.callLater(STEP_S, self.step)
-
-
-class _Part:
-    """A server with only some of its connections, for Daphne's check of applications; it does not call itself again."""
-
-    def __init__(self, server: Any, connections: dict[Any, Any]) -> None:
-        self._server = server
-        self.connections = connections
-        self.application_checker = _nothing
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._server, name)
+    def _give_options(self) -> None:
+        for name in WebSocketProtocol.CONFIG_ATTRS:
+            value = getattr(self, name)
+            setattr(self.protocol, name, staticmethod(value) if callable(value) else value)
