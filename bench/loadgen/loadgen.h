@@ -1,0 +1,73 @@
+/* Shared by the parts of the load generator. What it is for and how it is told what to do: main.c. */
+#define _GNU_SOURCE
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* ---- count.c: what arrived, when, and in which order ---- */
+
+#define BUCKETS (64 * 40) /* 64 a power of two: 1.6 % wide; microseconds below 64 exactly */
+struct histogram {
+    uint64_t count[BUCKETS], total, max_us;
+};
+void note_us(struct histogram *h, uint64_t us);
+double quantile_ms(const struct histogram *h, double q); /* upper end of the bucket; 0 when empty */
+
+/* What one member has seen of what one publisher said. `seen`: bit i is number next-1-i. */
+struct lane {
+    uint64_t seen;
+    uint32_t next;
+};
+enum verdict { FRESH, LATE, TWICE };
+enum verdict arrived(struct lane *l, uint32_t number);
+
+struct cpu {
+    double used_s, waited_s; /* on a core; runnable but kept from it by others */
+};
+struct cpu own_cpu(void);
+struct cpu cpu_of(int pid); /* of all its threads; waited_s of its main thread; zeros when it is gone */
+uint64_t now_us(void);
+
+/* The mark in each publication: ~W run:2 sent_us:12 room:5 lane:2 number:8, hexadecimal. */
+#define MARK 31
+struct mark {
+    uint64_t sent_us;
+    uint32_t run, room, lane, number;
+};
+void write_mark(char *to, struct mark m);
+int read_mark(const unsigned char *text, size_t size, struct mark *m); /* 0: there is none */
+
+/* ---- member.c: one WebSocket connection ---- */
+
+enum state { CLOSED, CONNECTING, UPGRADING, JOINING, LIVE };
+struct member {
+    int fd, port;
+    uint32_t room;
+    enum state state;
+    uint8_t writing; /* waits for EPOLLOUT */
+    char *path, *header, *resume, epoch[40]; /* resume, epoch, since: what the next handshake shows, once there was a welcome */
+    unsigned char *rest, *out; /* of a frame that is not complete; what the kernel has not taken yet */
+    size_t n_rest, n_out;
+    uint64_t since, began_us, heard_us;
+    unsigned tries;
+};
+struct options {
+    const char *host, *live, *ping, *before, *after;
+    const char *hello[4];
+    int n_hello, lanes, pad, deflate, engine_io, resume;
+    double ping_s;
+    char **bodies;
+    int n_bodies;
+};
+extern struct options options;
+extern struct totals {
+    uint64_t bytes, texts, text_bytes, compressed, closed, failed, live, recovered, replayed, snapshots, fragments;
+    char first_failure[200];
+} totals;
+
+void open_member(struct member *m, int index, int epoll);
+void close_member(struct member *m);
+void on_event(struct member *m, uint32_t events, int epoll);
+int send_text(struct member *m, const char *text, size_t size, int epoll); /* 0: its buffer is full, not sent */
+void on_publication(struct member *m, const unsigned char *text, size_t size, uint64_t now); /* main.c */
+void on_live(struct member *m, uint64_t now); /* main.c */
