@@ -34,6 +34,9 @@ FLAP_WINDOW_S = 600.0
 FLAP_STABLE_S = 300.0
 """ops.md 4.5: four beginnings or ends in ten minutes are one notice, then silence until nothing has changed for five."""
 
+STALE_S = 900.0
+"""A firing alert without a reading goes on for so long; then nobody knows whether it is over, and that is said."""
+
 
 class Rule(Struct, frozen=True):
     """When to tell somebody. Durations in seconds; thresholds in the unit of the signal."""
@@ -171,7 +174,8 @@ def _step(rule: Rule, before: Alert | None, labels: Labels, value: float | None,
 def _next(rule: Rule, before: Alert, value: float | None, gone: bool, now_s: float) -> State:
     """The state after one reading. What is not known is neither raised nor over."""
     if value is None and not gone:
-        return "firing" if before.active else "no_data"
+        read_s = before.since_s if before.read_s is None else before.read_s
+        return "firing" if before.active and now_s - read_s < STALE_S else "no_data"
     raised = value is not None and rule.raised(value)
     over = value is None or rule.cleared(value)
     age_s = now_s - before.since_s

@@ -1,1 +1,13 @@
 """What monitoring keeps, in the database `history`."""
+
+from monitoring.models.alerts import (
+    Alert,
+    AlertRule,
+    Incident,
+    IncidentEvent,
+    Notice,
+    Receiver,
+    Silence,
+)
+
+__all__ = ["Alert", "AlertRule", "Incident", "IncidentEvent", "Notice", "Receiver", "Silence"]
