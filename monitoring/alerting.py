@@ -72,7 +72,7 @@ class Alerting:
     def _refresh(self, now: datetime) -> None:
         try:
             if not self._restored:
-                for row in rows.Alert.objects.filter(resolved_at=None):
+                for row in rows.Alert.objects.filter(resolved_at=None).exclude(kept={}):
                     self._alerts[row.fingerprint] = msgspec.convert(row.kept, Alert)
                 self._restored = True
             self._rules = [rule.as_rule for rule in rows.AlertRule.objects.filter(enabled=True)]

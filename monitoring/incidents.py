@@ -62,7 +62,9 @@ def acknowledge(alerts: Iterable[Alert], user: str, now: datetime) -> int:
             if alert.acknowledged_at or alert.resolved_at:
                 continue
             alert.acknowledged_at, alert.acknowledged_by = now, user
-            alert.save(update_fields=["acknowledged_at", "acknowledged_by"])
+            if not alert.kept:  # a test page: nothing reads on whether it is over, so this ends it
+                alert.resolved_at, alert.state = now, "ok"
+            alert.save(update_fields=["acknowledged_at", "acknowledged_by", "resolved_at", "state"])
             count += 1
             incident = alert.incident
             if incident is None:

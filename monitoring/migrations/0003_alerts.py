@@ -216,6 +216,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ['-fired_at'],
+                'permissions': [('acknowledge_alert', 'Can acknowledge alerts')],
                 'constraints': [models.UniqueConstraint(condition=models.Q(('resolved_at', None)), fields=('fingerprint',), name='alert_open_once_per_fingerprint')],
             },
         ),

@@ -172,6 +172,7 @@ class Alert(models.Model):
 
     class Meta:
         ordering = ["-fired_at"]
+        permissions = [("acknowledge_alert", "Can acknowledge alerts")]
         constraints = [
             models.UniqueConstraint(
                 fields=["fingerprint"], condition=models.Q(resolved_at=None), name="alert_open_once_per_fingerprint"
