@@ -5,11 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
@@ -20,45 +16,10 @@ from monitoring.delivery import REFUSALS_MAX, Delivery, prune
 from monitoring.models import Alert, Notice, Receiver
 from monitoring.notifiers import Outcome, send, signature
 from tests.fakes import ManualClock
+from tests.monitoring.hooks import hook
 from tests.processes import free_port
 
 pytestmark = pytest.mark.django_db(databases=["default", "history"])
-
-
-class Hook(ThreadingHTTPServer):
-    """A receiver: remembers what it got, answers `status`, forgets to answer when `lose` is set."""
-
-    def __init__(self, port: int = 0) -> None:
-        self.got: list[tuple[str, dict[str, str], bytes]] = []
-        self.status, self.lose = 200, False
-        hook = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                hook.got.append((self.path, dict(self.headers), body))
-                if not hook.lose:
-                    self.send_response(hook.status)
-                    self.send_header("Location", "http://127.0.0.1:9/elsewhere")
-                    self.end_headers()
-
-            def log_message(self, *args: object) -> None:
-                pass
-
-        super().__init__(("127.0.0.1", port), Handler)
-
-
-@contextmanager
-def hook(port: int = 0) -> Iterator[Hook]:
-    server = Hook(port)
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
-    try:
-        yield server
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 @pytest.fixture
@@ -110,7 +71,7 @@ def test_a_webhook_that_is_down_for_ten_minutes_gets_every_page_once_and_in_orde
 
 def test_an_answer_that_is_lost_repeats_the_same_key_and_body(clock: ManualClock) -> None:
     with hook() as server:
-        Receiver.objects.create(name="duty", kind="webhook", target=f"http://127.0.0.1:{server.server_port}/")
+        Receiver.objects.create(name="duty", kind="webhook", target=server.url)
         page(clock, "a")
         server.lose = True
         assert Delivery().step(clock.now()) == 0
@@ -123,7 +84,7 @@ def test_an_answer_that_is_lost_repeats_the_same_key_and_body(clock: ManualClock
 
 def test_a_receiver_can_tell_that_it_is_us(clock: ManualClock) -> None:
     with hook() as server:
-        receiver = Receiver.objects.create(name="duty", kind="webhook", target=f"http://127.0.0.1:{server.server_port}/")
+        receiver = Receiver.objects.create(name="duty", kind="webhook", target=server.url)
         page(clock, "a")
         Delivery().step(clock.now())
         _, headers, body = server.got[0]
@@ -136,7 +97,7 @@ def test_a_receiver_can_tell_that_it_is_us(clock: ManualClock) -> None:
 @pytest.mark.parametrize("status", [404, 401])
 def test_who_refuses_is_given_up_and_the_next_page_has_its_turn(clock: ManualClock, status: int) -> None:
     with hook() as server:
-        Receiver.objects.create(name="duty", kind="webhook", target=f"http://127.0.0.1:{server.server_port}/")
+        Receiver.objects.create(name="duty", kind="webhook", target=server.url)
         page(clock, "a")
         server.status = status
         delivery = Delivery()
@@ -155,7 +116,7 @@ def test_who_refuses_is_given_up_and_the_next_page_has_its_turn(clock: ManualClo
 @pytest.mark.parametrize("status", [302, 429, 503])
 def test_who_is_busy_is_asked_again_and_a_redirect_is_not_followed(clock: ManualClock, status: int) -> None:
     with hook() as server:
-        Receiver.objects.create(name="duty", kind="webhook", target=f"http://127.0.0.1:{server.server_port}/")
+        Receiver.objects.create(name="duty", kind="webhook", target=server.url)
         page(clock, "a")
         server.status = status
         for _ in range(120):
@@ -196,7 +157,7 @@ def test_tickets_go_only_to_those_who_want_them(clock: ManualClock) -> None:
 
 def test_alertmanager_hears_of_what_fires_again_and_again_and_of_the_end_for_five_minutes(clock: ManualClock) -> None:
     with hook() as server:
-        Receiver.objects.create(name="am", kind="alertmanager", target=f"http://127.0.0.1:{server.server_port}/prefix/")
+        Receiver.objects.create(name="am", kind="alertmanager", target=f"{server.url}/prefix/")
         row = Alert.objects.create(
             fingerprint="f", rule="worker-missing", severity="page", state="firing", told="firing", reason="r",
             labels={"worker": "w1"}, raised_at=clock.now(), fired_at=clock.now(),
