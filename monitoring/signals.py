@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import deque
 from collections.abc import Iterable, Sequence
 
@@ -10,6 +9,7 @@ from msgspec import Struct
 
 from monitoring.alerts import Labels
 from monitoring.slo import PAIRS, Budget, Objective
+from realtime.histogram import index_of
 from realtime.report import Buckets, WorkerReport
 
 
@@ -92,7 +92,7 @@ class Rolling:
 
 def beyond(buckets: Buckets, limit_s: float) -> int:
     """How many of a histogram were over the limit, to the bucket: 2.2 %."""
-    edge = math.ceil(32 * math.log2(limit_s * 1e6))
+    edge = index_of(limit_s)
     return sum(count for index, count in buckets.items() if index > edge)
 
 

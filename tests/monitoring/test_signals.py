@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import pytest
 
 from monitoring.signals import FORGET_S, OBJECTIVES, SIGNALS, Signals, Table, beyond, of
+from realtime.histogram import index_of
 from realtime.report import Buckets, WeddingReport, WorkerReport
 
 W1, W2 = of("worker", "w1"), of("worker", "w2")
@@ -15,7 +15,7 @@ P01 = of("slo", OBJECTIVES[0][0].name)
 
 
 def bucket(ms: float) -> int:
-    return math.ceil(32 * math.log2(ms * 1_000))
+    return index_of(ms / 1_000)
 
 
 class Fleet:
