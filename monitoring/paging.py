@@ -6,25 +6,14 @@ import secrets
 from datetime import datetime
 
 from django.db import transaction
-from msgspec import Struct
 
 from monitoring.alerting import content, notify
 from monitoring.models.alerts import Alert, AlertRule, Receiver
+from monitoring.readiness import PageTest
 from monitoring.router import ALIAS
 
 RULE = "page-me"
 WHAT_TO_DO = "Acknowledge it in the admin, under Alerts: that shows that a page reaches you."
-
-
-class PageTest(Struct, frozen=True):
-    """What became of the last test page. Times are aware UTC."""
-
-    sent_at: datetime
-    by: str
-    reached: tuple[str, ...]
-    missed: tuple[str, ...]
-    acknowledged_at: datetime | None
-    acknowledged_by: str
 
 
 def start(user: str, now: datetime) -> Alert:
