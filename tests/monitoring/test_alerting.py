@@ -20,6 +20,7 @@ from monitoring.notifiers import Outcome
 from monitoring.signals import SIGNALS
 from realtime.report import WorkerReport
 from tests.fakes import ManualClock
+from tests.processes import ROOT
 
 pytestmark = pytest.mark.django_db(databases=["default", "history"])
 
@@ -75,6 +76,13 @@ def test_the_defaults_are_sound() -> None:
         rule.full_clean()
         assert rule.signal in SIGNALS and rule.as_rule.keep_s >= 0
     assert set(SIGNALS) == {rule.signal for rule in rules}  # what is read is watched
+
+
+def test_every_default_rule_is_documented_with_what_to_do() -> None:
+    text = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
+    for rule in AlertRule.objects.all():
+        row = next((line for line in text.splitlines() if line.startswith(f"| `{rule.name}` | {rule.severity} |")), "")
+        assert f"`{rule.signal}`" in row and rule.what_to_do in row, rule.name
 
 
 def test_a_quiet_fleet_tells_nothing(day: Day) -> None:
