@@ -10,8 +10,6 @@ from django.contrib import admin, messages
 from django.db.models import Count, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
-from django.template.loader import render_to_string
-from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin
 from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminTextareaWidget
@@ -67,7 +65,7 @@ class AlertRuleAdmin(ModelAdmin):  # type: ignore[misc]
     def condition(self, rule: AlertRule) -> str:
         signal = SIGNALS.get(rule.signal)
         unit = signal.unit if signal else ""
-        return f"{rule.signal} {'>' if rule.direction == 'above' else '<'} {rule.raise_at:g} {unit}"
+        return f"{rule.signal} {'>' if rule.direction == 'above' else '<'} {rule.raise_at:,.10g} {unit}"
 
     @display(description="for / hold, s")
     def hold(self, rule: AlertRule) -> str:
@@ -89,7 +87,7 @@ class AlertRuleAdmin(ModelAdmin):  # type: ignore[misc]
 
 @admin.register(Alert)
 class AlertAdmin(ReadOnly, ModelAdmin):  # type: ignore[misc]
-    list_display = ("rule", "subject", "severity_label", "state_label", "fired_at", "lasted", "reason", "acknowledged")
+    list_display = ("rule", "subject", "severity_label", "state_label", "fired", "lasted", "reason", "acknowledged")
     list_filter = (("resolved_at", admin.EmptyFieldListFilter), "severity", "rule")
     search_fields = ("rule", "reason", "labels", "acknowledged_by")
     date_hierarchy = "fired_at"
@@ -106,6 +104,10 @@ class AlertAdmin(ReadOnly, ModelAdmin):  # type: ignore[misc]
     @display(description="state", ordering="resolved_at", label=STATE_COLOURS)
     def state_label(self, alert: Alert) -> str:
         return "over" if alert.resolved_at else alert.state.replace("_", " ")
+
+    @display(description="fired, UTC", ordering="fired_at")
+    def fired(self, alert: Alert) -> str:
+        return f"{alert.fired_at:%d %b %H:%M:%S}"
 
     @display(description="lasted")
     def lasted(self, alert: Alert) -> str:
@@ -217,11 +219,8 @@ class IncidentAdmin(ModelAdmin):  # type: ignore[misc]
     list_filter = (("closed_at", admin.EmptyFieldListFilter), ("mitigated_at", admin.EmptyFieldListFilter))
     search_fields = ("title", "summary", "events__text")
     date_hierarchy = "started_at"
-    readonly_fields = ("story",)
-    fieldsets = (
-        (None, {"fields": ("story",)}),
-        ("For the record", {"fields": ("title", "summary", "note")}),
-    )
+    change_form_before_template = "admin/monitoring/incident.html"
+    fieldsets = (("For the record", {"fields": ("title", "summary", "note")}),)
     actions_detail = ("export",)
     actions_submit_line = ("close",)
 
@@ -254,19 +253,20 @@ class IncidentAdmin(ModelAdmin):  # type: ignore[misc]
     def alert_count(self, incident: Any) -> int:
         return int(incident.alert_count)
 
-    @display(description="")
-    def story(self, incident: Incident) -> SafeString:
-        steps = [(name, incidents.span(took)) for name, took in incidents.durations(incident).items()]
-        return render_to_string(
-            "admin/monitoring/incident.html",
-            {
+    def changeform_view(
+        self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        incident = self.get_object(request, object_id or "")
+        context = extra_context or {}
+        if incident is not None:
+            context |= {
                 "incident": incident,
-                "steps": steps,
+                "steps": [(name, incidents.span(took)) for name, took in incidents.durations(incident).items()],
                 "weddings": incidents.weddings(incident),
                 "events": [(event, IncidentEvent.Kind(event.kind).label) for event in incident.events.all()],
                 "alerts": incident.alerts.order_by("fired_at"),
-            },
-        )
+            }
+        return super().changeform_view(request, object_id, form_url, context)  # type: ignore[no-any-return]
 
     def save_model(self, request: HttpRequest, obj: Incident, form: Any, change: bool) -> None:
         if form.cleaned_data.get("note"):
