@@ -15,8 +15,8 @@ from django.conf import settings
 from django.db import DatabaseError, transaction
 from django.db.models import Min
 
-from monitoring import incidents
-from monitoring.alerts import Alert, Change, Mute, Rule, evaluate
+from monitoring import confirmations, incidents
+from monitoring.alerts import Alert, Change, Labels, Mute, Rule, evaluate
 from monitoring.models import alerts as rows
 from monitoring.router import ALIAS
 from monitoring.signals import Signals, Table, of
@@ -35,6 +35,7 @@ REMIND_AFTER = tuple(timedelta(minutes=minutes) for minutes in (5, 15, 30, 60))
 NOTICE_ALERTS_MAX = 100
 """Alerts in one notice, at most 200 KB: a receiver that is told of everything at once still takes it."""
 TEXT_CHARS = 1_000
+UNSEEN = "emergency.unseen"
 
 
 class Alerting:
@@ -48,7 +49,10 @@ class Alerting:
         self._restored = False
         self._rules: list[Rule] = []
         self._mutes: list[Mute] = []
+        self._signal: dict[str, str] = {}
         self._from_database: Table = {}
+        self._who: dict[Labels, str] = {}
+        self._weddings: set[str] = set()
         self._alerts: dict[str, Alert] = {}
         self._written: dict[str, tuple[str, str]] = {}
         self._unsaved: deque[tuple[Change, datetime]] = deque(maxlen=UNSAVED_MAX)
@@ -57,17 +61,24 @@ class Alerting:
         """All alerts that are not simply ok, after these reports (None: they could not be read). Never raises for a database
         that is away: what changed is written, and told, when it is back."""
         now_s = self._now_s = max(self._now_s, now.timestamp())
+        if reports is not None:
+            self._weddings = {name for report in reports for name in report.weddings}
         if now_s - self._refreshed_s >= REFRESH_S:
             self._refresh(now)
             self._refreshed_s = now_s
         table = self._signals.read(reports, now_s) | self._from_database | {"disk.free": {(): free_share(self._disk)}}
         done = evaluate(self._rules, table, self._alerts, now_s, self._mutes)
-        self._alerts = done.alerts
-        for change in done.changes:
+        self._alerts = {fingerprint: self._named(alert) for fingerprint, alert in done.alerts.items()}
+        for change in (Change(self._named(change.alert), change.before) for change in done.changes):
             logger.warning("%s: %s", headline(change.alert), change.alert.reason)
             self._unsaved.append((change, now))
         self._save(now_s)
         return sorted(self._alerts.values(), key=lambda alert: (alert.rule, alert.labels))
+
+    def _named(self, alert: Alert) -> Alert:
+        """The alert with the people it is about in its reason. Never in its labels, which other systems keep."""
+        who = self._who.get(alert.labels) if self._signal.get(alert.rule) == UNSEEN else None
+        return msgspec.structs.replace(alert, reason=f"{alert.reason}: {who}") if who and alert.active else alert
 
     def _refresh(self, now: datetime) -> None:
         try:
@@ -77,11 +88,16 @@ class Alerting:
                 self._restored = True
             self._rules = [rule.as_rule for rule in rows.AlertRule.objects.filter(enabled=True)]
             self._mutes = [s.as_mute for s in rows.Silence.objects.filter(starts_at__lte=now, ends_at__gt=now)]
+            self._signal = {rule.name: rule.signal for rule in self._rules}
             self._from_database = {"notice.waiting": waiting(now)}
             remind(now)
         except DatabaseError as error:
             self._from_database = {}
             logger.error("alerts go on with the rules they have: the history database does not answer: %s", error)
+        try:
+            self._from_database[UNSEEN], self._who = confirmations.check(self._weddings, now)
+        except DatabaseError as error:
+            logger.error("who has confirmed an emergency is not known: the journal's database does not answer: %s", error)
 
     def _save(self, now_s: float) -> None:
         """Write down what changed, and tell. Nothing of it is lost when it fails: it is tried again with the next step."""
@@ -191,7 +207,7 @@ def notify(news: list[tuple[dict[str, Any], datetime]]) -> None:
     if not news:
         return
     for receiver in rows.Receiver.objects.filter(enabled=True):
-        wanted = [(alert, at) for alert, at in news if receiver.wants(alert["labels"]["severity"])]
+        wanted = [(alert, at) for alert, at in news if receiver.wants(alert["labels"])]
         for start in range(0, len(wanted), NOTICE_ALERTS_MAX):
             part = wanted[start : start + NOTICE_ALERTS_MAX]
             severities = {alert["labels"]["severity"] for alert, _ in part}

@@ -88,7 +88,7 @@ class Delivery:
         known = Alert.objects.filter(Q(resolved_at=None) | Q(resolved_at__gt=now - RESOLVED_FOR))
         alerts: Content = [content(row, rules.get(row.rule)) for row in known.order_by("pk")]
         for receiver in managers:
-            wanted = [alert for alert in alerts if receiver.wants(alert["labels"]["severity"])]
+            wanted = [alert for alert in alerts if receiver.wants(alert["labels"])]
             if wanted:
                 _remember(receiver, post_alerts(receiver, wanted, now), now)
 

@@ -34,6 +34,7 @@ SIGNALS = {
         ),
         Signal("wedding.late", "share", "P0 and P1 deliveries of the last minute that took over 250 ms, per wedding"),
         Signal("wedding.planner_away", "seconds", "since the planner of a wedding with other people in it was last connected"),
+        Signal("emergency.unseen", "seconds", "since an emergency that somebody of the crew has not confirmed, per wedding"),
         Signal("worker.silent", "seconds", "since a worker that did not say goodbye last reported"),
         Signal(
             "worker.lag", "seconds", "the longest time in the last 3 seconds that the loop was late for a timer, per worker"

@@ -156,7 +156,7 @@ class SilenceAdmin(ModelAdmin):  # type: ignore[misc]
 
 @admin.register(Receiver)
 class ReceiverAdmin(ModelAdmin):  # type: ignore[misc]
-    list_display = ("name", "kind", "target", "at_least", "enabled", "waiting", "last_ok_at", "last_result")
+    list_display = ("name", "kind", "target", "wedding", "at_least", "enabled", "waiting", "last_ok_at", "last_result")
     list_filter = ("kind", "at_least", "enabled")
     search_fields = ("name", "target")
     readonly_fields = ("last_ok_at", "last_result")

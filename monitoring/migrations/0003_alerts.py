@@ -33,6 +33,10 @@ RULES = [
         "The others of the wedding are connected. When it lasts, call the planner: their changes wait on their device.",
     ),
     (
+        "emergency-unseen", "An emergency is not confirmed by all of the crew", "emergency.unseen", 120, {"severity": "page", "keep_s": 0},
+        "Call those who are named: they were reminded three times. The planner's board shows who was reached.",
+    ),
+    (
         "worker-missing", "A worker does not report any more", "worker.silent", 2, {"severity": "page", "keep_s": 5},
         "Its people are moving to the other workers by themselves and the supervisor starts a new one. Look at its log: why did it end?",
     ),
@@ -153,6 +157,7 @@ class Migration(migrations.Migration):
                 ('kind', models.CharField(choices=[('email', 'E-mail'), ('webhook', 'Webhook, signed'), ('alertmanager', 'Alertmanager, API v2')], max_length=12)),
                 ('target', models.CharField(help_text='Addresses separated by commas, or the URL (Alertmanager: http://host:9093).', max_length=500)),
                 ('secret', models.CharField(blank=True, default=monitoring.models.alerts.new_secret, help_text="Key of a webhook's signatures.", max_length=80)),
+                ('wedding', models.SlugField(blank=True, help_text='Only what is about this wedding; empty: everything.', max_length=80)),
                 ('at_least', models.CharField(choices=[('page', 'Page: somebody gets up'), ('ticket', 'Ticket: somebody looks today'), ('info', 'Info: it is only shown')], default='page', max_length=6)),
                 ('enabled', models.BooleanField(default=True)),
                 ('last_ok_at', models.DateTimeField(blank=True, editable=False, null=True)),

@@ -265,6 +265,7 @@ class Receiver(models.Model):
         max_length=500, help_text="Addresses separated by commas, or the URL (Alertmanager: http://host:9093)."
     )
     secret = models.CharField(max_length=80, default=new_secret, blank=True, help_text="Key of a webhook's signatures.")
+    wedding = models.SlugField(max_length=80, blank=True, help_text="Only what is about this wedding; empty: everything.")
     at_least = models.CharField(max_length=6, choices=SeverityChoice.choices, default=SeverityChoice.PAGE)
     enabled = models.BooleanField(default=True)
     last_ok_at = models.DateTimeField(null=True, blank=True, editable=False)
@@ -293,8 +294,11 @@ class Receiver(models.Model):
     def addresses(self) -> list[str]:
         return [address.strip() for address in self.target.split(",") if address.strip()]
 
-    def wants(self, severity: str) -> bool:
-        """Whether alerts of this severity are for it."""
+    def wants(self, labels: dict[str, str]) -> bool:
+        """Whether an alert with these labels (its severity among them) is for it."""
+        severity = labels["severity"]
+        if self.wedding and labels.get("wedding") != self.wedding:
+            return False
         return SEVERITIES.index(severity) >= SEVERITIES.index(self.at_least)
 
 
