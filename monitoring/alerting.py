@@ -146,7 +146,7 @@ def _fields(alert: Alert) -> dict[str, Any]:
         "muted": alert.muted[:200],
         "value": alert.value,
         "worst": alert.worst,
-        "reason": alert.reason[:200],
+        "reason": alert.reason[: rows.RESULT_CHARS],
         "kept": msgspec.to_builtins(alert),
     }
 

@@ -69,5 +69,5 @@ def reminder(late: Overdue) -> Reminder | None:
     if not n:
         return None
     emergency = late.emergency
-    text = f"Not confirmed yet by {late.who}: {emergency.text} Please open it and press that you have seen it."
+    text = f"Not confirmed yet by {late.who}. Please press that you have seen it: {emergency.text}"
     return Reminder(emergency.wedding, f"confirm-{emergency.offset}-{n}", text[:2_000])

@@ -212,7 +212,7 @@ class Migration(migrations.Migration):
                 ('resolved_at', models.DateTimeField(blank=True, null=True)),
                 ('value', models.FloatField(null=True)),
                 ('worst', models.FloatField(null=True)),
-                ('reason', models.CharField(max_length=200)),
+                ('reason', models.CharField(max_length=500)),
                 ('acknowledged_at', models.DateTimeField(blank=True, null=True)),
                 ('acknowledged_by', models.CharField(blank=True, max_length=150)),
                 ('reminders', models.PositiveSmallIntegerField(default=0, help_text='How often it was told again since nobody acknowledged.')),

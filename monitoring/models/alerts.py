@@ -163,7 +163,7 @@ class Alert(models.Model):
     resolved_at = models.DateTimeField(null=True, blank=True)
     value = models.FloatField(null=True)
     worst = models.FloatField(null=True)
-    reason = models.CharField(max_length=200)
+    reason = models.CharField(max_length=RESULT_CHARS)
     acknowledged_at = models.DateTimeField(null=True, blank=True)
     acknowledged_by = models.CharField(max_length=150, blank=True)
     reminders = models.PositiveSmallIntegerField(default=0, help_text="How often it was told again since nobody acknowledged.")
