@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from django.db.models import Min
 
 from monitoring import confirmations, incidents
 from monitoring.alerts import Alert, Change, Labels, Mute, Rule, evaluate
+from monitoring.happenings import Happenings
 from monitoring.models import alerts as rows
 from monitoring.router import ALIAS
 from monitoring.signals import Signals, Table, of
@@ -35,6 +36,8 @@ REMIND_AFTER = tuple(timedelta(minutes=minutes) for minutes in (5, 15, 30, 60))
 NOTICE_ALERTS_MAX = 100
 """Alerts in one notice, at most 200 KB: a receiver that is told of everything at once still takes it."""
 TEXT_CHARS = 1_000
+HAPPENED_MAX = 500
+"""Of the last ten minutes, for an incident that may begin now."""
 UNSEEN = "emergency.unseen"
 
 
@@ -56,10 +59,15 @@ class Alerting:
         self._alerts: dict[str, Alert] = {}
         self._written: dict[str, tuple[str, str]] = {}
         self._unsaved: deque[tuple[Change, datetime]] = deque(maxlen=UNSAVED_MAX)
+        self._happenings = Happenings()
+        self._happened: deque[tuple[datetime, str, str]] = deque(maxlen=HAPPENED_MAX)
 
-    def step(self, reports: Sequence[WorkerReport] | None, now: datetime) -> list[Alert]:
-        """All alerts that are not simply ok, after these reports (None: they could not be read). Never raises for a database
-        that is away: what changed is written, and told, when it is back."""
+    def step(
+        self, reports: Sequence[WorkerReport] | None, now: datetime, happened: Iterable[tuple[str, str]] = ()
+    ) -> list[Alert]:
+        """All alerts that are not simply ok, after these reports (None: they could not be read). `happened`: what else is for
+        the time line of an incident, as (kind of `IncidentEvent`, text): decisions of the scaler, moves. Never raises for a
+        database that is away: what changed is written, and told, when it is back."""
         now_s = self._now_s = max(self._now_s, now.timestamp())
         if reports is not None:
             self._weddings = {name for report in reports for name in report.weddings}
@@ -72,7 +80,11 @@ class Alerting:
         for change in (Change(self._named(change.alert), change.before) for change in done.changes):
             logger.warning("%s: %s", headline(change.alert), change.alert.reason)
             self._unsaved.append((change, now))
-        self._save(now_s)
+        news = [(happening.kind, happening.text) for happening in self._happenings.step(reports)]
+        self._happened.extend((now, kind, text) for kind, text in [*news, *happened])
+        while self._happened and now - self._happened[0][0] > incidents.BEFORE:
+            self._happened.popleft()
+        self._save(now, now_s)
         return sorted(self._alerts.values(), key=lambda alert: (alert.rule, alert.labels))
 
     def _named(self, alert: Alert) -> Alert:
@@ -99,21 +111,24 @@ class Alerting:
         except DatabaseError as error:
             logger.error("who has confirmed an emergency is not known: the journal's database does not answer: %s", error)
 
-    def _save(self, now_s: float) -> None:
+    def _save(self, now: datetime, now_s: float) -> None:
         """Write down what changed, and tell. Nothing of it is lost when it fails: it is tried again with the next step."""
         all_of_them = now_s - self._saved_s >= SAVE_S
         stale = [a for a in self._alerts.values() if a.told and (all_of_them or self._written.get(a.fingerprint) != _mark(a))]
-        if not self._unsaved and not stale:
+        if not (self._unsaved or stale or self._happened):
             return
         try:
             with transaction.atomic(using=ALIAS):
                 record(list(self._unsaved))
                 for alert in stale:
                     rows.Alert.objects.filter(fingerprint=alert.fingerprint, resolved_at=None).update(**_fields(alert))
+                gathered = bool(self._happened) and incidents.gather(self._happened, now)
         except DatabaseError as error:
             logger.error("%d changes of alerts wait for the history database: %s", len(self._unsaved), error)
             return
         self._unsaved.clear()
+        if gathered:
+            self._happened.clear()
         self._written = {alert.fingerprint: _mark(alert) for alert in self._alerts.values() if alert.told}
         if all_of_them:
             self._saved_s = now_s

@@ -46,6 +46,18 @@ def follow(alert: Alert, summary: str, now: datetime) -> None:
     incident.save(update_fields=["mitigated_at"])
 
 
+def gather(happened: Iterable[tuple[datetime, str, str]], now: datetime) -> bool:
+    """Put (when, kind, text) on the time line of what is going on, from shortly before it began. False: nothing is."""
+    incident = current(now)
+    if incident is None:
+        return False
+    since = incident.started_at - BEFORE
+    IncidentEvent.objects.bulk_create(
+        IncidentEvent(incident=incident, at=at, kind=kind, text=text) for at, kind, text in happened if at >= since
+    )
+    return True
+
+
 def note(kind: str, text: str, now: datetime, author: str = "") -> IncidentEvent | None:
     """Put a drain, a deploy, a decision or a sentence on the time line of what is going on. None: nothing is."""
     incident = current(now)

@@ -187,7 +187,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('at', models.DateTimeField()),
-                ('kind', models.CharField(choices=[('alert', 'Alert'), ('ack', 'Acknowledged'), ('decision', 'Scaler decision'), ('drain', 'Drain'), ('deploy', 'Deploy'), ('notice', 'Delivery of a notice'), ('note', 'Note')], max_length=8)),
+                ('kind', models.CharField(choices=[('alert', 'Alert'), ('ack', 'Acknowledged'), ('decision', 'Scaler decision'), ('drain', 'Drain'), ('deploy', 'Deploy'), ('worker', 'Worker'), ('notice', 'Delivery of a notice'), ('note', 'Note')], max_length=8)),
                 ('text', models.TextField()),
                 ('author', models.CharField(blank=True, max_length=150)),
                 ('incident', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='events', to='monitoring.incident')),

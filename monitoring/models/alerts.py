@@ -197,6 +197,7 @@ class IncidentEvent(models.Model):
         DECISION = "decision", "Scaler decision"
         DRAIN = "drain"
         DEPLOY = "deploy"
+        WORKER = "worker"
         NOTICE = "notice", "Delivery of a notice"
         NOTE = "note"
 

@@ -32,6 +32,7 @@ class Day:
         self.clock = ManualClock()
         self.delivery = Delivery(lambda receiver, notice, now: Outcome(True, "taken"))
         self.reachable = True
+        self.happened: list[tuple[str, str]] = []
         self.folder = folder
         self.workers: dict[str, dict[str, Any]] = {"w1": {}, "w2": {}}
         self.take_over()
@@ -46,11 +47,11 @@ class Day:
     def second(self, times: int = 1) -> None:
         for _ in range(times):
             self.clock.advance(1)
-            at_s = self.now.timestamp()
             reports = [
-                WorkerReport(f"{slot}.1", slot, "h", 1, at_s, 0.0, "ready", **fields) for slot, fields in self.workers.items()
+                WorkerReport(f"{slot}.1", slot, "h", 1, self.now.timestamp(), 0.0, **{"state": "ready"} | fields)
+                for slot, fields in self.workers.items()
             ]
-            self.alerting.step(reports, self.now)
+            self.alerting.step(reports, self.now, self.happened)
             if self.reachable:
                 self.delivery.step(self.now)
 
@@ -230,6 +231,30 @@ def test_the_incident_tells_its_story(day: Day) -> None:
     )
     assert incidents.close(incident, "ada", day.now) and not incidents.close(incident, "bob", day.now)
     assert incidents.note(incidents.Kind.NOTE, "later", day.now) is None
+
+
+def test_what_happened_shortly_before_and_during_an_incident_is_on_its_time_line(day: Day) -> None:
+    day.second(5)
+    day.clock.advance(700)
+    day.workers["w1"] = {"state": "draining", "reason": "deploy of 2.1", "connections": {"guest": 1_200}}
+    day.second()
+    day.workers["w3"] = {}
+    day.happened = [("decision", "have 2, want 3: the next hour is short")]
+    day.second()
+    day.happened = []
+    del day.workers["w2"]
+    day.second(4)
+    day.workers["w2"] = {"state": "lame", "reason": "stalls"}
+    day.second()
+    story = [(event.kind, event.text) for event in Incident.objects.get().events.all()]
+    assert story == [
+        ("deploy", "w1 is draining with 1,200 people: deploy of 2.1"),
+        ("worker", "w3 started (w3.1)"),
+        ("decision", "have 2, want 3: the next hour is short"),
+        ("worker", "w2 is gone; last seen with 0 people of 0 weddings"),
+        ("alert", "page firing: A worker does not report any more (worker w2) (3 is above 2)"),
+        ("worker", "w2 started (w2.1)"),
+    ]
 
 
 def test_trouble_that_comes_back_soon_is_the_same_incident_and_later_another(day: Day) -> None:
