@@ -27,8 +27,8 @@ def html(report: DayReport) -> str:
     context = {
         "report": report,
         "style": STYLE,
-        "verdict": _verdict(report),
-        "figures": _figures(report),
+        "verdict": verdict(report),
+        "figures": figures(report),
         "kinds": sorted(report.sent_by_kind.items(), key=lambda pair: (-pair[1], pair[0])),
         "people": sorted((report.connected_minutes or {}).items()),
         "charts": _charts(report.minutes, ZoneInfo(report.wedding.timezone)),
@@ -37,7 +37,8 @@ def html(report: DayReport) -> str:
         return render_to_string("monitoring/day_report.html", context)
 
 
-def _verdict(report: DayReport) -> tuple[str, str]:
+def verdict(report: DayReport) -> tuple[str, str]:
+    """("good", "bad" or "", a sentence)."""
     if report.kept is None:
         return "", "Whether the promise was kept could not be measured."
     if report.kept:
@@ -45,7 +46,9 @@ def _verdict(report: DayReport) -> tuple[str, str]:
     return "bad", "The promise was not kept on this day: the figures below say where."
 
 
-def _figures(report: DayReport) -> list[tuple[str, str, str]]:
+def figures(report: DayReport) -> list[tuple[str, str, str]]:
+    """[(name, value, about it)]."""
+
     def said(value: int | None) -> str:
         return "not measured" if value is None else f"{value:,}"
 
@@ -65,7 +68,7 @@ def _figures(report: DayReport) -> list[tuple[str, str, str]]:
 
 def _half(report: DayReport) -> str:
     assert report.latency is not None
-    return f"half {report.latency.p50_ms:,.0f}, 95 of 100 {report.latency.p95_ms:,.0f} ms"
+    return f"half {report.latency.p50_ms:,.0f}, 95 of 100 {report.latency.p95_ms:,.0f} ms; {report.latency.late:,} were late"
 
 
 def _lost(report: DayReport) -> int | None:

@@ -1,4 +1,5 @@
-"""Alert rules, alerts, silences, receivers and the outbox, incidents; and the rules a new installation starts with."""
+"""Alert rules, alerts, silences, receivers and the outbox, incidents; and the rules a new installation
+starts with; the minutes of weddings and the reports of their days."""
 
 import django.core.validators
 import django.db.models.deletion
@@ -243,6 +244,36 @@ class Migration(migrations.Migration):
             options={
                 'ordering': ['-pk'],
                 'indexes': [models.Index(condition=models.Q(('given_up_at', None), ('sent_at', None)), fields=['receiver', 'id'], name='notice_waiting')],
+            },
+        ),
+        migrations.CreateModel(
+            name='StoredReport',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('wedding', models.SlugField(max_length=80, unique=True)),
+                ('made_at', models.DateTimeField()),
+                ('file', models.TextField(help_text='What `manage.py day_report --verify` checks.')),
+            ],
+            options={
+                'verbose_name': 'day report',
+                'ordering': ['-made_at'],
+            },
+        ),
+        migrations.CreateModel(
+            name='WeddingMinute',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('wedding', models.SlugField(max_length=80)),
+                ('at', models.DateTimeField(help_text='When the minute began.')),
+                ('connections', models.JSONField(default=dict, help_text='{role: people connected, mean of the minute}.')),
+                ('deliveries', models.PositiveIntegerField()),
+                ('replayed', models.PositiveIntegerField()),
+                ('faults', models.PositiveIntegerField(help_text='Gaps, doubles and order faults that clients reported.')),
+                ('latency', models.JSONField(default=dict, help_text='{bucket: count} of P0 and P1 deliveries, see realtime/histogram.py.')),
+            ],
+            options={
+                'ordering': ['wedding', 'at'],
+                'constraints': [models.UniqueConstraint(fields=('wedding', 'at'), name='wedding_minute_once')],
             },
         ),
         migrations.RunPython(add_rules, migrations.RunPython.noop),

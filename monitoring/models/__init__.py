@@ -9,5 +9,6 @@ from monitoring.models.alerts import (
     Receiver,
     Silence,
 )
+from monitoring.models.days import StoredReport, WeddingMinute
 
-__all__ = ["Alert", "AlertRule", "Incident", "IncidentEvent", "Notice", "Receiver", "Silence"]
+__all__ = ["Alert", "AlertRule", "Incident", "IncidentEvent", "Notice", "Receiver", "Silence", "StoredReport", "WeddingMinute"]
