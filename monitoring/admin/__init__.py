@@ -1,5 +1,5 @@
 """Monitoring in the Django admin."""
 
-from monitoring.admin import alerts
+from monitoring.admin import alerts, days
 
-__all__ = ["alerts"]
+__all__ = ["alerts", "days"]

@@ -276,5 +276,21 @@ class Migration(migrations.Migration):
                 'constraints': [models.UniqueConstraint(fields=('wedding', 'at'), name='wedding_minute_once')],
             },
         ),
+        migrations.CreateModel(
+            name='DrillRun',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('name', models.CharField(db_index=True, max_length=40)),
+                ('started_at', models.DateTimeField()),
+                ('ended_at', models.DateTimeField()),
+                ('passed', models.BooleanField()),
+                ('verdict', models.TextField(blank=True, help_text='In words: what was broken, or that nothing was.')),
+                ('options', models.JSONField(default=dict, help_text='Profile, connections, minutes, seed; for a rehearsal its date.')),
+                ('result', models.JSONField(default=dict, help_text='What `--json` prints.')),
+            ],
+            options={
+                'ordering': ['-started_at'],
+            },
+        ),
         migrations.RunPython(add_rules, migrations.RunPython.noop),
     ]

@@ -10,5 +10,17 @@ from monitoring.models.alerts import (
     Silence,
 )
 from monitoring.models.days import StoredReport, WeddingMinute
+from monitoring.models.drills import DrillRun
 
-__all__ = ["Alert", "AlertRule", "Incident", "IncidentEvent", "Notice", "Receiver", "Silence", "StoredReport", "WeddingMinute"]
+__all__ = [
+    "Alert",
+    "AlertRule",
+    "DrillRun",
+    "Incident",
+    "IncidentEvent",
+    "Notice",
+    "Receiver",
+    "Silence",
+    "StoredReport",
+    "WeddingMinute",
+]

@@ -12,7 +12,7 @@ from django.test import Client
 
 from monitoring import incidents, paging
 from monitoring.delivery import Delivery
-from monitoring.models import Alert, AlertRule, Incident, Notice, Receiver, Silence
+from monitoring.models import Alert, AlertRule, DrillRun, Incident, Notice, Receiver, Silence, StoredReport
 from monitoring.notifiers import Outcome
 
 pytestmark = pytest.mark.django_db(databases=["default", "history"])
@@ -44,6 +44,8 @@ def test_every_page_opens(admin: Client, incident: Incident) -> None:
     receiver = Receiver.objects.create(name="duty", kind="email", target="a@example.com")
     Silence.objects.create(author="ada", reason="r", starts_at=NOON, ends_at=NOON + timedelta(hours=1))
     paging.start("ada", NOON)
+    StoredReport.objects.create(wedding="rose-garden", made_at=NOON, file="{}")
+    DrillRun.objects.create(name="kill", started_at=NOON, ended_at=NOON + timedelta(seconds=62), passed=True)
     notice, rule = Notice.objects.get(), AlertRule.objects.all()[0]
     pages = [
         f"{name}/{q}" for name in ("alertrule", "alert", "silence", "receiver", "notice", "incident") for q in ("", "?q=a")
