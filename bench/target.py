@@ -15,8 +15,8 @@ def no_header(room: str, number: int) -> str:
 class Speech(Struct, frozen=True):
     """How to join and publish.
 
-    `path` with `{room}`; `live` begins the text that says one has joined (empty: the upgrade does); `before` and `after` enclose
-    the marked data in what is sent; `wrap_bytes` is what a delivered text has beside the data.
+    `path` with `{room}`; `live` begins the text that says one has joined (empty: the upgrade does); `before` and `after`
+    enclose the marked data in what is sent; `wrap_bytes` is what a delivered text has beside the data.
     """
 
     path: str
@@ -32,7 +32,7 @@ class Speech(Struct, frozen=True):
 
 
 class Target(Struct, frozen=True):
-    """A running server. `ports`: rooms are spread over them in turn. `workers`: pids whose CPU counts; `helpers`: of its Redis."""
+    """A running server. `ports`: rooms are spread over them in turn. `workers`: pids whose CPU counts; `helpers`: its Redis."""
 
     name: str
     ports: Sequence[int]

@@ -116,6 +116,13 @@ class Hub:
                 if frame.entry.offset <= offset and frame.priority <= Priority.P1:
                     self.measures.seen(frame)
 
+    def faults(self, connection: Connection, count: int) -> None:
+        """`connection` says that it saw so many gaps, doubles and order faults."""
+        self.measures.gaps_total += count
+        room = self.rooms.get(connection.room)
+        if room is not None:
+            room.measures.faults_total += count
+
     def late(self, connection: Connection, frames: Sequence[Frame]) -> None:
         """The kernel has taken for `connection` what it could not take at once."""
         room = self.rooms.get(connection.room)

@@ -79,7 +79,7 @@ class Inbox:
             case Ping(ref):
                 connection.tell(Pong(ref))
             case Hint():
-                self._hub.measures.gaps_total += message.gaps
+                self._hub.faults(connection, message.gaps)
                 connection.told = Told(message.visible, message.save_data, message.effective)
                 self._plan(connection)
             case Leave():

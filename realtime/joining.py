@@ -137,6 +137,7 @@ class Joining:
             if frame.entry.expires_at is None or frame.entry.expires_at > now:
                 texts.append(frame.text(prev))
                 prev = frame.entry.offset
+                room.measures.replayed_total += state is None
         texts.extend(frame.text() for frame in room.provisional.values() if sees(view, frame.audience))
         news = room.presence.arrive(connection.member)
         present = room.presence.everybody() if sees(view, Audience.CREW) else []

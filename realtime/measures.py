@@ -18,11 +18,13 @@ PRIORITIES = tuple(Priority)
 class RoomMeasures:
     """Of one room in this process. `latency`: of P0 and P1."""
 
-    __slots__ = ("deliveries_total", "latency", "publications_total")
+    __slots__ = ("deliveries_total", "faults_total", "latency", "publications_total", "replayed_total")
 
     def __init__(self) -> None:
         self.publications_total = 0
         self.deliveries_total = 0
+        self.replayed_total = 0
+        self.faults_total = 0
         self.latency = Histogram()
 
 

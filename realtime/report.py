@@ -22,6 +22,10 @@ class WeddingReport(Struct, frozen=True, omit_defaults=True):
     deliveries_total: int = 0
     latency: Buckets = {}
     """Server latency of P0 and P1 deliveries."""
+    replayed_total: int = 0
+    """Publications that members who came back were given of what they had missed."""
+    faults_total: int = 0
+    """Gaps, doubles and order faults that its clients reported."""
 
 
 class Tuned(Struct, frozen=True):

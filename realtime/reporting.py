@@ -87,8 +87,14 @@ async def reporting(parts: Services) -> None:
 
 def _wedding(room: HeldRoom) -> WeddingReport:
     measures = room.measures
-    counts = measures.latency.counts
-    return WeddingReport(dict(room.roles), measures.publications_total, measures.deliveries_total, counts)
+    return WeddingReport(
+        dict(room.roles),
+        measures.publications_total,
+        measures.deliveries_total,
+        measures.latency.counts,
+        measures.replayed_total,
+        measures.faults_total,
+    )
 
 
 def _named(counts: list[int]) -> dict[str, int]:

@@ -126,6 +126,15 @@ else:
 
 REALTIME = RealtimeConfig.from_env(ENV)
 
+# How alerts leave by e-mail.
+EMAIL_HOST = ENV.get("EMAIL_HOST", "localhost")
+EMAIL_PORT = int(ENV.get("EMAIL_PORT", "25"))
+EMAIL_HOST_USER = ENV.get("EMAIL_HOST_USER", "")
+EMAIL_HOST_PASSWORD = ENV.get("EMAIL_HOST_PASSWORD", "")
+EMAIL_USE_TLS = ENV.get("EMAIL_USE_TLS", "") == "1"
+EMAIL_TIMEOUT = 10
+DEFAULT_FROM_EMAIL = ENV.get("DEFAULT_FROM_EMAIL", "wedsync@localhost")
+
 AUTH_PASSWORD_VALIDATORS = [{"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"}]
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "/"
@@ -147,5 +156,5 @@ LOGGING = {
     "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": ENV.get("WEDSYNC_LOG_LEVEL", "WARNING")},
-    "loggers": {name: {"level": "INFO"} for name in ("realtime", "wedsync")},
+    "loggers": {name: {"level": "INFO"} for name in ("realtime", "wedsync", "monitoring")},
 }

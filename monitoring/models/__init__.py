@@ -1,1 +1,26 @@
 """What monitoring keeps, in the database `history`."""
+
+from monitoring.models.alerts import (
+    Alert,
+    AlertRule,
+    Incident,
+    IncidentEvent,
+    Notice,
+    Receiver,
+    Silence,
+)
+from monitoring.models.days import StoredReport, WeddingMinute
+from monitoring.models.drills import DrillRun
+
+__all__ = [
+    "Alert",
+    "AlertRule",
+    "DrillRun",
+    "Incident",
+    "IncidentEvent",
+    "Notice",
+    "Receiver",
+    "Silence",
+    "StoredReport",
+    "WeddingMinute",
+]

@@ -33,7 +33,8 @@ class MemoryRegistry:
 
     async def report(self, report: WorkerReport) -> list[Drain | Move]:
         now_s = self._clock.monotonic()
-        self._reports[report.worker] = (now_s + REPORT_TTL_S, report)
+        # A copy, as through Redis: the histograms in a report go on counting.
+        self._reports[report.worker] = (now_s + REPORT_TTL_S, decode_report(encode_report(report)))
         return [order for until_s, order in self._orders.pop(report.worker, []) if until_s > now_s]
 
     async def reports(self) -> list[WorkerReport]:

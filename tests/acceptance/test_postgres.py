@@ -20,6 +20,13 @@ def test_the_contract_holds_on_postgresql(postgres: Postgres, processes: Process
     assert process.wait(200) == 0
 
 
+def test_alerts_and_incidents_live_on_postgresql(postgres: Postgres, processes: Processes) -> None:
+    env = {"HISTORY_DATABASE_URL": postgres.database(), "WEDSYNC_DEBUG": "1"}
+    tests = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/monitoring"]
+    process = processes.start(*tests, name="monitoring", **env)
+    assert process.wait(200) == 0
+
+
 JOURNAL = """
 import json
 from realtime.models import JournalEntry, OutboxEntry, Room

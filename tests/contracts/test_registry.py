@@ -41,6 +41,13 @@ async def test_reports_come_back_by_slot(registry: Registry) -> None:
     assert await registry.reports() == [tenth]
 
 
+async def test_a_report_does_not_change_afterwards(registry: Registry) -> None:
+    counting = {"P0": {7: 1}}
+    await registry.report(a_report("a", "w1", latency=counting))
+    counting["P0"][7] += 1
+    assert (await registry.reports())[0].latency == {"P0": {7: 1}}
+
+
 async def test_orders_are_taken_once(registry: Registry) -> None:
     drain, move = Drain("deploy"), Move("rose-garden", "uneven load")
     await registry.order("a", drain)

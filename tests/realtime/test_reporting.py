@@ -25,6 +25,23 @@ async def test_a_report_counts_what_happened_and_survives_the_way(site: Site) ->
     assert found.rss_bytes and found.rss_bytes > 10_000_000
 
 
+async def test_what_was_replayed_and_what_clients_complain_of_is_counted_for_the_wedding(site: Site) -> None:
+    planner, guest = await site.join(PLANNER), await site.join(GUEST)
+    welcome, live = await until(guest, "welcome"), await until(guest, "live")
+    await guest.disconnect()
+    for id in ("one", "two"):
+        await planner.send_to(text_data=say("Cake in five.", kind="chat.guests", id=id))
+        await until(planner, "ok")
+    again = await site.join(GUEST, query=f"?epoch={welcome['epoch']}&since={live['up_to']}")
+    await until(again, "live")
+    await again.send_to(text_data='{"t": "hint", "gaps": 3}')
+    await again.send_to(text_data='{"t": "ping", "ref": 7}')
+    await until(again, "pong")
+    found = report(site.services)
+    assert found.weddings[ROOM].replayed_total == 2
+    assert found.weddings[ROOM].faults_total == 3 == found.gaps_total
+
+
 async def test_what_was_not_measured_is_absent(site: Site) -> None:
     await site.join(GUEST)
     found = report(site.services)

@@ -1,0 +1,159 @@
+"""Makes, keeps and finds the day reports: from the journal, the recorded minutes and the alerts of the time."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter, deque
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.db import DatabaseError, transaction
+from django.db.models import Count, Max, Min, Q
+from django.utils.encoding import force_bytes
+
+from monitoring import day_report
+from monitoring.alerting import summary
+from monitoring.day_report import DayReport, Journalled, Minute, Trouble
+from monitoring.models.alerts import Alert, AlertRule, IncidentEvent
+from monitoring.models.days import StoredReport, WeddingMinute
+from monitoring.router import ALIAS
+from monitoring.wedding_minutes import WeddingMinutes
+from realtime.kinds import KINDS
+from realtime.models import JournalEntry, Room
+from realtime.report import WorkerReport
+from wedsync.weddings.models import Wedding
+
+logger = logging.getLogger(__name__)
+
+WAITING_MAX = 15 * 2_500
+"""A quarter of an hour of the 2,174 weddings of 100,000 people, while the history database is away."""
+MINUTES_KEPT = timedelta(days=30)
+TROUBLES_MAX, DONE_MAX = 50, 20
+DONE = (IncidentEvent.Kind.ACKNOWLEDGED, IncidentEvent.Kind.NOTE, IncidentEvent.Kind.DRAIN, IncidentEvent.Kind.DECISION)
+
+
+class Recorder:
+    """Writes the minutes of all weddings. One step a second, by the holder of the control lease."""
+
+    def __init__(self) -> None:
+        self._minutes = WeddingMinutes()
+        self._waiting: deque[WeddingMinute] = deque(maxlen=WAITING_MAX)
+
+    def step(self, reports: Sequence[WorkerReport] | None, now: datetime) -> None:
+        """Never raises for a database that is away: what is over waits for it, a quarter of an hour of it at the most."""
+        for wedding, minute in self._minutes.step(reports, now) if reports is not None else ():
+            latency = {str(index): count for index, count in minute.latency.items()}
+            self._waiting.append(
+                WeddingMinute(
+                    wedding=wedding,
+                    at=minute.at,
+                    connections=minute.connections,
+                    deliveries=minute.deliveries,
+                    replayed=minute.replayed,
+                    faults=minute.faults,
+                    latency=latency,
+                )
+            )
+        if not self._waiting:
+            return
+        try:
+            WeddingMinute.objects.bulk_create(self._waiting, batch_size=500, ignore_conflicts=True)
+        except DatabaseError as error:
+            logger.error("%d minutes of weddings wait for the history database: %s", len(self._waiting), error)
+        else:
+            self._waiting.clear()
+
+
+def keys() -> list[bytes]:
+    """What signs reports, the one in use first."""
+    return [b"monitoring.day_report:" + force_bytes(key) for key in (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)]
+
+
+def make(slug: str, now: datetime) -> DayReport | None:
+    """The report of this wedding as far as its day has come. None: there is no such wedding."""
+    wedding = Wedding.objects.filter(slug=slug).first()
+    if wedding is None:
+        return None
+    start, end = wedding.window
+    whose = day_report.Wedding(slug, wedding.names, wedding.venue, wedding.timezone, start, end)
+    return day_report.build(
+        whose, journalled(slug, start, end), minutes(slug, start, end), troubles(slug, start, end), now.astimezone(wedding.zone)
+    )
+
+
+def file_of(slug: str, now: datetime) -> bytes | None:
+    """The signed file: the one that was kept when the day was over, else one made now. None: there is no such wedding."""
+    kept = StoredReport.objects.filter(wedding=slug).first()
+    if kept is not None:
+        return kept.file.encode()
+    report = make(slug, now)
+    if report is None:
+        return None
+    file = day_report.sign(report, keys()[0])
+    if now >= report.wedding.end + timedelta(minutes=2):  # the last minute is written by then
+        StoredReport.objects.get_or_create(wedding=slug, defaults={"made_at": now, "file": file.decode()})
+    return file
+
+
+def journalled(slug: str, start: datetime, end: datetime) -> Journalled:
+    """What the journal holds of [start, end)."""
+    with transaction.atomic():  # one moment for the counts and the floor
+        entries = JournalEntry.objects.filter(room__name=slug, at__gte=start, at__lt=end)
+        by_kind = dict(entries.values_list("kind").annotate(Count("id")).order_by("kind"))
+        floor = Room.objects.filter(name=slug).values_list("floor", flat=True).first() or 0
+        bounds = entries.aggregate(first=Min("offset"), last=Max("offset"))
+        kept = entries.filter(offset__gt=floor).aggregate(first=Min("offset"), last=Max("offset"), n=Count("id"))
+    sent: Counter[str] = Counter()
+    for name, count in by_kind.items():
+        kind = KINDS.get(name)
+        sent[kind.priority.name if kind else "P1"] += count
+    missing = kept["last"] - kept["first"] + 1 - kept["n"] if kept["n"] else 0
+    pruned = bounds["first"] is not None and bounds["first"] <= floor
+    return Journalled(dict(sorted(sent.items())), by_kind, bounds["first"], bounds["last"], missing, pruned)
+
+
+def minutes(slug: str, start: datetime, end: datetime) -> list[Minute]:
+    """The recorded minutes of [start, end), oldest first."""
+    rows = WeddingMinute.objects.filter(wedding=slug, at__gte=start, at__lt=end).order_by("at")
+    return [
+        Minute(
+            row.at,
+            row.connections,
+            row.deliveries,
+            row.replayed,
+            row.faults,
+            {int(index): count for index, count in row.latency.items()},
+        )
+        for row in rows
+    ]
+
+
+def troubles(slug: str, start: datetime, end: datetime) -> list[Trouble]:
+    """Pages about this wedding or the whole fleet while its day was on, and what people and the fleet did about them."""
+    during = Q(raised_at__lt=end) & (Q(resolved_at=None) | Q(resolved_at__gte=start))
+    about = {rule.name: rule for rule in AlertRule.objects.all()}
+    found: list[Trouble] = []
+    for alert in Alert.objects.filter(during, severity="page").exclude(kept={}).order_by("raised_at"):
+        if alert.labels.get("wedding", slug) != slug or len(found) == TROUBLES_MAX:
+            continue
+        done = IncidentEvent.objects.filter(incident=alert.incident_id, kind__in=DONE, at__gte=alert.raised_at)
+        if alert.resolved_at:
+            done = done.filter(at__lte=alert.resolved_at)
+        lines = [f"{event.at:%H:%M:%S} UTC {event.get_kind_display()}: {event.text}{_by(event)}" for event in done[:DONE_MAX]]
+        found.append(Trouble(alert.raised_at, alert.resolved_at, summary(alert, about.get(alert.rule)), lines))
+    return found
+
+
+def _by(event: IncidentEvent) -> str:
+    return f" ({event.author})" if event.author else ""
+
+
+def prune(now: datetime) -> int:
+    """Forget minutes that are old, after the report of their day was kept. Gives how many."""
+    old = now - MINUTES_KEPT
+    ended = WeddingMinute.objects.filter(at__lt=old).values_list("wedding", flat=True).distinct()
+    for slug in list(ended):
+        file_of(slug, now)
+    with transaction.atomic(using=ALIAS):
+        return WeddingMinute.objects.filter(at__lt=old).delete()[0]

@@ -1,0 +1,106 @@
+"""Empties the outbox: every notice to its receiver, in order, again and again until it got there or was refused for good."""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime, timedelta
+
+from django.db.models import F, Q
+
+from monitoring import incidents
+from monitoring.alerting import content
+from monitoring.models.alerts import RESULT_CHARS, Alert, AlertRule, Notice, Receiver
+from monitoring.notifiers import RESEND_S, Content, Outcome, Send, post_alerts, send
+
+logger = logging.getLogger(__name__)
+
+FIRST_WAIT_S = 1.0
+WAIT_MAX_S = 30.0
+"""A receiver that comes back hears of it within half a minute, and one that is down is not beaten."""
+REFUSALS_MAX = 5
+"""Answers such as 401 or 404: somebody may be mending the receiver; after half a minute the next notice has its turn."""
+GIVE_UP_AFTER = timedelta(hours=24)
+BATCH_MAX = 20
+"""Notices of one receiver in one round: the others get their turn."""
+RESOLVED_FOR = timedelta(minutes=5)
+"""So long Alertmanager is told that an alert is over, as its documentation asks of clients."""
+KEPT = timedelta(days=30)
+
+
+def wait_s(tries: int) -> float:
+    """How long after try number `tries` (from 1) the next one comes."""
+    return min(WAIT_MAX_S, FIRST_WAIT_S * 2.0 ** min(tries - 1, 10))
+
+
+class Delivery:
+    """One round a second, beside the control loop so that a slow receiver delays no evaluation."""
+
+    def __init__(self, how: Send = send) -> None:
+        self._send = how
+        self._resent_at: datetime | None = None
+
+    def step(self, now: datetime) -> int:
+        """Send what is due; gives how many notices got there. Raises DatabaseError when the outbox cannot be read."""
+        due = Q(notices__sent_at=None, notices__given_up_at=None, notices__next_try_at__lte=now)
+        # Those that answered last come first: a page must not wait for the time-out of somebody else's dead webhook.
+        receivers = Receiver.objects.filter(due, enabled=True).distinct().order_by(F("last_ok_at").desc(nulls_last=True), "pk")
+        count = sum(self._to(receiver, now) for receiver in receivers)
+        if self._resent_at is None or (now - self._resent_at).total_seconds() >= RESEND_S:
+            self._resent_at = now
+            self._resend(now)
+        return count
+
+    def _to(self, receiver: Receiver, now: datetime) -> int:
+        """In the order in which it happened: what comes later waits for what cannot be sent, or an end would overtake its
+        beginning."""
+        count = 0
+        for notice in receiver.notices.filter(sent_at=None, given_up_at=None).order_by("pk")[:BATCH_MAX]:
+            if notice.next_try_at > now:
+                break
+            outcome = self._send(receiver, notice, now)
+            self._result(receiver, notice, outcome, now)
+            count += outcome.ok
+            if not outcome.ok and notice.given_up_at is None:
+                break
+        return count
+
+    def _result(self, receiver: Receiver, notice: Notice, outcome: Outcome, now: datetime) -> None:
+        notice.tries += 1
+        notice.result = outcome.text[:RESULT_CHARS]
+        if outcome.ok:
+            notice.sent_at = now
+        elif (outcome.final and notice.tries >= REFUSALS_MAX) or now - notice.created_at >= GIVE_UP_AFTER:
+            notice.given_up_at = now
+            text = f"given up for {receiver.name} after {notice.tries} tries: {notice.result}"
+            logger.error("A notice was %s", text)
+            incidents.note(incidents.Kind.NOTICE, f"A notice was {text}", now)
+        else:
+            notice.next_try_at = now + timedelta(seconds=wait_s(notice.tries))
+        notice.save(update_fields=["tries", "result", "sent_at", "given_up_at", "next_try_at"])
+        _remember(receiver, outcome, now)
+
+    def _resend(self, now: datetime) -> None:
+        """Alertmanager believes in an alert only as long as it hears of it."""
+        managers = list(Receiver.objects.filter(enabled=True, kind=Receiver.Kind.ALERTMANAGER))
+        if not managers:
+            return
+        rules = {rule.name: rule for rule in AlertRule.objects.all()}
+        known = Alert.objects.filter(Q(resolved_at=None) | Q(resolved_at__gt=now - RESOLVED_FOR))
+        alerts: Content = [content(row, rules.get(row.rule)) for row in known.order_by("pk")]
+        for receiver in managers:
+            wanted = [alert for alert in alerts if receiver.wants(alert["labels"])]
+            if wanted:
+                _remember(receiver, post_alerts(receiver, wanted, now), now)
+
+
+def _remember(receiver: Receiver, outcome: Outcome, now: datetime) -> None:
+    receiver.last_result = outcome.text[:RESULT_CHARS]
+    if outcome.ok:
+        receiver.last_ok_at = now
+    receiver.save(update_fields=["last_result", "last_ok_at"])
+
+
+def prune(now: datetime) -> int:
+    """Forget notices that are done and old; gives how many."""
+    old = Q(sent_at__lt=now - KEPT) | Q(given_up_at__lt=now - KEPT)
+    return Notice.objects.filter(old).delete()[0]

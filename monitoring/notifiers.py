@@ -1,0 +1,156 @@
+"""How a notice gets to a receiver: e-mail, a signed webhook, Alertmanager's API v2. Each answers with what became of it.
+
+The content of a notice is a list of alerts in the shape Alertmanager uses everywhere:
+`{"status": "firing" | "resolved", "labels": {...}, "annotations": {...}, "startsAt", "endsAt", "fingerprint"}`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import smtplib
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from http.client import HTTPException
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.core.mail import EmailMessage
+from msgspec import Struct
+
+from monitoring.models.alerts import Notice, Receiver
+
+TIMEOUT_S = 5.0
+"""A receiver that needs longer is tried again; the others wait meanwhile."""
+ANSWER_BYTES = 400
+RESEND_S = 15.0
+"""Alertmanager forgets an alert that is not sent again; its documentation asks for a quarter to half a minute."""
+ENDS_AFTER = timedelta(seconds=60)
+"""Four times RESEND_S: three lost posts do not resolve an alert."""
+FINAL = frozenset({400, 401, 403, 404, 405, 410, 413, 415, 422})
+"""Answers that trying again will not change by itself."""
+
+Content = list[dict[str, Any]]
+
+
+class Outcome(Struct, frozen=True):
+    """`final`: the receiver refused, it is not down."""
+
+    ok: bool
+    text: str
+    final: bool = False
+
+
+class _Stay(urllib.request.HTTPRedirectHandler):
+    """A redirect is an answer like any other: a signed page goes where the operator said and nowhere else."""
+
+    def redirect_request(self, *args: Any, **kwargs: Any) -> None:
+        return None
+
+
+_opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _Stay)
+
+
+def signature(secret: str, at_s: int, body: bytes) -> str:
+    """`t=<unix>,v1=<hex>`: HMAC-SHA256 of "<unix>.<body>", so that neither can be changed nor an old one played again."""
+    mac = hmac.new(secret.encode(), b"%d.%b" % (at_s, body), hashlib.sha256)
+    return f"t={at_s},v1={mac.hexdigest()}"
+
+
+def post(url: str, body: bytes, headers: dict[str, str]) -> Outcome:
+    """One POST of JSON."""
+    request = urllib.request.Request(url, body, {"Content-Type": "application/json", "User-Agent": "wedsync"} | headers)
+    try:
+        with _opener.open(request, timeout=TIMEOUT_S) as response:
+            text = response.read(ANSWER_BYTES).decode(errors="replace")
+            return Outcome(True, f"{response.status} {text}".strip())
+    except urllib.error.HTTPError as error:
+        text = error.read(ANSWER_BYTES).decode(errors="replace")
+        error.close()
+        return Outcome(False, f"{error.code} {text}".strip(), final=error.code in FINAL)
+    except (OSError, HTTPException) as error:
+        return Outcome(False, str(getattr(error, "reason", error)) or type(error).__name__)
+
+
+def _email(receiver: Receiver, notice: Notice, now: datetime) -> Outcome:
+    subject, body = wording(notice.content)
+    domain = settings.DEFAULT_FROM_EMAIL.rpartition("@")[2].rstrip(">") or "localhost"
+    # The same id each time: a mailbox that got it before an answer was lost shows it once.
+    headers = {"Message-ID": f"<{notice.key}@{domain}>", "X-Wedsync-Key": notice.key}
+    message = EmailMessage(subject, body, None, receiver.addresses, headers=headers)
+    try:
+        message.send()
+    except smtplib.SMTPRecipientsRefused as error:
+        return Outcome(False, f"recipients refused: {error.recipients}", final=True)
+    except (OSError, smtplib.SMTPException) as error:
+        return Outcome(False, f"{type(error).__name__}: {error}")
+    return Outcome(True, f"sent to {', '.join(receiver.addresses)}")
+
+
+def _webhook(receiver: Receiver, notice: Notice, now: datetime) -> Outcome:
+    firing = any(alert["status"] == "firing" for alert in notice.content)
+    body = json.dumps(
+        {
+            "version": "4",  # of Alertmanager's webhook: what understands that understands this
+            "receiver": receiver.name,
+            "status": "firing" if firing else "resolved",
+            "key": notice.key,
+            "alerts": notice.content,
+        }
+    ).encode()
+    headers = {
+        "Idempotency-Key": notice.key,
+        "X-Wedsync-Signature": signature(receiver.secret, int(now.timestamp()), body),
+    }
+    return post(receiver.target, body, headers)
+
+
+def _alertmanager(receiver: Receiver, notice: Notice, now: datetime) -> Outcome:
+    return post_alerts(receiver, notice.content, now)
+
+
+def post_alerts(receiver: Receiver, content: Content, now: datetime) -> Outcome:
+    """POST /api/v2/alerts; what fires ends by itself unless it is sent again."""
+    ends = (now + ENDS_AFTER).isoformat()
+    alerts = [
+        {name: alert[name] for name in ("labels", "annotations", "startsAt")}
+        | {"endsAt": ends if alert["status"] == "firing" else alert["endsAt"]}
+        for alert in content
+    ]
+    parts = urlsplit(receiver.target)
+    url = f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}/api/v2/alerts"
+    return post(url, json.dumps(alerts).encode(), {})
+
+
+Send = Callable[[Receiver, Notice, datetime], Outcome]
+_BY_KIND: dict[str, Send] = {
+    Receiver.Kind.EMAIL: _email,
+    Receiver.Kind.WEBHOOK: _webhook,
+    Receiver.Kind.ALERTMANAGER: _alertmanager,
+}
+
+
+def send(receiver: Receiver, notice: Notice, now: datetime) -> Outcome:
+    """Hand the notice to its receiver, once. Never raises for what a receiver does."""
+    return _BY_KIND[receiver.kind](receiver, notice, now)
+
+
+def wording(content: Content) -> tuple[str, str]:
+    """Subject and text of an e-mail."""
+    first = content[0]
+    firing = [alert for alert in content if alert["status"] == "firing"]
+    word = first["labels"]["severity"].upper() if firing else "OVER"
+    more = f" and {len(content) - 1} more" if len(content) > 1 else ""
+    subject = f"[{word}] {(firing or content)[0]['annotations']['summary']}{more}"
+    parts = []
+    for alert in content:
+        notes = alert["annotations"]
+        lines = [f"{alert['status'].upper()}: {notes['summary']}", notes["description"], f"Since {alert['startsAt']}"]
+        if alert["status"] == "firing":
+            lines.append(f"What to do: {notes['what_to_do']}")
+        parts.append("\n".join(lines))
+    return subject.replace("\n", " ")[:200], "\n\n".join(parts)

@@ -1,0 +1,129 @@
+"""Which weddings go elsewhere, so that workers carry the same. PURE. Whole weddings, one after the other, never in a ceremony.
+
+The worker that is left asks guests first and planners last; here it is only decided which wedding goes where, and when.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from realtime.policy.balancing import Worker, first_choice, unevenness
+
+START, STOP = 1.20, 1.08
+"""Uneven above START for START_S, even below STOP (ops.md 2.4): below the bound, where people would be split from weddings."""
+START_S = 30.0
+SHARE_PER_S = 0.002
+"""Of all sockets: 20 a second at 10,000, about as many as come and go by themselves."""
+PER_S_LEAST = 10.0
+"""A small fleet is even within a minute all the same."""
+SETTLE_S = 3.0
+"""After a wedding has moved, before the next: reports come once a second, and its people are counted twice for a moment."""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """One wedding: {slot: sockets}. `protected`: its ceremony is near or on; it is not moved."""
+
+    wedding: str
+    at: Mapping[str, int]
+    protected: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class MovePlan:
+    """Ask the members of `wedding` on `source` to come back; `target` is its home from now on."""
+
+    wedding: str
+    source: str
+    target: str
+    sockets: int
+    per_s: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rebalancing:
+    """What is remembered between two looks: since when it is uneven, whether it is being made even, when the next may go, and
+    the homes that differ from the hash."""
+
+    uneven_since_s: float | None = None
+    active: bool = False
+    next_s: float = -math.inf
+    homes: Mapping[str, str] = field(default_factory=dict)
+
+
+def rebalance(
+    workers: Sequence[Worker], weddings: Sequence[Held], past: Rebalancing, now_s: float, joins_per_s: float = 1_500.0
+) -> tuple[list[MovePlan], Rebalancing]:
+    """The wedding to move now (none, or one), and what to remember. O(weddings x workers).
+
+    Split weddings are brought home whenever home has room; weddings change their home only while loads are uneven.
+    """
+    able = [worker for worker in workers if worker.weight > 0]
+    now = _remember(able, weddings, past, now_s)
+    total = sum(worker.load for worker in able)
+    if len(able) < 2 or not total or now_s < now.next_s:
+        return [], now
+    per_s = max(PER_S_LEAST, min(0.5 * joins_per_s * (len(able) - 1), SHARE_PER_S * total))
+    plan = (_make_even(able, weddings, now, per_s) if now.active else None) or _bring_home(able, weddings, now, per_s)
+    if plan is None:
+        return [], now
+    homes = dict(now.homes)
+    if plan.target == first_choice(plan.wedding, _slots(able)):
+        homes.pop(plan.wedding, None)
+    else:
+        homes[plan.wedding] = plan.target
+    return [plan], replace(now, homes=homes, next_s=now_s + plan.sockets / per_s + SETTLE_S)
+
+
+def _slots(workers: Sequence[Worker]) -> tuple[str, ...]:
+    return tuple(sorted(worker.slot for worker in workers))
+
+
+def _remember(able: Sequence[Worker], weddings: Sequence[Held], past: Rebalancing, now_s: float) -> Rebalancing:
+    """Forget homes of weddings that are over and of workers that are gone; see whether it is uneven for long enough."""
+    uneven = unevenness(able)
+    since_s = (past.uneven_since_s if past.uneven_since_s is not None else now_s) if uneven > START else None
+    starts = since_s is not None and now_s - since_s >= START_S
+    slots, there = set(_slots(able)), {held.wedding for held in weddings}
+    homes = {wedding: slot for wedding, slot in past.homes.items() if slot in slots and wedding in there}
+    return replace(past, uneven_since_s=since_s, active=starts or (past.active and uneven > STOP), homes=homes)
+
+
+def _make_even(able: Sequence[Worker], weddings: Sequence[Held], past: Rebalancing, per_s: float) -> MovePlan | None:
+    """From the fullest to the emptiest: a wedding that belongs there by its hash, else the largest that does not overshoot."""
+    fullest = max(able, key=lambda w: (w.load / w.weight, w.slot))
+    emptiest = min(able, key=lambda w: (w.load / w.weight, w.slot))
+    room = (fullest.load - emptiest.load) / 2
+    fitting = [h for h in weddings if not h.protected and 0 < h.at.get(fullest.slot, 0) <= room]
+    # Whole weddings only: one that is mostly elsewhere is brought home, not moved on.
+    fitting = [held for held in fitting if 2 * held.at[fullest.slot] > sum(held.at.values())]
+    if not fitting:
+        return None
+    slots = _slots(able)
+    best = max(
+        fitting,
+        key=lambda h: (first_choice(h.wedding, slots) == emptiest.slot, h.at[fullest.slot], h.wedding),
+    )
+    reason = f"{fullest.slot} carries {unevenness(able):.2f} times the mean"
+    return MovePlan(best.wedding, fullest.slot, emptiest.slot, best.at[fullest.slot], per_s, reason)
+
+
+def _bring_home(able: Sequence[Worker], weddings: Sequence[Held], past: Rebalancing, per_s: float) -> MovePlan | None:
+    """The largest part of a wedding that is away from home, when home stays below the mark at which moving starts."""
+    slots = _slots(able)
+    loads = {worker.slot: worker.load for worker in able}
+    total, weights = sum(loads.values()), sum(worker.weight for worker in able)
+    marks = {worker.slot: START * total * worker.weight / weights for worker in able}
+    best: MovePlan | None = None
+    for held in weddings:
+        home = past.homes.get(held.wedding) or first_choice(held.wedding, slots)
+        away = [(sockets, slot) for slot, sockets in held.at.items() if slot != home and slot in loads and sockets]
+        if held.protected or not away:
+            continue
+        sockets, source = max(away)
+        if loads[home] + sum(n for n, _ in away) <= marks[home] and (best is None or sockets > best.sockets):
+            best = MovePlan(held.wedding, source, home, sockets, per_s, f"{held.wedding} belongs on {home}")
+    return best

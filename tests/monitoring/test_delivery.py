@@ -1,0 +1,187 @@
+"""The outbox: every page gets there, once, in order; who refuses is given up and that is seen."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.core import mail
+
+from monitoring import alerting
+from monitoring.delivery import REFUSALS_MAX, Delivery, prune
+from monitoring.models import Alert, Notice, Receiver
+from monitoring.notifiers import Outcome, send, signature
+from tests.fakes import ManualClock
+from tests.monitoring.hooks import hook
+from tests.processes import free_port
+
+pytestmark = pytest.mark.django_db(databases=["default", "history"])
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+def page(clock: ManualClock, name: str, *, over: bool = False, severity: str = "page") -> None:
+    row = Alert(
+        fingerprint=name,
+        rule=name,
+        severity=severity,
+        state="firing",
+        told="firing",
+        reason="it is so",
+        labels={"worker": "w1"},
+    )
+    row.raised_at = row.fired_at = clock.now()
+    row.resolved_at = clock.now() if over else None
+    alerting.notify([(alerting.content(row, None), clock.now())])
+
+
+def told(body: bytes) -> list[str]:
+    return [f"{alert['status']} {alert['labels']['alertname']}" for alert in json.loads(body)["alerts"]]
+
+
+def test_a_webhook_that_is_down_for_ten_minutes_gets_every_page_once_and_in_order(clock: ManualClock) -> None:
+    port = free_port()
+    Receiver.objects.create(name="duty", kind="webhook", target=f"http://127.0.0.1:{port}/page")
+    delivery, expected = Delivery(), []
+    for minute in range(10):
+        page(clock, f"a{minute}")
+        page(clock, f"a{minute}", over=True)
+        expected += [f"firing a{minute}", f"resolved a{minute}"]
+        for _ in range(60):
+            clock.advance(1)
+            assert delivery.step(clock.now()) == 0
+    tries = Notice.objects.order_by("pk")[0]
+    assert 20 <= tries.tries <= 30 and "refused" in tries.result
+    with hook(port) as server:
+        for _ in range(40):
+            clock.advance(1)
+            delivery.step(clock.now())
+        assert [word for _, _, body in server.got for word in told(body)] == expected
+        assert len({headers["Idempotency-Key"] for _, headers, _ in server.got}) == len(expected)
+    assert not Notice.objects.filter(sent_at=None).exists()
+    assert alerting.waiting(clock.now()) == {(("receiver", "duty"),): 0.0}
+
+
+def test_an_answer_that_is_lost_repeats_the_same_key_and_body(clock: ManualClock) -> None:
+    with hook() as server:
+        Receiver.objects.create(name="duty", kind="webhook", target=server.url)
+        page(clock, "a")
+        server.lose = True
+        assert Delivery().step(clock.now()) == 0
+        server.lose = False
+        clock.advance(1)
+        assert Delivery().step(clock.now()) == 1
+        (_, first, one), (_, second, other) = server.got
+        assert first["Idempotency-Key"] == second["Idempotency-Key"] and one == other
+
+
+def test_a_receiver_can_tell_that_it_is_us(clock: ManualClock) -> None:
+    with hook() as server:
+        receiver = Receiver.objects.create(name="duty", kind="webhook", target=server.url)
+        page(clock, "a")
+        Delivery().step(clock.now())
+        _, headers, body = server.got[0]
+    at_s = int(clock.now().timestamp())
+    mac = hmac.new(receiver.secret.encode(), f"{at_s}.".encode() + body, hashlib.sha256).hexdigest()
+    assert headers["X-Wedsync-Signature"] == f"t={at_s},v1={mac}"
+    assert signature(receiver.secret, at_s, body + b" ") != headers["X-Wedsync-Signature"]
+
+
+@pytest.mark.parametrize("status", [404, 401])
+def test_who_refuses_is_given_up_and_the_next_page_has_its_turn(clock: ManualClock, status: int) -> None:
+    with hook() as server:
+        Receiver.objects.create(name="duty", kind="webhook", target=server.url)
+        page(clock, "a")
+        server.status = status
+        delivery = Delivery()
+        for _ in range(60):
+            clock.advance(1)
+            delivery.step(clock.now())
+        assert len(server.got) == REFUSALS_MAX
+        assert alerting.waiting(clock.now()) == {(("receiver", "duty"),): 3_600.0}  # which is an alert
+        server.status = 200
+        page(clock, "b")
+        clock.advance(1)
+        assert delivery.step(clock.now()) == 1
+    assert Notice.objects.get(sent_at=None).result.startswith(str(status))
+
+
+@pytest.mark.parametrize("status", [302, 429, 503])
+def test_who_is_busy_is_asked_again_and_a_redirect_is_not_followed(clock: ManualClock, status: int) -> None:
+    with hook() as server:
+        Receiver.objects.create(name="duty", kind="webhook", target=server.url)
+        page(clock, "a")
+        server.status = status
+        for _ in range(120):
+            clock.advance(1)
+            Delivery().step(clock.now())
+        assert len(server.got) > REFUSALS_MAX
+        server.status = 204
+        clock.advance(30)
+        assert Delivery().step(clock.now()) == 1
+
+
+def test_one_dead_receiver_does_not_keep_the_others_waiting(clock: ManualClock) -> None:
+    Receiver.objects.create(name="dead", kind="webhook", target="http://127.0.0.1:9/")
+    Receiver.objects.create(name="mail", kind="email", target="ada@example.com, bob@example.com", last_ok_at=clock.now())
+    page(clock, "a")
+    asked: list[str] = []
+
+    def remember(receiver: Receiver, notice: Notice, now: Any) -> Outcome:
+        asked.append(receiver.name)
+        return send(receiver, notice, now)
+
+    assert Delivery(remember).step(clock.now()) == 1
+    assert asked == ["mail", "dead"]
+    (message,) = mail.outbox
+    assert message.to == ["ada@example.com", "bob@example.com"] and message.subject.startswith("[PAGE] a (worker w1)")
+    assert (
+        "What to do:" in message.body and Notice.objects.get(receiver__name="mail").key in message.extra_headers["Message-ID"]
+    )
+
+
+def test_tickets_go_only_to_those_who_want_them(clock: ManualClock) -> None:
+    Receiver.objects.create(name="pages", kind="email", target="a@example.com")
+    Receiver.objects.create(name="tickets", kind="email", target="b@example.com", at_least="ticket")
+    Receiver.objects.create(name="off", kind="email", target="c@example.com", at_least="info", enabled=False)
+    page(clock, "a", severity="ticket")
+    assert [notice.receiver.name for notice in Notice.objects.all()] == ["tickets"]
+
+
+def test_alertmanager_hears_of_what_fires_again_and_again_and_of_the_end_for_five_minutes(clock: ManualClock) -> None:
+    with hook() as server:
+        Receiver.objects.create(name="am", kind="alertmanager", target=f"{server.url}/prefix/")
+        row = Alert.objects.create(
+            fingerprint="f", rule="worker-missing", severity="page", state="firing", told="firing", reason="r",
+            labels={"worker": "w1"}, raised_at=clock.now(), fired_at=clock.now(),
+        )  # fmt: skip
+        delivery = Delivery()
+        for _ in range(60):
+            clock.advance(1)
+            delivery.step(clock.now())
+        assert len(server.got) == 4 and {path for path, _, _ in server.got} == {"/prefix/api/v2/alerts"}
+        (alert,) = json.loads(server.got[-1][2])
+        assert alert["endsAt"] > (clock.now() + timedelta(seconds=40)).isoformat()
+        row.resolved_at = clock.now()
+        row.save()
+        for _ in range(600):
+            clock.advance(1)
+            delivery.step(clock.now())
+        assert 20 <= len(server.got) - 4 <= 21
+        assert json.loads(server.got[-1][2])[0]["endsAt"] == row.resolved_at.isoformat()
+
+
+def test_old_notices_are_forgotten_when_they_are_done(clock: ManualClock) -> None:
+    Receiver.objects.create(name="mail", kind="email", target="ada@example.com")
+    page(clock, "a")
+    Delivery().step(clock.now())
+    clock.advance(31 * 86_400)
+    page(clock, "b")
+    assert prune(clock.now()) == 1 and Notice.objects.get().sent_at is None
