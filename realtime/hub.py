@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal, TypeVar
 
 import msgspec
+from msgspec import Struct
 
 from realtime.clock import Clock
 from realtime.closing import CloseCode
@@ -19,9 +20,10 @@ from realtime.config import RealtimeConfig
 from realtime.connection import Connection
 from realtime.connection_optimizer import ConnectionPlan
 from realtime.errors import RealtimeError
+from realtime.flushing import Flushing
 from realtime.frame import Frame
 from realtime.joining import Joining, Reader
-from realtime.kinds import KINDS, Priority
+from realtime.kinds import KINDS, Priority, Receipts
 from realtime.kinds import Presence as PresenceData
 from realtime.measures import Measures
 from realtime.messages import Sender, encode
@@ -30,6 +32,7 @@ from realtime.performance_optimizer import Tuning
 from realtime.ports import Mailbox
 from realtime.presence import Presence
 from realtime.publication import Draft, Entry, Position
+from realtime.roles import Audience
 from realtime.room import HeldRoom
 
 logger = logging.getLogger(__name__)
@@ -39,17 +42,13 @@ IDLE_ROOM_S = 30.0
 """A room without members is kept so long: a venue whose Wi-Fi blinks comes back to a warm window."""
 READ_MAX = 1_000
 """Entries read at once when this process missed some."""
+RECEIPTS_S = 0.02
+"""The crew's receipts are told together, this long after the first; those of the others once a second."""
 PROVISIONAL_MAX = 100
 """Emergencies kept for newcomers while the journal is down."""
 FLEETING_MAX_AGE_S = 5.0
 """Who is typing, or clapping, is of no interest after this; far above every delay that is none of a process standing still."""
-LIGHT_WINDOW_S = 0.25
-"""Those who are served sparingly get what is not urgent in portions: half of what P3 is promised (ops.md 4.3)."""
-SOON_WINDOW_S = 0.01
-"""What is urgent (P1) waits no longer than this for company, whatever the load: the journal has had its share of the 100 ms."""
-EMERGENCY_WINDOW_S = 0.05
-"""While emergencies are about, ephemeral publications wait for each other so long: they then cost next to nothing."""
-
+SERVER = Sender("system", "system", "WedSync")
 InThread = Callable[..., Any]
 
 
@@ -72,14 +71,19 @@ class Hub:
         self._roster_due_s = 0.0
         self._joining = Joining(self, reader, config, clock, process)
         self.measures = Measures(clock)
-        # Set by the performance optimizer: how long publications wait for each other, what is shed.
-        self.tuning = Tuning()
+        self.flushing = Flushing(clock)
         # (members here, other workers), now and then: from it newcomers are told when to come back if this process dies.
         self.crowd = (0, 0)
         self.emergencies_total = 0
-        # Rooms with an emergency on its way through the slices, and those whose ephemeral publications wait for that.
-        self._emergencies: set[str] = set()
-        self._paused: dict[str, HeldRoom] = {}
+
+    @property
+    def tuning(self) -> Tuning:
+        """How long publications wait for each other, and what is shed; set by the performance optimizer."""
+        return self.flushing.tuning
+
+    @tuning.setter
+    def tuning(self, tuning: Tuning) -> None:
+        self.flushing.tuning = tuning
 
     # -- members ------------------------------------------------------------------------------------------------------
 
@@ -92,7 +96,7 @@ class Hub:
         room = self.rooms.get(connection.room)
         if room is None or connection not in room.cohorts.get(connection.cohort, ()):
             return
-        self.flush_now(room)
+        self.flushing.now(room)
         room.detach(connection)
         connection.follow(plan)
         room.attach(connection)
@@ -111,10 +115,25 @@ class Hub:
         """`connection` has shown everything up to `offset`: how long that took is an upper bound that needs no second clock."""
         room, before = self.rooms.get(connection.room), connection.acked
         connection.acked = max(before, offset)
-        if room is not None and before < offset <= room.offset:
-            for frame in room.missed(before, connection.view):
-                if frame.entry.offset <= offset and frame.priority <= Priority.P1:
-                    self.measures.seen(frame)
+        if room is None or offset > room.offset:
+            return
+        missed = room.missed(before, connection.view) if before < offset else []
+        frames = [frame for frame in missed if frame.entry.offset <= offset]
+        asked = [frame for frame in frames if frame.priority <= Priority.P1]
+        for frame in asked:
+            self.measures.seen(frame)
+        # Only what was to be acknowledged at once says something about the way.
+        timed = bool(asked) and asked[-1] is frames[-1]
+        ms = (self._clock.monotonic() - asked[-1].received_s) * 1_000 if timed else None
+        room.receipts.note(connection.member.member, offset, ms)
+        if connection.role & Audience.CREW and not room.receipts.due:
+            room.receipts.due = True
+            asyncio.get_running_loop().call_later(RECEIPTS_S, self._tell_receipts, room)
+
+    def _tell_receipts(self, room: HeldRoom) -> None:
+        room.receipts.due = False
+        if news := room.receipts.news():
+            self._say(room, "receipts", Receipts(news), SERVER)
 
     def faults(self, connection: Connection, count: int) -> None:
         """`connection` says that it saw so many gaps, doubles and order faults."""
@@ -200,59 +219,9 @@ class Hub:
             urgent |= entry.kind in KINDS and KINDS[entry.kind].priority is Priority.P0
             soon |= entry.kind in KINDS and KINDS[entry.kind].priority is Priority.P1
         self.emergencies_total += urgent
-        self._flush(room, urgent=urgent, soon=soon)
+        self.flushing.flush(room, urgent=urgent, soon=soon)
         if room.ahead:
             self._fill_later(room)
-
-    def _flush(self, room: HeldRoom, *, urgent: bool = False, soon: bool = False, fleeting: bool = False) -> None:
-        """At once while this process is idle or when it is urgent; under load what comes within the window goes together."""
-        if not room.pending or room.slices:
-            return  # the last slice asks again
-        if fleeting and self._emergencies:
-            self._paused[room.name] = room
-            return
-        window_s = EMERGENCY_WINDOW_S if fleeting and self.tuning.emergency else self.tuning.window_s
-        if soon:
-            window_s = min(window_s, SOON_WINDOW_S)
-        due_s = self._clock.monotonic() + window_s
-        if urgent or not window_s:
-            self.flush_now(room, light=False)
-        elif room.flush_due_s is None or due_s < room.flush_due_s:
-            room.flush_due_s = due_s
-            asyncio.get_running_loop().call_later(window_s, self._flush_due, room)
-        if urgent and room.slices:
-            self._emergencies.add(room.name)
-
-    def _flush_due(self, room: HeldRoom) -> None:
-        room.flush_due_s = None
-        if not room.slices:
-            self.flush_now(room, light=False)
-
-    def flush_now(self, room: HeldRoom, *, light: bool = True) -> None:
-        """Send what is pending; to those who are served sparingly only when it is urgent, or `light`."""
-        sending = bool(room.slices)
-        room.flush(self.tuning.compress_over_bytes, light=light)
-        loop = asyncio.get_running_loop()
-        if room.slices and not sending:
-            loop.call_soon(self._send_slices, room)
-        if room.pending and not room.light_due:
-            room.light_due = True
-            loop.call_later(LIGHT_WINDOW_S, self._light_due, room)
-
-    def _light_due(self, room: HeldRoom) -> None:
-        room.light_due = False
-        self.flush_now(room)
-
-    def _send_slices(self, room: HeldRoom) -> None:
-        if room.send_slice():
-            asyncio.get_running_loop().call_soon(self._send_slices, room)
-            return
-        self._flush(room)
-        self._emergencies.discard(room.name)
-        if not self._emergencies:
-            paused, self._paused = self._paused, {}
-            for waiting in paused.values():
-                self._flush(waiting)
 
     def _deliver_fleeting(self, entry: Entry, provisional: bool) -> None:
         room = self.rooms.get(entry.room)
@@ -263,7 +232,7 @@ class Hub:
             room.provisional[entry.sender.member, entry.id] = frame
         self.emergencies_total += provisional
         room.pass_on(frame)
-        self._flush(room, urgent=provisional, fleeting=not provisional)
+        self.flushing.flush(room, urgent=provisional, fleeting=not provisional)
 
     # -- catching up --------------------------------------------------------------------------------------------------
 
@@ -331,6 +300,7 @@ class Hub:
         """Compare with the journal, let go of empty rooms, tell who left. Raises JournalUnavailable."""
         now_s = self._clock.monotonic()
         for room in list(self.rooms.values()):
+            self._tell_receipts(room)
             for member in room.presence.expire(now_s):
                 self.announce(room, member, "gone")
             if room.empty_since_s is not None and now_s - room.empty_since_s > IDLE_ROOM_S:
@@ -366,11 +336,15 @@ class Hub:
         self._mailbox.send(room.name, [pack(Parcel(self.process, roster=room.presence.roster()))])
 
     def announce(self, room: HeldRoom, member: Sender, state: Literal["here", "gone"]) -> None:
-        data = encode(PresenceData(member.member, member.role, member.name, state))
-        kind = KINDS["presence"]
-        entry = Entry(room.name, 0, kind.name, int(kind.audience), "", member, self._clock.now(), data)
+        data = PresenceData(member.member, member.role, member.name, state)
+        self._say(room, "presence", data, member, room.presence.roster())
+
+    def _say(self, room: HeldRoom, kind_name: str, data: Struct, sender: Sender, roster: list[Sender] | None = None) -> None:
+        """Something the server itself tells a room, to be shown and forgotten."""
+        kind = KINDS[kind_name]
+        entry = Entry(room.name, 0, kind.name, int(kind.audience), "", sender, self._clock.now(), encode(data))
         self._deliver_fleeting(entry, False)
-        self._mailbox.send(room.name, [pack(Parcel(self.process, fleeting=entry, roster=room.presence.roster()))])
+        self._mailbox.send(room.name, [pack(Parcel(self.process, fleeting=entry, roster=roster))])
 
     async def read(self, function: Callable[..., T], *args: object) -> T:
         result: T = await self._in_thread(function, *args)

@@ -123,7 +123,7 @@ class Joining:
         """Send welcome, snapshot or replay, and what came since; attach. Not a coroutine: nothing may come in between."""
         view, state = connection.view, missed.state
         # What the room has taken is in the replay of the newcomer, and must not come again with its cohort.
-        self._hub.flush_now(room)
+        self._hub.flushing.now(room)
         heartbeat_s = connection.plan.heartbeat_s
         recovered, process = state is None, self._process
         back_ms = return_ms(connection.role, *self._hub.crowd)
@@ -141,7 +141,7 @@ class Joining:
         texts.extend(frame.text() for frame in room.provisional.values() if sees(view, frame.audience))
         news = room.presence.arrive(connection.member)
         present = room.presence.everybody() if sees(view, Audience.CREW) else []
-        texts.append(encode(Live(room.head(view), present)))
+        texts.append(encode(Live(room.head(view), present, room.receipts.all() if sees(view, Audience.PLANNERS) else [])))
         connection.send(texts, always=True)
         room.attach(connection)
         connection.acked = room.offset

@@ -16,7 +16,7 @@ from realtime.client import Client, Fleet
 from realtime.clock import SystemClock
 from realtime.closing import CloseCode
 from realtime.messages import PROTOCOL, Live, Pub, decode_to_client
-from tests.acceptance.test_pages import ARGS
+from tests.browser import ARGS
 from tests.processes import Processes, Server
 
 pytestmark = pytest.mark.acceptance

@@ -238,7 +238,7 @@ class HubMachine(RuleBasedStateMachine):
     @rule(process=st.integers(0, 1))
     def flush(self, process: int) -> None:
         for room in self.processes[process].hub.rooms.values():
-            self.in_loop(self.processes[process].hub.flush_now, room)
+            self.in_loop(self.processes[process].hub.flushing.now, room)
 
     @rule(process=st.integers(0, 1))
     def tick(self, process: int) -> None:
