@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal, TypeVar
 
 import msgspec
+from msgspec import Struct
 
 from realtime.clock import Clock
 from realtime.closing import CloseCode
@@ -21,7 +22,7 @@ from realtime.connection_optimizer import ConnectionPlan
 from realtime.errors import RealtimeError
 from realtime.frame import Frame
 from realtime.joining import Joining, Reader
-from realtime.kinds import KINDS, Priority
+from realtime.kinds import KINDS, Priority, Receipts
 from realtime.kinds import Presence as PresenceData
 from realtime.measures import Measures
 from realtime.messages import Sender, encode
@@ -30,6 +31,7 @@ from realtime.performance_optimizer import Tuning
 from realtime.ports import Mailbox
 from realtime.presence import Presence
 from realtime.publication import Draft, Entry, Position
+from realtime.roles import Audience
 from realtime.room import HeldRoom
 
 logger = logging.getLogger(__name__)
@@ -39,6 +41,8 @@ IDLE_ROOM_S = 30.0
 """A room without members is kept so long: a venue whose Wi-Fi blinks comes back to a warm window."""
 READ_MAX = 1_000
 """Entries read at once when this process missed some."""
+RECEIPTS_S = 0.02
+"""The crew's receipts are told together, this long after the first; those of the others once a second."""
 PROVISIONAL_MAX = 100
 """Emergencies kept for newcomers while the journal is down."""
 FLEETING_MAX_AGE_S = 5.0
@@ -50,6 +54,7 @@ SOON_WINDOW_S = 0.01
 EMERGENCY_WINDOW_S = 0.05
 """While emergencies are about, ephemeral publications wait for each other so long: they then cost next to nothing."""
 
+SERVER = Sender("system", "system", "WedSync")
 InThread = Callable[..., Any]
 
 
@@ -111,10 +116,26 @@ class Hub:
         """`connection` has shown everything up to `offset`: how long that took is an upper bound that needs no second clock."""
         room, before = self.rooms.get(connection.room), connection.acked
         connection.acked = max(before, offset)
-        if room is not None and before < offset <= room.offset:
-            for frame in room.missed(before, connection.view):
-                if frame.entry.offset <= offset and frame.priority <= Priority.P1:
-                    self.measures.seen(frame)
+        if room is None or offset > room.offset:
+            return
+        frames = (
+            [frame for frame in room.missed(before, connection.view) if frame.entry.offset <= offset] if before < offset else []
+        )
+        asked = [frame for frame in frames if frame.priority <= Priority.P1]
+        for frame in asked:
+            self.measures.seen(frame)
+        # Only what was to be acknowledged at once says something about the way.
+        timed = bool(asked) and asked[-1] is frames[-1]
+        ms = (self._clock.monotonic() - asked[-1].received_s) * 1_000 if timed else None
+        room.receipts.note(connection.member.member, offset, ms)
+        if connection.role & Audience.CREW and not room.receipts.due:
+            room.receipts.due = True
+            asyncio.get_running_loop().call_later(RECEIPTS_S, self._tell_receipts, room)
+
+    def _tell_receipts(self, room: HeldRoom) -> None:
+        room.receipts.due = False
+        if news := room.receipts.news():
+            self._say(room, "receipts", Receipts(news), SERVER)
 
     def faults(self, connection: Connection, count: int) -> None:
         """`connection` says that it saw so many gaps, doubles and order faults."""
@@ -331,6 +352,7 @@ class Hub:
         """Compare with the journal, let go of empty rooms, tell who left. Raises JournalUnavailable."""
         now_s = self._clock.monotonic()
         for room in list(self.rooms.values()):
+            self._tell_receipts(room)
             for member in room.presence.expire(now_s):
                 self.announce(room, member, "gone")
             if room.empty_since_s is not None and now_s - room.empty_since_s > IDLE_ROOM_S:
@@ -366,11 +388,15 @@ class Hub:
         self._mailbox.send(room.name, [pack(Parcel(self.process, roster=room.presence.roster()))])
 
     def announce(self, room: HeldRoom, member: Sender, state: Literal["here", "gone"]) -> None:
-        data = encode(PresenceData(member.member, member.role, member.name, state))
-        kind = KINDS["presence"]
-        entry = Entry(room.name, 0, kind.name, int(kind.audience), "", member, self._clock.now(), data)
+        data = PresenceData(member.member, member.role, member.name, state)
+        self._say(room, "presence", data, member, room.presence.roster())
+
+    def _say(self, room: HeldRoom, kind_name: str, data: Struct, sender: Sender, roster: list[Sender] | None = None) -> None:
+        """Something the server itself tells a room, to be shown and forgotten."""
+        kind = KINDS[kind_name]
+        entry = Entry(room.name, 0, kind.name, int(kind.audience), "", sender, self._clock.now(), encode(data))
         self._deliver_fleeting(entry, False)
-        self._mailbox.send(room.name, [pack(Parcel(self.process, fleeting=entry, roster=room.presence.roster()))])
+        self._mailbox.send(room.name, [pack(Parcel(self.process, fleeting=entry, roster=roster))])
 
     async def read(self, function: Callable[..., T], *args: object) -> T:
         result: T = await self._in_thread(function, *args)

@@ -141,7 +141,7 @@ class Joining:
         texts.extend(frame.text() for frame in room.provisional.values() if sees(view, frame.audience))
         news = room.presence.arrive(connection.member)
         present = room.presence.everybody() if sees(view, Audience.CREW) else []
-        texts.append(encode(Live(room.head(view), present)))
+        texts.append(encode(Live(room.head(view), present, room.receipts.all() if sees(view, Audience.PLANNERS) else [])))
         connection.send(texts, always=True)
         room.attach(connection)
         connection.acked = room.offset

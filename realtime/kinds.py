@@ -65,6 +65,22 @@ class CueGo(Data, frozen=True):
     note: Text | None = None
 
 
+class Restored(Data, frozen=True):
+    """Where one item goes back to; `version` is the one it has now, so that nothing newer is undone."""
+
+    item: int
+    version: int
+    start: datetime
+    minutes: Annotated[int, Meta(ge=0, le=1440)]
+
+
+class Restore(Data, frozen=True):
+    """Takes a change of the plan back, buffers included: all of it, or nothing when somebody has changed one of them since."""
+
+    items: Annotated[list[Restored], Meta(min_length=1, max_length=400)]
+    reason: Text | None = None
+
+
 class Items(Data, frozen=True):
     items: list[dict[str, object]]
     removed: list[int] = []
@@ -130,6 +146,12 @@ class Chat(Data, frozen=True):
     text: Annotated[str, Meta(min_length=1, max_length=2_000)]
 
 
+class Seen(Data, frozen=True):
+    """A person says that they have seen something: `emergency <alert>` or `cue <item>`."""
+
+    about: Key
+
+
 class Photo(Data, frozen=True):
     photo: Key
     url: Annotated[str, Meta(max_length=500)]
@@ -148,6 +170,19 @@ class Presence(Data, frozen=True):
     role: str
     name: str
     state: Literal["here", "gone"]
+
+
+class Receipt(Struct, frozen=True, array_like=True):
+    """A member's device has everything up to `offset`. `ms`: how long the last of it took, from the moment the publisher's
+    message was read; None when that is not known, as after a reconnect."""
+
+    member: str
+    offset: int
+    ms: float | None = None
+
+
+class Receipts(Data, frozen=True):
+    receipts: list[Receipt]
 
 
 class Typing(Data, frozen=True):
@@ -169,7 +204,7 @@ class Tick(Data, frozen=True):
 
 
 SENDER = "from"
-"""As a coalesce key: the member who published it."""
+"""As a coalesce key: the member who published it. `from <field>`: the member and what it is about."""
 
 
 class Kind(Struct, frozen=True):
@@ -209,6 +244,7 @@ _TABLE = [
     Kind("emergency.alert", _P.P0, _ALL.EVERYONE, _PLANNER | Role.VENDOR, EmergencyAlert, "alert"),
     Kind("timeline.shift", _P.P1, _ALL.CREW, _PLANNER, Shift, acts=True),
     Kind("timeline.reorder", _P.P1, _ALL.CREW, _PLANNER, Reorder, acts=True),
+    Kind("timeline.restore", _P.P1, _ALL.CREW, _PLANNER, Restore, acts=True),
     Kind("timeline.event", _P.P1, _ALL.CREW, _PLANNER | Role.VENDOR, ItemEvent, acts=True),
     Kind("timeline.sheet", _P.P1, _ALL.PLANNERS, SERVER, SheetEdited, acts=True),
     Kind("timeline.items", _P.P1, _ALL.EVERYONE, SERVER, Items),
@@ -216,6 +252,8 @@ _TABLE = [
     Kind("vendor.status", _P.P1, _ALL.CREW, _PLANNER | Role.VENDOR, VendorStatus, "vendor"),
     Kind("issue.report", _P.P1, _ALL.CREW, _CREW, Issue, "issue"),
     Kind("weather.alert", _P.P1, _ALL.CREW, _PLANNER, WeatherAlert),
+    Kind("announcement", _P.P1, _ALL.EVERYONE, _PLANNER | Role.COUPLE, Chat),
+    Kind("seen", _P.P2, _ALL.PLANNERS, _PEOPLE | Role.DISPLAY, Seen, f"{SENDER} about"),
     Kind("guest.checkin", _P.P2, _ALL.DESK, _DESK | Role.GUEST, GuestCheckin, "guest"),
     Kind("seating.change", _P.P2, _ALL.CREW, _PLANNER | Role.COUPLE, SeatingChange, "guest"),
     Kind("rsvp.change", _P.P2, _ALL.CREW, _PEOPLE, RsvpChange, "guest"),
@@ -225,6 +263,7 @@ _TABLE = [
     Kind("photo.new", _P.P3, _ALL.PHOTOS, _PEOPLE, Photo),
     Kind("reaction", _P.P3, _ALL.PHOTOS, _PEOPLE, Reaction, spare=True),
     Kind("presence", _P.P3, _ALL.CREW, SERVER, Presence, "member"),
+    Kind("receipts", _P.P3, _ALL.PLANNERS, SERVER, Receipts),
     Kind("typing", _P.P3, _ALL.CREW, _CREW, Typing, SENDER, spare=True),
     Kind("vendor.location", _P.P3, _ALL.PLANNERS, Role.VENDOR, Location, SENDER, spare=True),
     Kind("bench.tick", _P.P3, _ALL.EVERYONE, 127, Tick, load_only=True),
@@ -252,4 +291,8 @@ def coalesce_key(kind: Kind, data: Struct, member: str) -> str:
     """What this publication is about, "" when it stands for itself. At most 120 characters."""
     if kind.coalesce_key is None:
         return ""
-    return member if kind.coalesce_key == SENDER else str(getattr(data, kind.coalesce_key))
+    sender, _, field = kind.coalesce_key.rpartition(" ")
+    if field == SENDER:
+        return member
+    about = str(getattr(data, field))
+    return f"{member} {about}" if sender else about

@@ -12,6 +12,8 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
+from realtime.kinds import Receipt
+
 Id = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[!-~]+$")]
 
 PROTOCOL = "wedsync.v1"
@@ -110,6 +112,7 @@ class Live(ToClient, frozen=True):
 
     up_to: int
     present: list[Sender] = []
+    receipts: list[Receipt] = []
 
 
 class Pub(ToClient, frozen=True):

@@ -15,6 +15,7 @@ from realtime.kinds import Priority
 from realtime.measures import Measures, RoomMeasures
 from realtime.presence import Presence
 from realtime.publication import Entry, Position, State
+from realtime.receipts import ReceiptBook
 from realtime.roles import VIEWS, Role, head_of, sees
 
 logger = logging.getLogger(__name__)
@@ -64,6 +65,7 @@ class HeldRoom:
         self.floor = position.floor
         self.heads = dict(position.heads)
         self.presence = presence
+        self.receipts = ReceiptBook()
         self.window: deque[Frame] = deque()
         self.window_since = position.offset
         self._window_n_bytes = 0

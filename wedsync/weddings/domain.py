@@ -11,13 +11,14 @@ named only as far as the least trusted reader of that form may know them; the se
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import UTC
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 from msgspec import Struct
 
 from realtime.errors import Refused
-from realtime.kinds import CueGo, ItemEvent, Kind, Reorder, SheetEdited, Shift
+from realtime.kinds import CueGo, ItemEvent, Kind, Reorder, Restore, SheetEdited, Shift
 from realtime.messages import Sender, encode
 from realtime.ports import Effect
 from realtime.roles import ROLES, VIEWS, Audience, Role, sees
@@ -48,7 +49,7 @@ def item_state(item: RunSheetItem, level: str, sheet: Mapping[int, RunSheetItem]
     """The item as readers of `level` get it; `sheet` is the whole run sheet, {id: item}."""
     state: dict[str, Any] = {
         "id": item.pk,
-        "start": item.start.astimezone(UTC).isoformat().replace("+00:00", "Z"),
+        "start": _utc(item.start),
         "minutes": item.minutes,
         "title": item.title,
         "where": item.where,
@@ -56,6 +57,8 @@ def item_state(item: RunSheetItem, level: str, sheet: Mapping[int, RunSheetItem]
         "status": item.status,
         "version": item.version,
     }
+    if item.planned is not None and item.planned != item.start:
+        state["planned"] = _utc(item.planned)
     if level != "everyone":
         readers = "planners" if item.visibility == "planners" else "crew"
         depends_on = [n for n in item.depends_on if n in sheet and visible_at(sheet[n], readers)]
@@ -72,16 +75,32 @@ class WeddingDomain:
             return self._sheet_effects(room, data)
         query = RunSheetItem.objects.filter(wedding__slug=room).select_for_update(of=("self",)).order_by("id")
         sheet = {item.pk: item for item in query}
-        level = level_of_view(VIEWS[ROLES.get(sender.role, Role.STAFF)])
-        named = []
-        for field in (name for name in NAMING if name in data.__struct_fields__):
-            item = sheet.get(getattr(data, field))
-            if item is None or not visible_at(item, level):
-                raise Refused("There is no such item on this run sheet.", field=f"data.{field}")
-            named.append(item)
+        named = _named(data, sheet, sender)
         plan = _plan(data, sheet)
         changed = _apply(sheet, plan, data)
         return _effects(sheet, named, changed, plan)
+
+    def preview(self, room: str, data: Struct, sender: Sender) -> dict[str, Any]:
+        """What a command would do, without doing it, as far as this sender may know the items. Raises Refused as `act` does.
+
+        `moves`: items with their new start and minutes; `stays`: ids of fixed items that wait for one of those; `absorbed`:
+        {buffer: minutes it gives}; `conflicts`: what no longer fits.
+        """
+        sheet = {item.pk: item for item in RunSheetItem.objects.filter(wedding__slug=room).order_by("start", "id")}
+        _named(data, sheet, sender)
+        plan, level = _plan(data, sheet), _level(sender)
+        seen = [item for item in sheet.values() if visible_at(item, level)]
+        moves = [
+            {"item": n, "version": sheet[n].version, "start": _utc(new.start), "minutes": new.minutes}
+            for n, new in plan.changed.items()
+            if sheet[n] in seen
+        ]
+        fixed = [
+            i.pk
+            for i in seen
+            if i.kind == "anchor" and i.pk not in plan.changed and not plan.changed.keys().isdisjoint(i.depends_on)
+        ]
+        return {"moves": moves, "stays": fixed} | _consequences(sheet, plan, level)
 
     def _sheet_effects(self, room: str, data: SheetEdited) -> list[Effect]:
         """After an edit or an import: the whole sheet for each level, from narrow to wide, in the form for that level."""
@@ -124,6 +143,29 @@ class WeddingDomain:
 domain = WeddingDomain()
 
 
+def _utc(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def _level(sender: Sender) -> str:
+    return level_of_view(VIEWS[ROLES.get(sender.role, Role.STAFF)])
+
+
+def _named(data: Struct, sheet: Mapping[int, RunSheetItem], sender: Sender) -> list[RunSheetItem]:
+    """The items a command names. Raises Refused for one that does not exist, or not for this sender."""
+    if isinstance(data, Restore):
+        wanted = [("items", restored.item) for restored in data.items]
+    else:
+        wanted = [(name, getattr(data, name)) for name in NAMING if name in data.__struct_fields__]
+    level, named = _level(sender), []
+    for field, pk in wanted:
+        item = sheet.get(pk)
+        if item is None or not visible_at(item, level):
+            raise Refused("There is no such item on this run sheet.", field=f"data.{field}")
+        named.append(item)
+    return named
+
+
 def _plan(data: Struct, sheet: dict[int, RunSheetItem]) -> Plan:
     items = [
         Item(item.pk, item.start, item.minutes, item.kind, tuple(item.depends_on), item.status in OVER)
@@ -135,6 +177,8 @@ def _plan(data: Struct, sheet: dict[int, RunSheetItem]) -> Plan:
                 return shift(items, item, minutes)
             case Reorder(item, after):
                 return reorder(items, item, after)
+            case Restore():
+                return _restored(data, sheet, items)
             case CueGo(item) if sheet[item].kind != "cue":
                 raise Refused("Only a cue can be given; this item is not one.", field="data.item")
     except Impossible as error:
@@ -142,18 +186,28 @@ def _plan(data: Struct, sheet: dict[int, RunSheetItem]) -> Plan:
     return Plan()
 
 
+def _restored(data: Restore, sheet: dict[int, RunSheetItem], items: Iterable[Item]) -> Plan:
+    """Everything back to where it was. Raises Refused when one of the items was changed by somebody else since."""
+    known = {item.id: item for item in items}
+    for back in data.items:
+        if sheet[back.item].version != back.version:
+            raise Refused(f"{sheet[back.item].title} was changed again meanwhile; this is not undone.", field="data.items")
+    return Plan({b.item: replace(known[b.item], start=b.start, minutes=b.minutes) for b in data.items})
+
+
 def _apply(sheet: dict[int, RunSheetItem], plan: Plan, data: Struct) -> list[RunSheetItem]:
     """Store the plan or the new status. Returns the changed items; none when there is nothing to change."""
     status = data.status if isinstance(data, ItemEvent) else "completed" if isinstance(data, CueGo) else None
     changed = [sheet[n] for n in sorted(plan.changed)]
     for item in changed:
+        item.planned = item.planned or item.start
         item.start, item.minutes = plan.changed[item.pk].start, plan.changed[item.pk].minutes
     if status is not None and sheet[data.item].status != status:  # type: ignore[attr-defined]
         sheet[data.item].status = status  # type: ignore[attr-defined]
         changed.append(sheet[data.item])  # type: ignore[attr-defined]
     for item in changed:
         item.version += 1
-    RunSheetItem.objects.bulk_update(changed, ["start", "minutes", "status", "version"])
+    RunSheetItem.objects.bulk_update(changed, ["start", "planned", "minutes", "status", "version"])
     return changed
 
 

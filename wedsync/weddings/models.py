@@ -123,6 +123,7 @@ class RunSheetItem(models.Model):
     wedding = models.ForeignKey(Wedding, on_delete=models.CASCADE, related_name="items")
     title = models.CharField(max_length=160)
     start = models.DateTimeField()
+    planned = models.DateTimeField(null=True, blank=True, editable=False, help_text="Its start before the day moved it.")
     minutes = models.PositiveIntegerField()
     where = models.CharField(max_length=160, blank=True)
     who = models.JSONField(default=list, blank=True, help_text="List of names or trades.")

@@ -11,4 +11,5 @@ urlpatterns = [
     path("logout/", views.page(LogoutView.as_view()), name="logout"),
     path("join/<str:key>/", views.join, name="join"),
     path("weddings/<slug:slug>/", views.wedding, name="wedding"),
+    path("weddings/<slug:slug>/preview/", views.preview, name="preview"),
 ]

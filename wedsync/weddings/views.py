@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 from django.contrib.auth.views import redirect_to_login
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
 from django.utils import timezone
@@ -23,11 +23,12 @@ from msgspec import Raw
 
 from realtime.bootstrap import services
 from realtime.clock import SystemClock
+from realtime.errors import Refused
 from realtime.frame import Frame
-from realtime.kinds import KINDS
+from realtime.kinds import KINDS, Shift
 from realtime.messages import Sender, Snapshot, encode
 from realtime.policy.limits import message_limit
-from realtime.roles import ROLES, VIEWS, Audience, head_of
+from realtime.roles import ROLES, VIEWS, Audience, Role, head_of
 from wedsync.weddings.domain import OVER, domain
 from wedsync.weddings.models import Member, Wedding
 
@@ -109,42 +110,63 @@ def wedding(request: HttpRequest, slug: str) -> HttpResponse:
         return render(request, "weddings/wedding.html", _live(found, me, SystemClock().now()))
 
 
+@page
+@require_safe
+def preview(request: HttpRequest, slug: str) -> HttpResponse:
+    """What `?item=&minutes=` would move, as JSON; 403 for who may not shift, 409 with a sentence when it is impossible."""
+    me = _me(request, slug)
+    if me is None or not ROLES[me.role] & KINDS["timeline.shift"].publishers:
+        return JsonResponse({"error": "You may not change this plan."}, status=403)
+    try:
+        asked = msgspec.convert(request.GET.dict(), Shift, strict=False)
+        return JsonResponse(domain.preview(slug, asked, me))
+    except msgspec.ValidationError as error:
+        return JsonResponse({"error": str(error)}, status=422)
+    except Refused as error:
+        return JsonResponse({"error": error.message}, status=409)
+
+
 def _live(wedding: Wedding, me: Sender, now: datetime) -> dict[str, Any]:
-    """What the live page is rendered from; `start` is what page.js goes on from."""
+    """What the live page is rendered from; `start` is what the scripts go on from."""
     role = ROLES[me.role]
     epoch, snapshot = _snapshot(wedding.slug, VIEWS[role])
     rows = _rows(snapshot.items, wedding, now)
-    chats = [KINDS[name] for name in ("chat.crew", "chat.guests")]
+    shown = msgspec.json.decode(encode(snapshot))
+    people = board.people(wedding, role)
     start = {
         "slug": wedding.slug,
         "member": me.member,
+        "role": me.role,
+        "name": me.name,
+        "trade": board.trade(wedding, me),
         "zone": wedding.timezone,
         "now": int(now.timestamp() * 1_000),
         "maxBytes": message_limit(role, services().config),
-        "writes": [kind.name for kind in chats if kind.publishers & role],
         "epoch": epoch,
-        "snapshot": msgspec.json.decode(encode(snapshot)),
+        "snapshot": shown,
+        "people": people,
+        "expected": wedding.invited_guests,
+        "seen": board.seen_by(wedding, me),
+        "changes": board.changes(wedding.slug, VIEWS[role]) if role & Audience.CREW else [],
     }
     return {
         "wedding": wedding,
         "me": me,
+        "screen": "display" if role & Role.DISPLAY else "board" if role & Audience.PLANNERS else "phone",
         "now": now,
         "zone": wedding.timezone.rpartition("/")[2].replace("_", " "),
         "ceremony": wedding.ceremony_at,
-        "alerts": [pub for pub in start["snapshot"]["latest"] if _is_active_alert(pub)],
         "rows": rows,
         "days": sum(row["new_day"] for row in rows),
         "current": [row for row in rows if row["now"]],
         "next": next((row for row in rows if row["ahead"]), None),
+        "mine": [row for row in rows if board.concerns(row["who_list"], start["trade"])],
+        "may": {name.replace(".", "_"): bool(kind.publishers & role) for name, kind in KINDS.items()},
+        "sees": {name.replace(".", "_"): bool(kind.audience & role) for name, kind in KINDS.items()},
         "crew": bool(role & Audience.CREW),
         "plans": bool(role & KINDS["timeline.shift"].publishers),
-        "chats": [kind.name for kind in chats if kind.audience & role],
         "start": start,
-    }
-
-
-def _is_active_alert(pub: dict[str, Any]) -> bool:
-    return bool(pub["kind"] == "emergency.alert" and pub["data"].get("state", "active") == "active")
+    } | board.shown(shown, people, rows, wedding)
 
 
 def _snapshot(slug: str, view: int) -> tuple[str, Snapshot]:
@@ -161,7 +183,9 @@ def _rows(items: list[dict[str, Any]], wedding: Wedding, now: datetime) -> list[
         start = datetime.fromisoformat(str(item["start"])).astimezone(wedding.zone)
         end = start + timedelta(minutes=int(item["minutes"]))
         counts = item["kind"] != "buffer" and item["status"] not in OVER
-        row = item | {"at": start, "end": end, "who": ", ".join(item.get("who", ()))}
+        row = item | {"at": start, "end": end, "who": ", ".join(item.get("who", ())), "who_list": item.get("who", ())}
+        planned = datetime.fromisoformat(str(item.get("planned", item["start"])))
+        row["late"] = round((start - planned).total_seconds() / 60)
         row["now"] = counts and (item["status"] == "in_progress" or start <= now < end)
         row["ahead"] = counts and not row["now"] and start > now
         row["new_day"] = not rows or rows[-1]["at"].date() != start.date()

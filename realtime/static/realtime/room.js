@@ -11,7 +11,7 @@
  *   or offline, when the connection was lost
  * - welcome {member, recovered}, snapshot {state}, live {upTo, recovered}: catching up begins, starts over, is complete
  * - publication {pub, via: "live" | "replay" | "provisional"}; confirmed {pub}: one that was shown before is stored now
- * - present {members: Sender[]} (crew only), pending {size, entries, kept}: what waits to be sent
+ * - present {members: Sender[]} (crew only), receipts (planners only; `room.receipts` has them), pending {size, entries, kept}: what waits to be sent
  * - settled {ref, ok?, error?, mine}: the final answer to a publish; `mine` false: to one of an earlier page
  * - refused {code, reason}: the server does not want this member (any more); nothing comes after it
  */
@@ -26,6 +26,7 @@ const BASE_MS = 500; // a phone that only changed the mast is back before anybod
 const CAP_MS = 20_000;
 const ACK_EVERY = 32;
 const ACK_AFTER_MS = 2_000;
+const ACK_SOON_MS = 20; // for what asks for it: a measurement, and still one answer to a burst
 const RETRY_MS = 1_000; // when the server does not say how long
 const SHOWN_MAX = 64;
 const KNOCK_EVERY = 2; // sessions refused in a row
@@ -38,6 +39,8 @@ export class Room extends EventTarget {
   state = new RoomState();
   /** @type {import("./state.js").Sender | null} */ member = null;
   /** @type {Map<string, import("./state.js").Sender>} */ present = new Map();
+  /** How far the devices of the others are, planners only: {member: [offset, ms or null]}.
+   * @type {Map<string, [number, number | null]>} */ receipts = new Map();
   /** "idle" | "waiting" | "connecting" | "joining" | "live" | "over" */ phase = "idle";
   since = new Date();
   /** @type {Link | null} */ #link = null;
@@ -100,7 +103,7 @@ export class Room extends EventTarget {
     addEventListener("online", () => this.#hurry(true), { signal });
     addEventListener("offline", () => this.#link?.hangUp("the device is offline"), { signal });
     addEventListener("pageshow", (event) => event.persisted && this.#hurry(true), { signal });
-    document.addEventListener("visibilitychange", () => document.visibilityState === "visible" && this.#hurry(), { signal });
+    document.addEventListener("visibilitychange", () => this.#visibility(), { signal });
     this.#connect();
   }
 
@@ -208,6 +211,13 @@ export class Room extends EventTarget {
     this.#link = null;
   }
 
+  /** The server serves a phone in a pocket sparingly. */
+  #visibility() {
+    const visible = document.visibilityState === "visible";
+    if (visible) this.#hurry();
+    if (this.phase === "live") this.#link?.send({ t: "hint", visible });
+  }
+
   /** The network or the page is back: do not wait. `anew`: do not trust a handshake that is under way either. */
   #hurry(anew = false) {
     if (this.phase === "waiting") {
@@ -272,6 +282,7 @@ export class Room extends EventTarget {
       case "pub": return this.#pub(message);
       case "ok": return this.#ok(message);
       case "error": return this.#error(message);
+      case "plan": return this.#link.beat(message.heartbeat_s * 1000);
       case "goodbye": this.#goodbye = message;
     }
   }
@@ -295,13 +306,15 @@ export class Room extends EventTarget {
     this.#emit("snapshot", { state: this.state });
   }
 
-  #live({ up_to, present = [] }) {
+  #live({ up_to, present = [], receipts = [] }) {
     this.#position = up_to;
     this.state.reach(up_to);
     this.phase = "live";
     this.#attempt = 0;
     this.since = new Date();
-    if (up_to > this.#acked) this.#ackAt = Math.min(this.#ackAt, performance.now() + ACK_AFTER_MS);
+    // Also when it was said before: the server may be another one by now, and has to know.
+    this.#ackAt = Math.min(this.#ackAt, performance.now() + ACK_AFTER_MS);
+    this.#takeReceipts(receipts);
     this.present = new Map(present.map((sender) => [sender.member, sender]));
     this.#tellState("live", "");
     this.#emit("live", { upTo: up_to, recovered: this.#recovered });
@@ -313,6 +326,7 @@ export class Room extends EventTarget {
     const via = this.phase === "joining" ? "replay" : "live";
     if (!pub.offset) {
       if (pub.kind === "presence") this.#presence(pub.data);
+      if (pub.kind === "receipts") this.#takeReceipts(pub.data.receipts);
       if (pub.provisional && !this.#isNew(pub)) return;
       this.state.take(pub);
       this.#emit("publication", { pub, via: pub.provisional ? "provisional" : via });
@@ -328,7 +342,7 @@ export class Room extends EventTarget {
     this.state.take(pub);
     this.#unacked += 1;
     if (this.#unacked >= ACK_EVERY) this.#ack();
-    else if (this.#unacked === 1) this.#ackAt = performance.now() + ACK_AFTER_MS;
+    else this.#ackAt = Math.min(this.#ackAt, performance.now() + (pub.ack ? ACK_SOON_MS : ACK_AFTER_MS));
     this.#arm();
     if (URGENT.has(pub.kind) && !this.#isNew(pub)) this.#emit("confirmed", { pub });
     else this.#emit("publication", { pub, via });
@@ -341,6 +355,13 @@ export class Room extends EventTarget {
     this.#shown.add(name);
     if (this.#shown.size > SHOWN_MAX) this.#shown.delete(this.#shown.values().next().value);
     return true;
+  }
+
+  #takeReceipts(receipts) {
+    for (const [member, offset, ms] of receipts) {
+      if (offset > (this.receipts.get(member)?.[0] ?? -1)) this.receipts.set(member, [offset, ms ?? null]);
+    }
+    if (receipts.length) this.#emit("receipts", {});
   }
 
   #presence({ member, role, name, state }) {

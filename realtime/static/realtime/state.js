@@ -6,11 +6,12 @@
  * @typedef {{kind: string, id: string, from: Sender, at: string, data: any, result?: any, offset?: number, prev?: number,
  *            provisional?: boolean, expires_at?: string, replaces?: string}} Pub
  * @typedef {{id: number, start: string, minutes: number, title: string, where: string, kind: string, status: string,
- *            version: number, who?: string[], notes?: string, depends_on?: number[], visibility?: string}} Item
+ *            version: number, planned?: string, who?: string[], notes?: string, depends_on?: number[], visibility?: string}} Item
  * @typedef {{offset: number, items: Item[], latest: Pub[], recent: Pub[]}} Snapshot
  */
 
-/** Kinds of which the newest with the same key is the current state: {kind: the field of its data that is the key}. */
+/** Kinds of which the newest with the same key is the current state: {kind: the field of its data that is the key}. "from" in
+ * front: for each member by itself. */
 export const KEYED = {
   "emergency.alert": "alert",
   "vendor.status": "vendor",
@@ -19,11 +20,12 @@ export const KEYED = {
   "seating.change": "guest",
   "rsvp.change": "guest",
   "menu.change": "guest",
+  seen: "from about",
 };
 /** Kinds that stand for themselves; the latest of them are kept. */
-export const KEYLESS = new Set(["weather.alert", "chat.crew", "chat.guests"]);
+export const KEYLESS = new Set(["announcement", "weather.alert", "chat.crew", "chat.guests"]);
 /** Kinds that are shown and forgotten, and never sent a second time. */
-export const EPHEMERAL = new Set(["photo.new", "reaction", "presence", "typing", "vendor.location", "bench.tick"]);
+export const EPHEMERAL = new Set(["photo.new", "reaction", "presence", "receipts", "typing", "vendor.location", "bench.tick"]);
 /** Kinds that may leave before they are stored. */
 export const URGENT = new Set(["emergency.alert"]);
 
@@ -138,7 +140,9 @@ export class RoomState {
   #keep(pub) {
     const field = Object.hasOwn(KEYED, pub.kind) ? KEYED[pub.kind] : "";
     if (field) {
-      const name = `${pub.kind} ${pub.data[field]}`;
+      const own = field.startsWith("from ");
+      const about = pub.data[own ? field.slice("from ".length) : field];
+      const name = `${pub.kind} ${own ? `${pub.from.member} ` : ""}${about}`;
       const known = this.newest.get(name);
       if (!known || pub.offset > known.offset) this.newest.set(name, pub);
     } else if (KEYLESS.has(pub.kind) && !this.isReplaced(pub)) {
