@@ -118,9 +118,8 @@ class Hub:
         connection.acked = max(before, offset)
         if room is None or offset > room.offset:
             return
-        frames = (
-            [frame for frame in room.missed(before, connection.view) if frame.entry.offset <= offset] if before < offset else []
-        )
+        missed = room.missed(before, connection.view) if before < offset else []
+        frames = [frame for frame in missed if frame.entry.offset <= offset]
         asked = [frame for frame in frames if frame.priority <= Priority.P1]
         for frame in asked:
             self.measures.seen(frame)

@@ -149,7 +149,7 @@ class Chat(Data, frozen=True):
 class Seen(Data, frozen=True):
     """A person says that they have seen something: `emergency <alert>` or `cue <item>`."""
 
-    about: Key
+    about: Annotated[str, Meta(min_length=1, max_length=80)]
 
 
 class Photo(Data, frozen=True):

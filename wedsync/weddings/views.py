@@ -29,6 +29,7 @@ from realtime.kinds import KINDS, Shift
 from realtime.messages import Sender, Snapshot, encode
 from realtime.policy.limits import message_limit
 from realtime.roles import ROLES, VIEWS, Audience, Role, head_of
+from wedsync.weddings import board
 from wedsync.weddings.domain import OVER, domain
 from wedsync.weddings.models import Member, Wedding
 
