@@ -3,97 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import re
 import signal
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from playwright.async_api import Browser, BrowserContext, Page, WebSocketRoute, async_playwright, expect
+from playwright.async_api import Page, WebSocketRoute, expect
 
-from tests.processes import Processes, Server
+from tests.browser import house, is_live, row
+from tests.processes import Processes
 
 pytestmark = pytest.mark.acceptance
 
-ARGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 PAGE_MAX_BYTES = 150_000
-READ_SHIFTS = """
-import json
-from realtime.models import JournalEntry
-print(json.dumps([[e["offset"], e["client_id"]] for e in
-    JournalEntry.objects.filter(room__name="rose-garden", kind="timeline.shift").values("offset", "client_id")]))
-"""
-
-
-@dataclass
-class House:
-    """A server with its demo, and the browser that looks at it."""
-
-    processes: Processes
-    browser: Browser
-    server: Server
-    logins: dict[str, Any]
-    problems: list[str] = field(default_factory=list)
-
-    async def person(self, **options: Any) -> BrowserContext:
-        return await self.browser.new_context(base_url=self.server.url, **options)
-
-    async def planner(self, context: BrowserContext) -> Page:
-        page = self.watched(await context.new_page())
-        await page.goto("/login/?next=/weddings/rose-garden/")
-        await page.fill("#id_username", "planner")
-        await page.fill("#id_password", self.logins["passwords"]["planner"])
-        await page.get_by_test_id("login").click()
-        return page
-
-    async def joined(self, context: BrowserContext, who: str) -> Page:
-        page = self.watched(await context.new_page())
-        await page.goto(self.logins["weddings"]["rose-garden"]["joins"][who])
-        await page.get_by_test_id("join").click()
-        return page
-
-    def watched(self, page: Page) -> Page:
-        page.on("pageerror", lambda error: self.problems.append(str(error)))
-        return page
-
-    def shifts(self) -> list[list[Any]]:
-        found: list[list[Any]] = json.loads(self.processes.manage("shell", "-v0", "-c", READ_SHIFTS).strip().splitlines()[-1])
-        return found
-
-
-@asynccontextmanager
-async def house(processes: Processes, chromium: str) -> AsyncIterator[House]:
-    logins = processes.demo()
-    server = processes.server()
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=chromium, args=ARGS)
-        try:
-            opened = House(processes, browser, server, logins)
-            yield opened
-            assert opened.problems == []
-        finally:
-            await browser.close()
-
-
-def row(page: Page, title: str) -> Any:
-    heading = page.get_by_role("heading", name=title, exact=True)
-    return page.get_by_test_id("item").filter(has=heading)
-
-
-async def is_live(page: Page, timeout_s: float = 10) -> None:
-    await expect(page.get_by_test_id("connection")).to_have_attribute("data-state", "live", timeout=timeout_s * 1_000)
 
 
 async def minutes_of(page: Page, title: str) -> int:
@@ -179,7 +102,7 @@ async def test_a_killed_server_comes_back_and_what_was_done_meanwhile_is_stored_
             await is_live(page, 40)
             await expect(row(page, "Speeches").locator("time")).to_have_text(shown(before + 5))
         await expect(planner.get_by_test_id("waiting")).to_be_hidden()
-        assert len(home.shifts()) == 1
+        assert len(home.entries("timeline.shift")) == 1
 
 
 async def test_a_publication_made_offline_survives_a_reload(processes: Processes, chromium: str) -> None:
@@ -208,7 +131,7 @@ async def test_a_publication_made_offline_survives_a_reload(processes: Processes
         await expect(planner.get_by_test_id("waiting")).to_be_hidden()
         await planner.reload()
         await is_live(planner)
-        assert len(home.shifts()) == 1
+        assert len(home.entries("timeline.shift")) == 1
 
 
 async def test_a_planner_sees_within_seconds_that_the_server_is_silent(processes: Processes, chromium: str) -> None:

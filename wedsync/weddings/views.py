@@ -34,6 +34,10 @@ from wedsync.weddings.domain import OVER, domain
 from wedsync.weddings.models import Member, Wedding
 
 View = Callable[..., HttpResponseBase]
+SCRIPTS = [f"realtime/{name}.js" for name in ("room", "link", "outbox", "state")] + [
+    f"weddings/{name}.js" for name in ("live", "plan", "talk", "people", "trust", "behind", "dom")
+]
+"""Loaded at once instead of one after the other, as the imports would have it."""
 NO_LINK = "This join link does not work. It may have been replaced; please ask the person who sent it for a new one."
 NO_WEDDING = "There is no wedding here that you may enter. If you were invited, open your join link again."
 
@@ -167,6 +171,7 @@ def _live(wedding: Wedding, me: Sender, now: datetime) -> dict[str, Any]:
         "crew": bool(role & Audience.CREW),
         "plans": bool(role & KINDS["timeline.shift"].publishers),
         "start": start,
+        "scripts": SCRIPTS,
     } | board.shown(shown, people, rows, wedding)
 
 

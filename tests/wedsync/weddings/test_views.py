@@ -180,7 +180,7 @@ def test_an_alarm_is_on_the_page_until_the_all_clear(wedding: Wedding) -> None:
     writer, crew = Journal(domain, ManualClock()), Sender("m1", "planner", "Sam")
     client = joined(member(wedding, "guest"))
     act(writer, "emergency.alert", {"alert": "a", "category": "fire", "text": "To the <lake>"}, crew)
-    assert "<span>To the &lt;lake&gt;</span>" in text(client.get("/weddings/w/"))
+    assert ">To the &lt;lake&gt;</span>" in text(client.get("/weddings/w/"))
     act(writer, "emergency.alert", {"alert": "a", "category": "fire", "text": "All good", "state": "all_clear"}, crew)
     assert 'class="alert"' not in text(client.get("/weddings/w/"))
 

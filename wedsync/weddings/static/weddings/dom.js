@@ -30,7 +30,10 @@ export function arrange(parent, nodes) {
   if (focused !== document.activeElement && focused?.isConnected) focused.focus({ preventScroll: true });
 }
 
-/** Like `arrange`, with nodes that are kept by key and filled anew only when their text has changed. */
+/**
+ * Like `arrange`, with nodes that are kept by key and filled anew only when they have changed. `fill(row)` gives a key and parts:
+ * [tag, class, text, attributes?]; one without a text is left out.
+ */
 export function list(parent, rows, fill) {
   parent.kept ??= new Map();
   const kept = new Map();
@@ -40,7 +43,7 @@ export function list(parent, rows, fill) {
     let known = parent.kept.get(key);
     if (known?.text !== text) {
       const node = known?.node ?? make("li");
-      node.replaceChildren(...parts.flatMap(([tag, className, part], n) => (part ? [...(n ? [" "] : []), make(tag, className, part)] : [])));
+      refill(node, parts.filter(([, , part]) => part));
       known = { node, text };
     }
     kept.set(key, known);
@@ -49,4 +52,25 @@ export function list(parent, rows, fill) {
   parent.kept = kept;
   arrange(parent, nodes);
   return nodes;
+}
+
+/** New contents; a button that had the focus hands it to the one in its place. */
+function refill(node, parts) {
+  const place = [...node.querySelectorAll("button, a")].indexOf(document.activeElement);
+  node.replaceChildren(
+    ...parts.flatMap(([tag, className, text, attributes], n) => {
+      const part = make(tag, className, text);
+      for (const [name, value] of Object.entries(attributes ?? {})) part.setAttribute(name, value);
+      return n ? [" ", part] : [part];
+    }),
+  );
+  if (place >= 0) [...node.querySelectorAll("button, a")].at(Math.min(place, node.querySelectorAll("button, a").length - 1))?.focus({ preventScroll: true });
+}
+
+/** A button as a part of `list`: `name` and `value` become its data attribute; "" as text leaves it out. */
+export function press(text, name, value, { className = "", busy = false, label = "" } = {}) {
+  const attributes = { type: "button", [`data-${name}`]: value, "data-testid": `${name}-${value}`.replaceAll(" ", "-") };
+  if (label) attributes["aria-label"] = label;
+  if (busy) Object.assign(attributes, { "data-busy": "", "aria-disabled": "true" });
+  return ["button", className, text, attributes];
 }

@@ -1,0 +1,118 @@
+/** "Running N minutes behind": what would move, what stays, which buffer absorbs it; then apply it, and take it back. */
+import { list, make } from "./dom.js";
+import { at, fields, room, say, signed, start, starts, title, toast } from "./live.js";
+import { current, following } from "./plan.js";
+
+const form = document.querySelector("[data-behind]");
+const ASK_MS = 150; // after the last key: one question for "1", "15"
+let chosen = false;
+let timer = 0;
+let asked = 0;
+
+/** The items it can begin with; the one that is on now, or the next, unless somebody has chosen. */
+export function showBehind() {
+  if (!form) return;
+  const items = room.state.sheet().filter((item) => !["completed", "cancelled"].includes(item.status) && item.kind !== "buffer");
+  const select = form.elements.item;
+  const options = items.map((item) => [String(item.id), `${at(item.start)} ${item.title}`]);
+  const text = JSON.stringify(options);
+  if (select.shown !== text) {
+    select.shown = text;
+    const value = select.value;
+    select.replaceChildren(...options.map(([id, label]) => Object.assign(make("option", "", label), { value: id })));
+    if (options.some(([id]) => id === value)) select.value = value;
+    if (Number(form.elements.minutes.value)) ask();
+  }
+  if (!chosen) {
+    const first = current().find((item) => item.kind !== "anchor") ?? current()[0] ?? following();
+    if (first) select.value = String(first.id);
+  }
+}
+
+async function ask() {
+  const minutes = Number(form.elements.minutes.value);
+  const item = form.elements.item.value;
+  const mine = ++asked;
+  fields.preview.replaceChildren();
+  form.elements.apply.disabled = !minutes || !item;
+  if (!minutes || !item) return;
+  try {
+    const answer = await fetch(`preview/?${new URLSearchParams({ item, minutes })}`, { cache: "no-store" });
+    const plan = await answer.json();
+    if (mine !== asked) return;
+    if (!answer.ok) return note(plan.error, "problem");
+    show(plan);
+  } catch {
+    if (mine === asked) note("There is no connection, so what moves cannot be shown now. You can apply it all the same: it is sent as soon as there is one.");
+  }
+}
+
+function note(text, className = "soft") {
+  fields.preview.replaceChildren(make("p", className, text));
+}
+
+function show({ moves, stays, absorbed, conflicts }) {
+  const row = (text, className, items) => {
+    const part = make("div", className);
+    part.append(make("h3", "", text), ...items.map((line) => make("p", "", line)));
+    return part;
+  };
+  const known = moves.filter(({ item }) => room.state.items.has(item) && room.state.items.get(item).kind !== "buffer");
+  known.sort((a, b) => Date.parse(a.start) - Date.parse(b.start));
+  const parts = [];
+  parts.push(row(known.length === 1 ? "1 item moves" : `${known.length} items move`, "moves", known.map(({ item, start: to }) => `${title(item)}: ${at(room.state.items.get(item).start)} → ${at(to)}`)));
+  const taken = Object.entries(absorbed).map(([id, n]) => `${title(Number(id))} at ${at(room.state.items.get(Number(id)).start)} absorbs ${n} min`);
+  if (taken.length) parts.push(row("Absorbed", "absorbed", taken));
+  if (stays.length) parts.push(row("Stays: fixed time", "stays", stays.map((id) => `${title(id)} at ${at(room.state.items.get(id).start)}`)));
+  if (conflicts.length) parts.push(row("No longer fits", "conflicts", conflicts.map(({ item, waits_for: after, minutes }) => `${title(item)} begins ${minutes} min before ${title(after)} ends`)));
+  fields.preview.replaceChildren(...parts);
+}
+
+function later() {
+  clearTimeout(timer);
+  timer = setTimeout(ask, ASK_MS);
+}
+
+form?.addEventListener("input", ({ target }) => {
+  if (target.name === "item") chosen = true;
+  later();
+});
+form?.addEventListener("click", ({ target }) => {
+  if (!target.dataset.minutes) return;
+  form.elements.minutes.value = target.dataset.minutes;
+  ask();
+});
+form?.addEventListener("submit", (event) => {
+  event.preventDefault();
+  const minutes = Number(form.elements.minutes.value);
+  const reason = form.elements.reason.value.trim();
+  if (!minutes) return;
+  say("timeline.shift", { item: Number(form.elements.item.value), minutes, ...(reason ? { reason } : {}) });
+  form.reset();
+  chosen = false;
+  asked += 1;
+  fields.preview.replaceChildren();
+  form.elements.apply.disabled = true;
+  showBehind();
+});
+
+// -- undo -------------------------------------------------------------------------------------------------------------
+
+let before = new Map();
+/** What the plan is now: what a change of mine is taken back to. */
+export const remember = () => (before = new Map([...room.state.items.values()].map((item) => [item.id, { start: item.start, minutes: item.minutes }])));
+
+/** Offer to take back what I have just changed. */
+export function offerUndo(pub) {
+  if (!form || pub.from.member !== start.member || !/^timeline\.(shift|reorder)$/.test(pub.kind) || !pub.result) return;
+  const items = pub.result.items.filter((item) => before.has(item.id)).map((item) => ({ item: item.id, version: item.version, ...before.get(item.id) }));
+  if (!items.length) return;
+  const button = Object.assign(make("button", "", "Undo"), { type: "button" });
+  button.dataset.testid = "undo";
+  const what = pub.kind === "timeline.shift" ? `${title(pub.data.item)} ${signed(pub.data.minutes)}` : `${title(pub.data.item)} moved`;
+  const node = toast(items.length > 1 ? `${what}, ${items.length - 1} more moved.` : `${what}.`, "", button);
+  button.addEventListener("click", () => {
+    say("timeline.restore", { items });
+    node.remove();
+  });
+}

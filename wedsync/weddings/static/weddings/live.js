@@ -1,0 +1,92 @@
+/** What all parts of a live page share: the room, the fields of the page, time at the venue, words, and how to say something. */
+import { Room } from "../realtime/room.js";
+import { make } from "./dom.js";
+
+export const start = JSON.parse(document.getElementById("start").textContent);
+export const room = new Room(start.slug, { ...start, door: location.pathname });
+/** {name: element}; a page has only the parts that are for its reader. */
+export const fields = Object.fromEntries([...document.querySelectorAll("body [data-field]:not(template *)")].map((node) => [node.dataset.field, node]));
+export const OVER = ["completed", "cancelled"];
+const TOAST_MS = 6_000;
+const WORDS = {
+  en_route: "on the way", checked_in: "here", on_site: "here", in_progress: "under way", completed: "done", delayed: "late", pending: "expected",
+};
+export const word = (name) => WORDS[name] ?? String(name).replaceAll("_", " ");
+export const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
+export const who = (from) => (from.member === start.member ? "You" : from.name || word(from.role));
+const pendingNow = { entries: [] };
+/** What waits to be sent, oldest first. @returns {import("../realtime/outbox.js").Pending[]} */
+export const pending = () => pendingNow.entries;
+export const setPending = (entries) => (pendingNow.entries = entries);
+export const sending = () => (room.phase === "live" ? "sending…" : "waiting to be sent");
+
+// -- time at the venue ------------------------------------------------------------------------------------------------
+
+const format = (options) => new Intl.DateTimeFormat("en-GB", { timeZone: start.zone, ...options });
+const clock = format({ hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
+const dayName = format({ weekday: "long", day: "numeric", month: "long" });
+const seconds = format({ hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
+export const at = (moment) => clock.format(typeof moment === "string" ? Date.parse(moment) : moment);
+export const day = (moment) => dayName.format(new Date(moment));
+// Phones with a wrong clock exist; below two seconds it is only the way from the server.
+const loaded = performance.timeOrigin + (performance.getEntriesByType("navigation")[0]?.responseStart ?? performance.now());
+const skew = Math.abs(start.now - loaded) > 2_000 ? start.now - loaded : 0;
+export const now = () => Date.now() + skew;
+export const exactly = (moment) => seconds.format(moment + skew);
+export const signed = (minutes) => `${minutes > 0 ? "+" : "−"}${Math.abs(minutes)} min`;
+/** How long until then, in the words of a person. */
+export function until(moment) {
+  const minutes = Math.ceil((moment - now()) / 60_000);
+  if (minutes <= 0) return "now";
+  return minutes < 60 ? `in ${minutes} min` : minutes < 24 * 60 ? `in ${Math.floor(minutes / 60)} h ${minutes % 60} min` : "";
+}
+
+// -- items ------------------------------------------------------------------------------------------------------------
+
+export const title = (id) => room.state.items.get(id)?.title ?? "an item";
+export const starts = (item) => Date.parse(item.start);
+export const ends = (item) => starts(item) + item.minutes * 60_000;
+export const counts = (item) => item.kind !== "buffer" && !OVER.includes(item.status);
+export const isNow = (item) => counts(item) && (item.status === "in_progress" || (starts(item) <= now() && now() < ends(item)));
+/** Minutes that the day has moved an item, later is positive. */
+export const late = (item) => Math.round((starts(item) - Date.parse(item.planned ?? item.start)) / 60_000);
+export const concerns = (item, trade) => Boolean(trade) && (item.who ?? []).some((name) => name.toLowerCase() === trade.toLowerCase());
+
+// -- saying something -------------------------------------------------------------------------------------------------
+
+export function toast(text, className = "", button = null) {
+  const node = make("p", className, text);
+  if (button) node.append(" ", button);
+  fields.toasts.append(node);
+  while (fields.toasts.children.length > 3) fields.toasts.firstElementChild.remove();
+  setTimeout(() => node.remove(), button ? 10 * TOAST_MS : TOAST_MS);
+  return node;
+}
+
+/** Publish, and tell when it was refused. Resolves with whether it is stored. */
+export async function say(kind, data) {
+  try {
+    await room.publish(kind, data);
+    return true;
+  } catch (error) {
+    if (error.code !== "refused" || room.phase !== "over") toast(error.message, "problem");
+    return false;
+  }
+}
+
+/** Call `act(button, dataset)` for clicks on buttons with this data attribute inside `parent`, where there is one. */
+export function onPress(parent, name, act) {
+  parent?.addEventListener("click", ({ target }) => {
+    const button = target.closest(`[data-${name}]`);
+    if (button && !button.hasAttribute("data-busy")) act(button, button.dataset);
+  });
+}
+
+/** Call `act(values, form)` when this form is sent; it is emptied. */
+export function onSubmit(form, act) {
+  form?.addEventListener("submit", (event) => {
+    event.preventDefault();
+    const values = Object.fromEntries([...new FormData(form)].map(([name, value]) => [name, value.trim()]));
+    if (act(values, form) !== false) form.reset();
+  });
+}

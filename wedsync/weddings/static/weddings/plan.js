@@ -1,0 +1,120 @@
+/** The run sheet, what is on now and what is next, my own items. */
+import { arrange, list, make } from "./dom.js";
+import { OVER, at, concerns, counts, day, ends, fields, isNow, late, now, onPress, pending, room, say, sending, signed, start, starts, toast, until, word } from "./live.js";
+
+const rows = new Map([...document.querySelectorAll("[data-item]")].map((row) => [Number(row.dataset.item), row]));
+
+export function showSheet() {
+  if (!fields.sheet) return;
+  const days = new Set(room.state.sheet().map((item) => day(item.start)));
+  const nodes = [];
+  let before = "";
+  for (const item of room.state.sheet()) {
+    const its = day(item.start);
+    if (days.size > 1 && its !== before) {
+      const heading = [...fields.sheet.querySelectorAll(".day")].find((node) => node.textContent === its);
+      nodes.push(heading ?? make("li", "day", its));
+    }
+    before = its;
+    nodes.push(showItem(item));
+  }
+  const ids = new Set(room.state.items.keys());
+  for (const id of rows.keys()) if (!ids.has(id)) rows.delete(id);
+  arrange(fields.sheet, nodes);
+}
+
+function showItem(item) {
+  if (!rows.has(item.id)) rows.set(item.id, document.getElementById("item").content.firstElementChild.cloneNode(true));
+  const row = rows.get(item.id);
+  const field = (name) => row.querySelector(`[data-field="${name}"]`);
+  const time = field("at");
+  const moved = time.dateTime !== "" && Date.parse(time.dateTime) !== starts(item);
+  Object.assign(row.dataset, { item: item.id, kind: item.kind, status: item.status, visibility: item.visibility ?? "" });
+  row.toggleAttribute("data-now", isNow(item));
+  row.toggleAttribute("data-mine", concerns(item, start.trade));
+  time.dateTime = item.start;
+  const texts = { at: at(item.start), title: item.title, where: item.where, minutes: `${item.minutes} min` };
+  const more = { who: (item.who ?? []).join(", "), notes: item.notes ?? "" };
+  for (const [name, text] of Object.entries({ ...texts, ...more })) {
+    const node = field(name);
+    if (node && node.textContent !== text) node.textContent = text;
+  }
+  const minutes = late(item);
+  field("shifted").hidden = minutes === 0;
+  field("shifted").textContent = minutes === 0 ? "" : signed(minutes);
+  row.toggleAttribute("data-earlier", minutes < 0);
+  if (moved) {
+    row.removeAttribute("data-moved");
+    void row.offsetWidth; // starts the highlight anew when it moves twice
+    row.setAttribute("data-moved", "");
+  }
+  showSending(row, item.id);
+  return row;
+}
+
+/** What waits to be sent for this item, also from before a reload. */
+function showSending(row, id) {
+  const mine = pending().filter((entry) => entry.data.item === id);
+  const node = row.querySelector('[data-field="sending"]');
+  const words = mine.map(({ kind, data }) => (kind === "timeline.shift" ? signed(data.minutes) : kind === "cue.go" ? "go" : word(data.status)));
+  node.hidden = mine.length === 0;
+  node.textContent = mine.length ? `${words.join(", ")}: ${sending()}` : "";
+  for (const button of row.querySelectorAll("[data-act]")) {
+    const busy = mine.some(({ kind, data }) => kind === button.dataset.act && same(button, data));
+    button.toggleAttribute("data-busy", busy);
+    button.setAttribute("aria-disabled", String(busy));
+  }
+}
+
+const same = (button, data) => (button.dataset.to ? data.status === button.dataset.to : data.minutes === Number(button.dataset.minutes));
+
+onPress(fields.sheet, "act", (button, { act, to, minutes }) => {
+  const item = Number(button.closest("[data-item]").dataset.item);
+  say(act, to ? { item, status: to } : { item, minutes: Number(minutes) });
+});
+
+// -- now and next -----------------------------------------------------------------------------------------------------
+
+export const current = () => room.state.sheet().filter(isNow);
+export const following = () => room.state.sheet().find((item) => counts(item) && !isNow(item) && starts(item) > now());
+const where = (item, text) => [item.where, text].filter(Boolean).join(" · ");
+const drift = (item) => (late(item) ? ["span", late(item) > 0 ? "pill warn" : "pill good", `${Math.abs(late(item))} min ${late(item) > 0 ? "behind" : "early"}`] : []);
+
+export function showNow() {
+  const next = following();
+  const ending = (item) => (ends(item) < now() ? `should have ended ${at(ends(item))}` : `until ${at(ends(item))}`);
+  const left = (item) => (ends(item) < now() ? ["span", "pill warn", `${Math.floor((now() - ends(item)) / 60_000)} min over`] : ["span", "pill", `${Math.ceil((ends(item) - now()) / 60_000)} min left`]);
+  list(fields.now, current(), (item) => [item.id, ["strong", "", item.title], ["span", "soft", where(item, ending(item))], left(item), drift(item)]);
+  if (!current().length) list(fields.now, [0], () => [0, ["span", "soft", "Nothing at the moment"]]);
+  list(fields.next, [next], () =>
+    next
+      ? [next.id, ["strong", "", next.title], ["span", "soft", where(next, `at ${at(next.start)}`)], ["span", "pill", until(starts(next))], drift(next)]
+      : [0, ["span", "soft", "Nothing more is planned"]],
+  );
+  fields.clock.textContent = at(now());
+  for (const [id, row] of rows) if (room.state.items.has(id)) row.toggleAttribute("data-now", isNow(room.state.items.get(id)));
+}
+
+// -- my own items -----------------------------------------------------------------------------------------------------
+
+export function showMine() {
+  if (!fields.mine) return;
+  const mine = room.state.sheet().filter((item) => concerns(item, start.trade));
+  const nodes = list(fields.mine, mine, (item) => [
+    item.id,
+    ["time", "", at(item.start)],
+    ["strong", "", item.title],
+    ["span", "soft", item.where],
+    late(item) && !OVER.includes(item.status) ? ["span", late(item) > 0 ? "pill warn" : "pill good", signed(late(item))] : [],
+    OVER.includes(item.status) ? ["span", "pill good", word(item.status)] : isNow(item) ? ["span", "pill strong", "now"] : [],
+  ]);
+  nodes.forEach((node, n) => node.classList.toggle("over", OVER.includes(mine[n].status)));
+  if (!mine.length) list(fields.mine, [0], () => [0, ["span", "soft", "Nothing on the run sheet names you."]]);
+}
+
+/** Tell those who do not plan what has moved; the planner sees it anyway. */
+export function tellMoved(pub) {
+  const items = pub.result?.items ?? (pub.kind === "timeline.items" ? pub.data.items : undefined);
+  const first = items?.find((item) => item.id === pub.data.item) ?? items?.[0];
+  if (first && !OVER.includes(first.status)) toast(`${first.title}: now ${at(first.start)}`);
+}

@@ -1,0 +1,156 @@
+/** Whether everybody is reached: the connection, the crew's devices, emergencies and who has confirmed them. Measured, or missing. */
+import { newId } from "../realtime/room.js";
+import { fresh } from "../realtime/state.js";
+import { list, make } from "./dom.js";
+import { at, capital, exactly, fields, now, onPress, onSubmit, pending, room, say, sending, start, word } from "./live.js";
+import { iSaw, seenBy, seenButton } from "./people.js";
+
+const CREW = ["planner", "couple", "vendor"];
+const crew = start.people.filter((person) => CREW.includes(person.role));
+/** Kinds that the whole crew gets and acknowledges at once: what the last of them took is the figure of the trust row. */
+const MEASURED = /^(timeline\.(shift|reorder|restore|event)|cue\.go|vendor\.status|issue\.report|announcement|weather\.alert|emergency\.alert)$/;
+let last = null;
+
+export function measure(pub) {
+  if (pub.offset && MEASURED.test(pub.kind)) last = { offset: pub.offset, since: Date.now() };
+}
+
+export function showTrust() {
+  if (!fields.crewlive) return;
+  const there = crew.filter((person) => room.present.has(person.member));
+  const live = room.phase === "live";
+  fields.crewlive.textContent = live ? `${there.length} of ${crew.length}` : "not known";
+  const away = crew.filter((person) => !room.present.has(person.member)).map((person) => person.name);
+  fields.crewaway.textContent = !live ? "" : away.length ? `missing: ${away.slice(0, 4).join(", ")}${away.length > 4 ? ` and ${away.length - 4} more` : ""}` : "everybody is here";
+  showLast(there, live);
+  fields.youare.textContent = `${live ? "Online" : "Offline"} since ${exactly(room.since.getTime())}`;
+  fields.youare.closest("div").dataset.good = String(live);
+}
+
+/** How long the last change took to the last of those who are here; names instead of a number while somebody is missing. */
+function showLast(there, live) {
+  const open = last ? there.filter((person) => (room.receipts.get(person.member)?.[0] ?? 0) < last.offset) : [];
+  const times = last ? there.map((person) => room.receipts.get(person.member)).filter((r) => r && r[0] >= last.offset) : [];
+  const exact = times.filter((r) => r[0] === last.offset && r[1] !== null).map((r) => r[1]);
+  let text = "no change yet";
+  let note = "measured from everybody's acknowledgement";
+  if (!live) [text, note] = ["not known", "there is no connection"];
+  else if (open.length) [text, note] = ["on its way", `not confirmed: ${open.map((person) => person.name).join(", ")}`];
+  else if (last && exact.length && exact.length === times.length) text = last.ms = `${Math.max(1, Math.round(Math.max(...exact)))} ms`;
+  else if (last?.ms) text = last.ms;
+  else if (last) [text, note] = ["confirmed", "by everybody here; not timed"];
+  fields.lastms.textContent = text;
+  fields.lastnote.textContent = note;
+}
+
+// -- emergencies ------------------------------------------------------------------------------------------------------
+
+function active() {
+  const alerts = [...room.state.provisional.values(), ...room.state.latest("emergency.alert")];
+  const cleared = new Set(alerts.filter((pub) => pub.data.state === "all_clear" && pub.provisional).map((pub) => pub.data.alert));
+  const open = alerts.filter((pub) => (pub.data.state ?? "active") === "active" && fresh(pub, now()) && !cleared.has(pub.data.alert));
+  return [...new Map(open.map((pub) => [pub.data.alert, pub])).values()];
+}
+
+export function showAlerts() {
+  const shown = active();
+  const known = new Set(shown.map((pub) => pub.data.alert));
+  const queued = pending().filter((entry) => entry.kind === "emergency.alert" && !known.has(entry.data.alert));
+  const lines = [...shown.map((pub) => ({ pub, data: pub.data })), ...queued.map(({ data }) => ({ data }))];
+  const nodes = list(fields.alerts, lines, ({ pub, data }) => {
+    const about = `emergency ${data.alert}`;
+    const mine = pub?.from.member === start.member;
+    return [
+      data.alert,
+      ["strong", "", capital(word(data.category))],
+      ["span", "what", data.text],
+      ["span", "", [data.where, pub ? `${mine ? "you" : pub.from.name || word(pub.from.role)}, ${at(pub.at)}` : sending()].filter(Boolean).join(" · ")],
+      pub && !mine ? seenButton(about, "I have seen this") : [],
+      pub && fields.emergency ? ["button", "", "All clear", { type: "button", "data-clear": data.alert, "data-testid": "all-clear" }] : [],
+      pub && start.people.length ? ["span", "reach", reach(pub)] : [],
+    ];
+  });
+  nodes.forEach((node) => (node.className = "alert"));
+  showReach(shown);
+}
+
+/** Each person: confirmed by a tap, reached (their device has it), or not reached. */
+function statusOf(person, pub, seen) {
+  if (person.member === pub.from.member) return "sent it";
+  if (seen.has(person.member) || (person.member === start.member && iSaw(`emergency ${pub.data.alert}`))) return "seen";
+  const offset = room.receipts.get(person.member)?.[0] ?? 0;
+  return pub.offset && offset >= pub.offset ? "reached" : "not reached";
+}
+
+function reach(pub) {
+  const seen = seenBy(`emergency ${pub.data.alert}`);
+  const all = start.people.map((person) => statusOf(person, pub, seen));
+  const n = (status) => all.filter((known) => known === status).length;
+  return `Seen by ${n("seen")} · reached ${n("reached")} · not reached ${n("not reached")}`;
+}
+
+const ORDER = ["not reached", "reached", "seen", "sent it"];
+const CLASSES = { "not reached": "bad", reached: "warn", seen: "good", "sent it": "" };
+
+function showReach(shown) {
+  if (!fields.reach) return;
+  const pub = shown.at(-1);
+  fields.reach.closest("section").hidden = !pub;
+  if (!pub) return;
+  const seen = seenBy(`emergency ${pub.data.alert}`);
+  const lines = start.people.map((person) => ({ person, status: statusOf(person, pub, seen), when: seen.get(person.member)?.at }));
+  lines.sort((a, b) => ORDER.indexOf(a.status) - ORDER.indexOf(b.status));
+  list(fields.reach, lines, ({ person, status, when }) => [
+    person.member,
+    ["strong", "", person.name],
+    ["span", `pill ${CLASSES[status]}`, capital(status) + (when ? ` ${at(when)}` : "")],
+  ]);
+}
+
+onPress(fields.alerts, "clear", (button, { clear }) => {
+  const pub = active().find((known) => known.data.alert === clear);
+  if (pub) say("emergency.alert", { alert: clear, category: pub.data.category, text: "All clear", state: "all_clear" });
+});
+
+const dialog = document.getElementById("emergency");
+document.querySelector("[data-emergency]")?.addEventListener("click", () => dialog.showModal());
+onPress(dialog, "cancel", () => dialog.close());
+onSubmit(dialog?.querySelector("form"), ({ category, text, where }) => {
+  say("emergency.alert", { alert: newId().replaceAll("-", "").slice(0, 12), category, text, ...(where ? { where } : {}) });
+  dialog.close();
+});
+
+// -- the connection ---------------------------------------------------------------------------------------------------
+
+let wasLive = false;
+
+export function showConnection() {
+  const box = fields.connection.parentElement;
+  const live = room.phase === "live";
+  wasLive ||= live;
+  box.dataset.state = room.phase === "over" ? "over" : live ? "live" : navigator.onLine ? "connecting" : "offline";
+  const since = `since ${exactly(room.since.getTime())}`;
+  const words = { live: "Live", connecting: wasLive ? `Reconnecting ${since}` : "Connecting…", offline: `Offline ${since}` };
+  const text = words[box.dataset.state];
+  if (text && fields.connection.textContent !== text) fields.connection.textContent = text;
+  const entries = pending();
+  fields.waiting.hidden = entries.length === 0 || (live && entries.every((entry) => Date.now() - entry.at < 1_000));
+  fields.waiting.textContent = entries.length ? `${entries.length} waiting to be sent` : "";
+}
+
+export function refused({ reason }) {
+  fields.connection.textContent = `You are no longer connected. ${reason || "Open your join link again, or log in."}`;
+  document.documentElement.removeAttribute("data-live");
+  showConnection();
+}
+
+export function showPeople() {
+  if (!fields.people) return;
+  const members = [...room.present.values()];
+  const here = members.filter((m) => m.role !== "guest").sort((a, b) => a.role.localeCompare(b.role) || (a.name ?? "").localeCompare(b.name ?? ""));
+  const guests = members.length - here.length;
+  const lines = here.map((m) => [m.member, m.name || m.role, m.role]);
+  if (guests) lines.push(["guests", guests === 1 ? "1 guest" : `${guests} guests`, ""]);
+  list(fields.people, lines, ([key, name, role]) => [key, ["span", "", name], ["span", "soft", role]]);
+  fields.count.textContent = members.length ? String(members.length) : "";
+}
