@@ -13,7 +13,7 @@ let asked = 0;
 export function showBehind() {
   if (!form) return;
   const items = room.state.sheet().filter((item) => !["completed", "cancelled"].includes(item.status) && item.kind !== "buffer");
-  const select = form.elements.item;
+  const select = form.elements.from;
   const options = items.map((item) => [String(item.id), `${at(item.start)} ${item.title}`]);
   const text = JSON.stringify(options);
   if (select.shown !== text) {
@@ -31,7 +31,7 @@ export function showBehind() {
 
 async function ask() {
   const minutes = Number(form.elements.minutes.value);
-  const item = form.elements.item.value;
+  const item = form.elements.from.value;
   const mine = ++asked;
   fields.preview.replaceChildren();
   form.elements.apply.disabled = !minutes || !item;
@@ -74,7 +74,7 @@ function later() {
 }
 
 form?.addEventListener("input", ({ target }) => {
-  if (target.name === "item") chosen = true;
+  if (target.name === "from") chosen = true;
   later();
 });
 form?.addEventListener("click", ({ target }) => {
@@ -87,7 +87,7 @@ form?.addEventListener("submit", (event) => {
   const minutes = Number(form.elements.minutes.value);
   const reason = form.elements.reason.value.trim();
   if (!minutes) return;
-  say("timeline.shift", { item: Number(form.elements.item.value), minutes, ...(reason ? { reason } : {}) });
+  say("timeline.shift", { item: Number(form.elements.from.value), minutes, ...(reason ? { reason } : {}) });
   form.reset();
   chosen = false;
   asked += 1;

@@ -91,7 +91,7 @@ export function showCues() {
       item.id,
       ["time", "", at(item.start)],
       ["strong", "", item.title],
-      ["span", over ? "pill good" : "pill", over ? (go ? `Go ${at(go.at)}` : capital(word(item.status))) : "waits for its go"],
+      over || !plans ? ["span", over ? "pill good" : "pill", over ? (go ? `Go ${at(go.at)}` : capital(word(item.status))) : "waits for its go"] : [],
       queued ? ["span", "sending", `Go: ${sending()}`] : plans && !over ? press("Go", "go", item.id, { className: all[open] === item ? "main" : "", label: `Go: ${item.title}` }) : [],
       mineOnly && over ? seenButton(`cue ${item.id}`, "Seen") : [],
       start.people.length && over ? ["p", "soft seen", whoSaw(item)] : [],

@@ -18,10 +18,31 @@ export function showSheet() {
     before = its;
     nodes.push(showItem(item));
   }
+  showPast(nodes);
   const ids = new Set(room.state.items.keys());
   for (const id of rows.keys()) if (!ids.has(id)) rows.delete(id);
   arrange(fields.sheet, nodes);
 }
+
+const PAST_MS = 30 * 60_000; // what was done a moment ago stays in sight: a slip is taken back there
+
+/** Long over: out of sight until somebody asks for it. */
+function showPast(nodes) {
+  const past = (item) => (item.kind === "buffer" || OVER.includes(item.status)) && ends(item) < now() - PAST_MS;
+  let n = 0;
+  for (const node of nodes) {
+    const item = room.state.items.get(Number(node.dataset.item));
+    const over = Boolean(item && past(item));
+    node.toggleAttribute("data-past", over);
+    n += over;
+  }
+  fields.past.hidden = n === 0;
+  fields.past.textContent = fields.sheet.hasAttribute("data-all") ? "Hide what is over" : `Show ${n} that ${n === 1 ? "is" : "are"} over`;
+}
+fields.past?.addEventListener("click", () => {
+  fields.past.setAttribute("aria-pressed", String(fields.sheet.toggleAttribute("data-all")));
+  showSheet();
+});
 
 function showItem(item) {
   if (!rows.has(item.id)) rows.set(item.id, document.getElementById("item").content.firstElementChild.cloneNode(true));

@@ -33,7 +33,7 @@ function showLast(there, live) {
   const times = last ? there.map((person) => room.receipts.get(person.member)).filter((r) => r && r[0] >= last.offset) : [];
   const exact = times.filter((r) => r[0] === last.offset && r[1] !== null).map((r) => r[1]);
   let text = "no change yet";
-  let note = "measured from everybody's acknowledgement";
+  let note = last ? "until the last device had confirmed it" : "since you opened this page";
   if (!live) [text, note] = ["not known", "there is no connection"];
   else if (open.length) [text, note] = ["on its way", `not confirmed: ${open.map((person) => person.name).join(", ")}`];
   else if (last && exact.length && exact.length === times.length) text = last.ms = `${Math.max(1, Math.round(Math.max(...exact)))} ms`;
@@ -42,6 +42,8 @@ function showLast(there, live) {
   fields.lastms.textContent = text;
   fields.lastnote.textContent = note;
 }
+
+const alarms = document.querySelector("[data-emergency]");
 
 // -- emergencies ------------------------------------------------------------------------------------------------------
 
@@ -66,7 +68,7 @@ export function showAlerts() {
       ["span", "what", data.text],
       ["span", "", [data.where, pub ? `${mine ? "you" : pub.from.name || word(pub.from.role)}, ${at(pub.at)}` : sending()].filter(Boolean).join(" · ")],
       pub && !mine ? seenButton(about, "I have seen this") : [],
-      pub && fields.emergency ? ["button", "", "All clear", { type: "button", "data-clear": data.alert, "data-testid": "all-clear" }] : [],
+      pub && alarms ? ["button", "", "All clear", { type: "button", "data-clear": data.alert, "data-testid": "all-clear" }] : [],
       pub && start.people.length ? ["span", "reach", reach(pub)] : [],
     ];
   });
@@ -113,7 +115,7 @@ onPress(fields.alerts, "clear", (button, { clear }) => {
 });
 
 const dialog = document.getElementById("emergency");
-document.querySelector("[data-emergency]")?.addEventListener("click", () => dialog.showModal());
+alarms?.addEventListener("click", () => dialog.showModal());
 onPress(dialog, "cancel", () => dialog.close());
 onSubmit(dialog?.querySelector("form"), ({ category, text, where }) => {
   say("emergency.alert", { alert: newId().replaceAll("-", "").slice(0, 12), category, text, ...(where ? { where } : {}) });
