@@ -30,8 +30,8 @@ from wedsync.weddings.models import Member, RunSheetItem, Wedding
 
 ZONES = (
     "Pacific/Pago_Pago", "Pacific/Honolulu", "America/Anchorage", "America/Los_Angeles", "America/Denver", "America/Chicago",
-    "America/New_York", "America/Halifax", "America/Sao_Paulo", "Atlantic/South_Georgia", "Atlantic/Azores", "Atlantic/Reykjavik",
-    "Africa/Algiers", "Africa/Johannesburg", "Africa/Nairobi", "Asia/Dubai", "Asia/Karachi", "Asia/Dhaka", "Asia/Bangkok",
+    "America/New_York", "America/Halifax", "America/Sao_Paulo", "Atlantic/South_Georgia", "Atlantic/Azores",
+    "Atlantic/Reykjavik", "Africa/Algiers", "Africa/Johannesburg", "Africa/Nairobi", "Asia/Dubai", "Asia/Karachi", "Asia/Dhaka", "Asia/Bangkok",
     "Asia/Singapore", "Asia/Tokyo", "Australia/Brisbane", "Pacific/Noumea", "Pacific/Auckland", "Pacific/Tongatapu",
     "Pacific/Kiritimati",
 )
@@ -65,10 +65,15 @@ for n in range(41):
     publish(room, "guest.checkin", {"guest": f"g{n}", "party": 2, "door": "Main gate"}, sender=sam)
 publish(room, "issue.report", {"issue": "i1", "title": "Two chairs short at table 7", "severity": "medium",
         "category": "logistics", "owner": "Venue", "state": "working"}, sender=who["Venue"])
-publish(room, "issue.report", {"issue": "i2", "title": "Rain expected at seven", "severity": "high", "category": "weather"}, sender=sam)
+rain = {"issue": "i2", "title": "Rain expected at seven", "severity": "high", "category": "weather"}
+publish(room, "issue.report", rain, sender=sam)
 publish(room, "timeline.shift", {"item": item["Speeches"], "minutes": 10, "reason": "kitchen needs longer"}, sender=sam)
 publish(room, "announcement", {"text": "Dinner is served in the garden marquee. Please find your table."}, sender=sam)
-for name, text in (("DJ", "Sound check done, microphones are live."), ("Caterer", "Starters in ten minutes."), ("Sam the planner", "Thank you. Speeches move ten minutes.")):
+for name, text in (
+    ("DJ", "Sound check done, microphones are live."),
+    ("Caterer", "Starters in ten minutes."),
+    ("Sam the planner", "Thank you. Speeches move ten minutes."),
+):
     publish(room, "chat.crew", {"text": text}, sender=who[name])
 for name, text in (("Maya", "What a ceremony!"), ("Jonas", "Is there parking left at the lake?")):
     publish(room, "chat.guests", {"text": text}, sender=who[name])
@@ -79,8 +84,8 @@ from realtime.messages import Sender
 from wedsync.weddings.models import Member
 sam = Member.objects.get(name="Sam the planner", wedding__slug="rose-garden")
 dj = Member.objects.get(name="DJ", wedding__slug="rose-garden")
-publish("rose-garden", "emergency.alert", {"alert": "a1", "category": "weather_shelter", "text": "Please go into the marquee now.",
-        "where": "Garden marquee"}, sender=Sender(sam.public_id, "planner", sam.name))
+alert = {"alert": "a1", "category": "weather_shelter", "text": "Please go into the marquee now.", "where": "Garden marquee"}
+publish("rose-garden", "emergency.alert", alert, sender=Sender(sam.public_id, "planner", sam.name))
 publish("rose-garden", "seen", {"about": "emergency a1"}, sender=Sender(dj.public_id, "vendor", dj.name))
 """
 

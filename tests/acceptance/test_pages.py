@@ -9,6 +9,7 @@ import signal
 from typing import Any
 
 import pytest
+from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Page, WebSocketRoute, expect
 
 from tests.browser import house, is_live, row
@@ -17,6 +18,15 @@ from tests.processes import Processes
 pytestmark = pytest.mark.acceptance
 
 PAGE_MAX_BYTES = 150_000
+FORBIDDEN = """
+from django.contrib.auth.models import AnonymousUser
+from django.core.exceptions import PermissionDenied
+from django.test import RequestFactory
+from django.views.defaults import permission_denied
+request = RequestFactory().get("/forbidden/")
+request.user = AnonymousUser()
+print(permission_denied(request, PermissionDenied()).content.decode())
+"""
 
 
 async def minutes_of(page: Page, title: str) -> int:
@@ -167,6 +177,58 @@ async def test_without_javascript_the_plan_is_there(processes: Processes, chromi
         await expect(guest.get_by_test_id("connection")).to_contain_text("As of")
 
 
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_axe_finds_nothing_on_any_page(processes: Processes, chromium: str, scheme: str) -> None:
+    """Everything a person may meet, with every part of the pages open, an emergency among it."""
+    async with house(processes, chromium) as home:
+        look: dict[str, Any] = {"color_scheme": scheme, "viewport": {"width": 390, "height": 844}, "reduced_motion": "reduce"}
+        found: dict[str, list[str]] = {}
+
+        async def check(page: Page, name: str) -> None:
+            results = await Axe().run(page)
+            assert len(results.response["passes"]) > 10, f"axe has looked at {name}"
+            found[name] = [f"{v['id']}: {[n['html'][:160] for n in v['nodes']]}" for v in results.response["violations"]]
+
+        stranger = await (await home.person(**look)).new_page()
+        for name, path in (("welcome", "/"), ("404", "/nothing/"), ("no such link", "/join/nonsense/"), ("login", "/login/")):
+            await stranger.goto(path)
+            await check(stranger, name)
+        forbidden = await asyncio.to_thread(processes.manage, "shell", "-v0", "-c", FORBIDDEN)
+        await stranger.route("**/forbidden/", lambda route: route.fulfill(status=403, body=forbidden, content_type="text/html"))
+        await stranger.goto("/forbidden/")
+        await check(stranger, "403")
+        await stranger.goto("/login/")
+        await stranger.context.clear_cookies()
+        await stranger.fill("#id_username", "planner")
+        await stranger.fill("#id_password", "x")
+        await stranger.get_by_test_id("login").click()
+        await expect(stranger.get_by_role("heading", name="This form was open for too long")).to_be_visible()
+        await check(stranger, "403 of an old form")
+        await stranger.goto(home.logins["weddings"]["rose-garden"]["joins"]["guest: Maya"])
+        await check(stranger, "join")
+        planner = await home.planner(await home.person(**look))
+        await is_live(planner)
+        await planner.get_by_test_id("report-open").click()
+        await planner.get_by_test_id("behind-minutes").fill("15")
+        await expect(planner.get_by_test_id("preview")).to_contain_text("move")
+        await check(planner, "board")
+        await planner.get_by_test_id("emergency").click()
+        await check(planner, "the question before an emergency")
+        await planner.get_by_test_id("emergency-text").fill("Please come into the marquee")
+        await planner.get_by_test_id("emergency-send").click()
+        await expect(planner.get_by_test_id("reach")).to_contain_text("Not reached")
+        await check(planner, "board in an emergency")
+        for who in ("couple: Ana", "vendor: DJ", "guest: Maya", "display: Photo wall"):
+            page = await home.joined(await home.person(**look), who)
+            await is_live(page)
+            for summary in await page.locator("summary").all():
+                await summary.click()
+            await check(page, who)
+        await planner.goto("/")
+        await check(planner, "my weddings")
+        assert found == dict.fromkeys(found, [])
+
+
 @pytest.mark.parametrize("width", [390, 1280])
 async def test_pages_are_small_quiet_and_fit(processes: Processes, chromium: str, width: int) -> None:
     async with house(processes, chromium) as home:
@@ -190,4 +252,13 @@ async def test_pages_are_small_quiet_and_fit(processes: Processes, chromium: str
             await planner.wait_for_load_state("networkidle")
             assert 0 < n_bytes < PAGE_MAX_BYTES, path
             assert await planner.evaluate("document.documentElement.scrollWidth") <= width, path
+        for who in ("couple: Ana", "vendor: DJ", "guest: Maya", "display: Photo wall"):
+            context = await home.person(viewport={"width": width, "height": 844})
+            page = await home.joined(context, who)
+            context.on("response", count)
+            n_bytes = 0
+            await page.reload()
+            await is_live(page)
+            assert 10_000 < n_bytes < PAGE_MAX_BYTES, who
+            assert await page.evaluate("document.documentElement.scrollWidth") <= width, who
         assert [line for line in said if "404" not in line] == [], "a policy was broken, or a script failed"

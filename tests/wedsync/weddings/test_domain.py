@@ -16,6 +16,7 @@ from realtime.config import RealtimeConfig
 from realtime.draft import draft
 from realtime.errors import RealtimeError
 from realtime.journal import Journal
+from realtime.kinds import Shift
 from realtime.messages import Sender
 from realtime.models import JournalEntry, Room
 from realtime.publication import Stored
@@ -84,6 +85,7 @@ COMMAND = st.one_of(
     st.tuples(st.just("timeline.event"), st.integers(0, 7), st.sampled_from(["completed", "delayed", "pending"])),
     st.tuples(st.just("timeline.reorder"), st.integers(0, 7), st.integers(0, 7)),
     st.tuples(st.just("cue.go"), st.integers(0, 7), st.none()),
+    st.tuples(st.just("timeline.restore"), st.integers(0, 7), st.integers(0, 300)),
 )
 FIELD = {"timeline.shift": "minutes", "timeline.event": "status", "timeline.reorder": "after"}
 
@@ -92,6 +94,10 @@ def data_of(kind: str, item: int, argument: Any, ids: list[int]) -> dict[str, An
     named = {"item": ids[item % len(ids)]}
     if kind == "cue.go":
         return named
+    if kind == "timeline.restore":
+        version = RunSheetItem.objects.get(pk=named["item"]).version
+        start = (NOON + timedelta(minutes=argument)).isoformat()
+        return {"items": [named | {"version": version, "start": start, "minutes": 10}]}
     return named | {FIELD[kind]: ids[argument % len(ids)] if kind == "timeline.reorder" else argument}
 
 
@@ -130,6 +136,7 @@ def assert_no_leak(lines: Any, ids: list[int]) -> None:
                 named |= {c[k] for c in told.get("conflicts", []) for k in ("item", "waits_for")}
                 published = msgspec.json.decode(entry.data)
                 named |= {published[k] for k in ("item", "after") if k in published}
+                named |= {restored["item"] for restored in published.get("items", []) if "item" in restored}
                 assert not {visibility[n] for n in named} & forbidden
                 assert role is Role.VENDOR or all(set(i) - {"planned"} == PUBLIC for i in told.get("items", []))
 
@@ -248,3 +255,68 @@ def test_an_edited_sheet_reaches_every_level_in_its_form() -> None:
         assert list(known[role].values()) == domain.items("w", VIEWS[role])
     guest = writer.history("w", 0, VIEWS[Role.GUEST], 10)[1]
     assert [msgspec.json.decode(entry.data)["removed"] for entry in guest] == [[]]
+
+
+def back_to(items: list[RunSheetItem]) -> dict[str, Any]:
+    """A restore of these items to where they were when they were read, with the versions they have now."""
+    now = {item.pk: item.version for item in RunSheetItem.objects.all()}
+    return {"items": [{"item": i.pk, "version": now[i.pk], "start": i.start.isoformat(), "minutes": i.minutes} for i in items]}
+
+
+BUFFERED = [(0, 30, "flex", "crew", []), (30, 20, "buffer", "crew", []), (50, 10, "cue", "everyone", [0])]
+
+
+def test_a_shift_is_taken_back_with_its_buffers() -> None:
+    items = fill(wedding(), BUFFERED)
+    writer = journal()
+    before = [(i.start, i.minutes) for i in items]
+    assert isinstance(act(writer, "timeline.shift", {"item": items[0].pk, "minutes": 30}), Stored)
+    assert [(i.start, i.minutes) for i in RunSheetItem.objects.order_by("pk")] != before
+    assert isinstance(act(writer, "timeline.restore", back_to(items)), Stored)
+    assert [(i.start, i.minutes) for i in RunSheetItem.objects.order_by("pk")] == before
+    assert all("planned" not in item for item in domain.items("w", VIEWS[Role.PLANNER]))
+
+
+def test_what_somebody_has_changed_since_is_not_taken_back() -> None:
+    items = fill(wedding(), BUFFERED)
+    writer = journal()
+    act(writer, "timeline.shift", {"item": items[0].pk, "minutes": 30})
+    undo = back_to(items)
+    act(writer, "timeline.shift", {"item": items[2].pk, "minutes": 5})
+    after = list(RunSheetItem.objects.order_by("pk").values())
+    refusal = act(writer, "timeline.restore", undo)
+    assert isinstance(refusal, RealtimeError) and "item 2 was changed again" in refusal.message
+    assert list(RunSheetItem.objects.order_by("pk").values()) == after
+
+
+def test_an_item_remembers_when_it_was_planned() -> None:
+    items = fill(wedding(), [(0, 30, "flex", "everyone", [])])
+    writer = journal()
+    for minutes in (10, 5):
+        act(writer, "timeline.shift", {"item": items[0].pk, "minutes": minutes})
+    (told,) = domain.items("w", VIEWS[Role.GUEST])
+    assert (told["planned"], told["start"]) == ("2027-06-12T12:00:00Z", "2027-06-12T12:15:00Z")
+
+
+def test_a_preview_says_what_a_shift_would_do_and_does_nothing() -> None:
+    items = fill(wedding(), [*BUFFERED, (60, 10, "anchor", "everyone", [2]), (70, 5, "cue", "planners", [2])])
+    before = list(RunSheetItem.objects.order_by("pk").values())
+    asked = Shift(items[0].pk, 30)
+    seen = domain.preview("w", asked, PLANNER)
+    assert list(RunSheetItem.objects.order_by("pk").values()) == before
+    writer = journal()
+    act(writer, "timeline.shift", {"item": items[0].pk, "minutes": 30})
+    became = {i["id"]: (i["start"], i["minutes"]) for i in domain.items("w", VIEWS[Role.PLANNER])}
+    assert {m["item"]: (m["start"], m["minutes"]) for m in seen["moves"]} == {
+        i.pk: became[i.pk] for n, i in enumerate(items) if n != 3
+    }
+    assert seen["stays"] == [items[3].pk] and seen["absorbed"] == {str(items[1].pk): 20}
+    assert [c["item"] for c in seen["conflicts"]] == [items[3].pk]
+
+
+def test_a_preview_names_nothing_that_its_reader_may_not_know() -> None:
+    items = fill(wedding(), [(0, 30, "flex", "crew", []), (30, 5, "cue", "planners", [0])])
+    seen = domain.preview("w", Shift(items[0].pk, 10), Sender("m2", "vendor", "DJ"))
+    assert [move["item"] for move in seen["moves"]] == [items[0].pk]
+    with pytest.raises(RealtimeError, match="no such item"):
+        domain.preview("w", Shift(items[1].pk, 10), Sender("m2", "vendor", "DJ"))

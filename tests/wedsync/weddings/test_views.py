@@ -194,3 +194,71 @@ def test_every_page_says_what_it_may_load_and_is_not_kept(wedding: Wedding, path
     assert "no-store" in answer["Cache-Control"]
     assert " style=" not in text(answer)
     assert " onclick" not in text(answer)
+
+
+# -- the board --------------------------------------------------------------------------------------------------------
+
+
+def test_a_preview_is_for_those_who_plan(wedding: Wedding) -> None:
+    item = RunSheetItem.objects.get(title="Dinner").pk
+    planner = joined(member(wedding, "planner", "Sam"))
+    asked = f"/weddings/w/preview/?item={item}&minutes=10"
+    assert [move["item"] for move in planner.get(asked).json()["moves"]] == [item]
+    assert RunSheetItem.objects.get(pk=item).start == NOON
+    assert "no such item" in planner.get("/weddings/w/preview/?item=99999&minutes=10").json()["error"]
+    statuses = [planner.get(f"/weddings/w/preview/?{query}").status_code for query in ("item=99999&minutes=1", "item=x", "")]
+    assert statuses == [409, 422, 422]
+    for role in ("couple", "vendor", "guest", "display"):
+        assert joined(member(wedding, role, role)).get(asked).status_code == 403
+    assert Client().get(asked).status_code == 403
+
+
+def test_the_board_names_the_vendors_and_what_they_said_last(wedding: Wedding) -> None:
+    writer = Journal(domain, ManualClock())
+    dj = member(wedding, "vendor", "Dee", title="DJ")
+    member(wedding, "vendor", "Flo", title="florist")
+    status = {"vendor": "DJ", "status": "delayed", "delay_minutes": 20, "reason": "<traffic>"}
+    act(writer, "vendor.status", status, Sender(dj.public_id, "vendor", "Dee"))
+    board = text(joined(member(wedding, "planner", "Sam")).get("/weddings/w/"))
+    assert "Late 20 min" in board and "&lt;traffic&gt;" in board
+    assert "florist" in board and '"people": [{"member"' in board
+    guest = text(joined(member(wedding, "guest")).get("/weddings/w/"))
+    assert "traffic" not in guest and "florist" not in guest and '"people": []' in guest
+
+
+def test_the_door_counts_parties_and_is_not_for_the_couple(wedding: Wedding) -> None:
+    writer, sam = Journal(domain, ManualClock()), Sender("m1", "planner", "Sam")
+    Wedding.objects.update(invited_guests=115)
+    for guest, party, arrived in (("a", 2, True), ("b", 5, True), ("b", 0, False), ("c", 1, True)):
+        act(writer, "guest.checkin", {"guest": guest, "party": party, "arrived": arrived}, sam)
+    assert 'data-testid="inside">3</strong> in, <span data-testid="expected">115<' in text(
+        joined(member(wedding, "planner", "Sam")).get("/weddings/w/")
+    )
+    assert 'data-testid="inside"' not in text(joined(member(wedding, "couple", "Ana")).get("/weddings/w/"))
+
+
+def test_what_i_have_seen_is_on_my_page_and_on_nobody_elses(wedding: Wedding) -> None:
+    writer, maya = Journal(domain, ManualClock()), member(wedding, "guest")
+    act(writer, "seen", {"about": "emergency a1"}, Sender(maya.public_id, "guest", "Maya"))
+    assert '"seen": ["emergency a1"]' in text(joined(maya).get("/weddings/w/"))
+    assert "emergency a1" not in text(joined(member(wedding, "guest", "Jonas")).get("/weddings/w/"))
+    assert "emergency a1" in text(joined(member(wedding, "planner", "Sam")).get("/weddings/w/")), "planners see who has seen it"
+
+
+def test_changes_of_the_plan_are_for_those_who_may_see_them(wedding: Wedding) -> None:
+    writer, sam = Journal(domain, ManualClock()), Sender("m1", "planner", "Sam")
+    for title in ("Dinner", "Fireworks"):
+        item = RunSheetItem.objects.get(title=title).pk
+        act(writer, "timeline.shift", {"item": item, "minutes": 5, "reason": f"because {title}"}, sam)
+    pages = {role: text(joined(member(wedding, role, role)).get("/weddings/w/")) for role in ("planner", "vendor", "guest")}
+    assert {role: ("because Dinner" in page, "because Fireworks" in page) for role, page in pages.items()} == {
+        "planner": (True, True),
+        "vendor": (True, False),
+        "guest": (False, False),
+    }
+
+
+def test_an_old_form_is_answered_with_a_page_that_helps(db: None) -> None:
+    answer = Client(enforce_csrf_checks=True).post("/login/", {"username": "sam", "password": "x"})
+    assert answer.status_code == 403
+    assert "open for too long" in text(answer)

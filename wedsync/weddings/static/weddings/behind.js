@@ -9,7 +9,7 @@ let chosen = false;
 let timer = 0;
 let asked = 0;
 
-/** The items it can begin with; the one that is on now, or the next, unless somebody has chosen. */
+/** The items it can begin with; the next one, unless somebody has chosen. */
 export function showBehind() {
   if (!form) return;
   const items = room.state.sheet().filter((item) => !["completed", "cancelled"].includes(item.status) && item.kind !== "buffer");
@@ -24,7 +24,7 @@ export function showBehind() {
     if (Number(form.elements.minutes.value)) ask();
   }
   if (!chosen) {
-    const first = current().find((item) => item.kind !== "anchor") ?? current()[0] ?? following();
+    const first = following() ?? current()[0];
     if (first) select.value = String(first.id);
   }
 }

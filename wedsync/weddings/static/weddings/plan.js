@@ -1,6 +1,6 @@
 /** The run sheet, what is on now and what is next, my own items. */
 import { arrange, list, make } from "./dom.js";
-import { OVER, at, concerns, counts, day, ends, fields, isNow, late, now, onPress, pending, room, say, sending, signed, start, starts, toast, until, word } from "./live.js";
+import { OVER, at, capital, concerns, counts, day, ends, fields, isNow, late, now, onPress, pending, room, say, sending, signed, start, starts, toast, until, word } from "./live.js";
 
 const rows = new Map([...document.querySelectorAll("[data-item]")].map((row) => [Number(row.dataset.item), row]));
 
@@ -121,13 +121,14 @@ export function showNow() {
 export function showMine() {
   if (!fields.mine) return;
   const mine = room.state.sheet().filter((item) => concerns(item, start.trade));
+  mine.sort((a, b) => OVER.includes(a.status) - OVER.includes(b.status)); // what is to come first
   const nodes = list(fields.mine, mine, (item) => [
     item.id,
     ["time", "", at(item.start)],
     ["strong", "", item.title],
     ["span", "soft", item.where],
     late(item) && !OVER.includes(item.status) ? ["span", late(item) > 0 ? "pill warn" : "pill good", signed(late(item))] : [],
-    OVER.includes(item.status) ? ["span", "pill good", word(item.status)] : isNow(item) ? ["span", "pill strong", "now"] : [],
+    OVER.includes(item.status) ? ["span", "pill good", capital(word(item.status))] : isNow(item) ? ["span", "pill strong", "Now"] : [],
   ]);
   nodes.forEach((node, n) => node.classList.toggle("over", OVER.includes(mine[n].status)));
   if (!mine.length) list(fields.mine, [0], () => [0, ["span", "soft", "Nothing on the run sheet names you."]]);

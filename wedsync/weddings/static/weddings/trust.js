@@ -8,11 +8,11 @@ import { iSaw, seenBy, seenButton } from "./people.js";
 const CREW = ["planner", "couple", "vendor"];
 const crew = start.people.filter((person) => CREW.includes(person.role));
 /** Kinds that the whole crew gets and acknowledges at once: what the last of them took is the figure of the trust row. */
-const MEASURED = /^(timeline\.(shift|reorder|restore|event)|cue\.go|vendor\.status|issue\.report|announcement|weather\.alert|emergency\.alert)$/;
+const MEASURED = /^(timeline\.(shift|reorder|restore|event|items|sheet)|cue\.go|vendor\.status|issue\.report|announcement|weather\.alert|emergency\.alert)$/;
 let last = null;
 
 export function measure(pub) {
-  if (pub.offset && MEASURED.test(pub.kind)) last = { offset: pub.offset, since: Date.now() };
+  if (pub.offset && MEASURED.test(pub.kind)) last = { offset: pub.offset, times: new Map() };
 }
 
 export function showTrust() {
@@ -30,14 +30,16 @@ export function showTrust() {
 /** How long the last change took to the last of those who are here; names instead of a number while somebody is missing. */
 function showLast(there, live) {
   const open = last ? there.filter((person) => (room.receipts.get(person.member)?.[0] ?? 0) < last.offset) : [];
-  const times = last ? there.map((person) => room.receipts.get(person.member)).filter((r) => r && r[0] >= last.offset) : [];
-  const exact = times.filter((r) => r[0] === last.offset && r[1] !== null).map((r) => r[1]);
+  for (const { member } of last ? there : []) {
+    const [offset, ms] = room.receipts.get(member) ?? [0, null];
+    if (offset >= last.offset && !last.times.has(member)) last.times.set(member, ms); // the first receipt that covers it
+  }
+  const times = last ? there.map(({ member }) => last.times.get(member)) : [];
   let text = "no change yet";
   let note = last ? "until the last device had confirmed it" : "since you opened this page";
   if (!live) [text, note] = ["not known", "there is no connection"];
   else if (open.length) [text, note] = ["on its way", `not confirmed: ${open.map((person) => person.name).join(", ")}`];
-  else if (last && exact.length && exact.length === times.length) text = last.ms = `${Math.max(1, Math.round(Math.max(...exact)))} ms`;
-  else if (last?.ms) text = last.ms;
+  else if (times.length && times.every((ms) => typeof ms === "number")) text = `${Math.max(1, Math.round(Math.max(...times)))} ms`;
   else if (last) [text, note] = ["confirmed", "by everybody here; not timed"];
   fields.lastms.textContent = text;
   fields.lastnote.textContent = note;
