@@ -33,7 +33,7 @@ room.addEventListener("publication", ({ detail: { pub, via } }) => {
   if (via === "live" && pub.from.member !== start.member) {
     heard(pub);
     if (!plans) tellMoved(pub);
-    if (!plans && pub.kind === "announcement") toast(pub.data.text);
+    if (!plans && pub.kind === "announcement") toast(pub.data.text); // and so is read out
   }
   draw();
 });

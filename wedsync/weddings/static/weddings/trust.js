@@ -71,7 +71,6 @@ export function showAlerts() {
       ["span", "", [data.where, pub ? `${mine ? "you" : pub.from.name || word(pub.from.role)}, ${at(pub.at)}` : sending()].filter(Boolean).join(" · ")],
       pub && !mine ? seenButton(about, "I have seen this") : [],
       pub && alarms ? ["button", "", "All clear", { type: "button", "data-clear": data.alert, "data-testid": "all-clear" }] : [],
-      pub && start.people.length ? ["span", "reach", reach(pub)] : [],
     ];
   });
   nodes.forEach((node) => (node.className = "alert"));
@@ -86,13 +85,6 @@ function statusOf(person, pub, seen) {
   return pub.offset && offset >= pub.offset ? "reached" : "not reached";
 }
 
-function reach(pub) {
-  const seen = seenBy(`emergency ${pub.data.alert}`);
-  const all = start.people.map((person) => statusOf(person, pub, seen));
-  const n = (status) => all.filter((known) => known === status).length;
-  return `Seen by ${n("seen")} · reached ${n("reached")} · not reached ${n("not reached")}`;
-}
-
 const ORDER = ["not reached", "reached", "seen", "sent it"];
 const CLASSES = { "not reached": "bad", reached: "warn", seen: "good", "sent it": "" };
 
@@ -103,6 +95,8 @@ function showReach(shown) {
   if (!pub) return;
   const seen = seenBy(`emergency ${pub.data.alert}`);
   const lines = start.people.map((person) => ({ person, status: statusOf(person, pub, seen), when: seen.get(person.member)?.at }));
+  const n = (status) => lines.filter((line) => line.status === status).length;
+  fields.reachsum.textContent = `seen by ${n("seen")}, reached ${n("reached")}, not reached ${n("not reached")}`;
   lines.sort((a, b) => ORDER.indexOf(a.status) - ORDER.indexOf(b.status));
   list(fields.reach, lines, ({ person, status, when }) => [
     person.member,
