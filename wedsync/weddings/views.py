@@ -138,22 +138,7 @@ def _live(wedding: Wedding, me: Sender, now: datetime) -> dict[str, Any]:
     rows = _rows(snapshot.items, wedding, now)
     shown = msgspec.json.decode(encode(snapshot))
     people = board.people(wedding, role)
-    start = {
-        "slug": wedding.slug,
-        "member": me.member,
-        "role": me.role,
-        "name": me.name,
-        "trade": board.trade(wedding, me),
-        "zone": wedding.timezone,
-        "now": int(now.timestamp() * 1_000),
-        "maxBytes": message_limit(role, services().config),
-        "epoch": epoch,
-        "snapshot": shown,
-        "people": people,
-        "expected": wedding.invited_guests,
-        "seen": board.seen_by(wedding, me),
-        "changes": board.changes(wedding.slug, VIEWS[role]) if role & Audience.CREW else [],
-    }
+    start = _start(wedding, me, now, people) | {"epoch": epoch, "snapshot": shown}
     return {
         "wedding": wedding,
         "me": me,
@@ -173,6 +158,23 @@ def _live(wedding: Wedding, me: Sender, now: datetime) -> dict[str, Any]:
         "start": start,
         "scripts": SCRIPTS,
     } | board.shown(shown, people, rows, wedding)
+
+
+def _start(wedding: Wedding, me: Sender, now: datetime, people: list[dict[str, str]]) -> dict[str, Any]:
+    role = ROLES[me.role]
+    return {
+        "slug": wedding.slug,
+        "member": me.member,
+        "role": me.role,
+        "name": me.name,
+        "trade": board.trade(wedding, me),
+        "zone": wedding.timezone,
+        "now": int(now.timestamp() * 1_000),
+        "maxBytes": message_limit(role, services().config),
+        "people": people,
+        "seen": board.seen_by(wedding, me),
+        "changes": board.changes(wedding.slug, VIEWS[role]) if role & Audience.CREW else [],
+    }
 
 
 def _snapshot(slug: str, view: int) -> tuple[str, Snapshot]:

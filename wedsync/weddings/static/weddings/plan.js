@@ -4,6 +4,8 @@ import { OVER, at, capital, concerns, counts, day, ends, fields, isNow, late, no
 
 const rows = new Map([...document.querySelectorAll("[data-item]")].map((row) => [Number(row.dataset.item), row]));
 
+const template = document.getElementById("item").content;
+
 export function showSheet() {
   if (!fields.sheet) return;
   const days = new Set(room.state.sheet().map((item) => day(item.start)));
@@ -45,8 +47,9 @@ fields.past?.addEventListener("click", () => {
 });
 
 function showItem(item) {
-  if (!rows.has(item.id)) rows.set(item.id, document.getElementById("item").content.firstElementChild.cloneNode(true));
+  if (!rows.has(item.id)) rows.set(item.id, template.firstElementChild.cloneNode(true));
   const row = rows.get(item.id);
+  if (!row.querySelector(".acts")) row.append(...[...template.querySelectorAll(".acts")].map((acts) => acts.cloneNode(true)));
   const field = (name) => row.querySelector(`[data-field="${name}"]`);
   const time = field("at");
   const moved = time.dateTime !== "" && Date.parse(time.dateTime) !== starts(item);
