@@ -18,6 +18,7 @@ from tests.processes import Processes
 pytestmark = pytest.mark.acceptance
 
 PAGE_MAX_BYTES = 150_000
+KEPT = "async () => await (await caches.open('wedsync')).match(location.href) !== undefined"
 FORBIDDEN = """
 from django.contrib.auth.models import AnonymousUser
 from django.core.exceptions import PermissionDenied
@@ -144,6 +145,30 @@ async def test_a_publication_made_offline_survives_a_reload(processes: Processes
         assert len(home.entries("timeline.shift")) == 1
 
 
+async def test_the_page_opens_without_a_server_and_takes_what_is_done_on_it(processes: Processes, chromium: str) -> None:
+    async with house(processes, chromium) as home:
+        planner = await home.planner(await home.person())
+        await is_live(planner)
+        await row(planner, "Cake").get_by_test_id("shift-5").click()
+        before = await minutes_of(planner, "Speeches")
+        await planner.wait_for_function(KEPT)
+        await planner.goto("/")  # the state is kept when the page goes out of sight
+        home.server.kill()
+        await planner.go_back()
+        await planner.goto("/weddings/rose-garden/")
+        await expect(planner.get_by_test_id("connection")).to_contain_text("No connection: as last seen here")
+        await expect(row(planner, "Cake").get_by_test_id("shifted")).to_have_text("+5 min")
+        await row(planner, "Speeches").get_by_test_id("shift-5").click()
+        await expect(planner.get_by_test_id("waiting")).to_have_text("1 waiting to be sent")
+        await asyncio.to_thread(processes.server, home.server.port)
+        await is_live(planner, 40)
+        await expect(row(planner, "Speeches").locator("time")).to_have_text(shown(before + 5))
+        assert [entry[3]["minutes"] for entry in home.entries("timeline.shift")] == [5, 5]
+        await planner.get_by_test_id("logout").click()
+        await expect(planner.get_by_test_id("sentence")).to_be_visible()
+        assert await planner.evaluate("caches.keys()") == [], "nobody reads it here after that"
+
+
 async def test_a_planner_sees_within_seconds_that_the_server_is_silent(processes: Processes, chromium: str) -> None:
     async with house(processes, chromium) as home:
         planner = await home.planner(await home.person())
@@ -251,14 +276,16 @@ async def test_pages_are_small_quiet_and_fit(processes: Processes, chromium: str
             weights[name] = n_bytes
             assert await page.evaluate("document.documentElement.scrollWidth") <= width, name
 
-        context = await home.person(viewport={"width": width, "height": 844})
+        # Bytes are counted where the page asks for them; a service worker would ask in its place.
+        look: dict[str, Any] = {"viewport": {"width": width, "height": 844}, "service_workers": "block"}
+        context = await home.person(**look)
         context.on("console", lambda message: said.append(message.text))
         planner = await home.planner(context)
         await is_live(planner)
         for path in ("/", "/weddings/rose-garden/", "/weddings/two-day-sangeet/", "/join/nonsense/"):
             await check(planner, path, path)
         for who in ("couple: Ana", "vendor: DJ", "guest: Maya", "display: Photo wall"):
-            context = await home.person(viewport={"width": width, "height": 844})
+            context = await home.person(**look)
             context.on("console", lambda message: said.append(message.text))
             page = await home.joined(context, who)
             await is_live(page)
@@ -266,4 +293,6 @@ async def test_pages_are_small_quiet_and_fit(processes: Processes, chromium: str
             await is_live(page)
         print(weights)  # noqa: T201 - the figures of docs/screens.md
         assert len(weights) == 8 and all(3_000 < n_bytes < PAGE_MAX_BYTES for n_bytes in weights.values()), weights
-        assert [line for line in said if "404" not in line] == [], "a policy was broken, or a script failed"
+        assert [line for line in said if "404" not in line and "blocked by Playwright" not in line] == [], (
+            "a policy was broken, or a script failed"
+        )

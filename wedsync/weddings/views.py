@@ -13,7 +13,8 @@ from typing import Any
 
 import msgspec
 from django.contrib.auth.views import redirect_to_login
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.contrib.staticfiles import finders
+from django.http import FileResponse, HttpRequest, HttpResponse, JsonResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
 from django.utils import timezone
@@ -35,7 +36,7 @@ from wedsync.weddings.models import Member, Wedding
 
 View = Callable[..., HttpResponseBase]
 SCRIPTS = [f"realtime/{name}.js" for name in ("room", "link", "outbox", "state")] + [
-    f"weddings/{name}.js" for name in ("live", "plan", "talk", "people", "trust", "behind", "dom")
+    f"weddings/{name}.js" for name in ("live", "plan", "talk", "people", "trust", "behind", "keep", "dom")
 ]
 """Loaded at once instead of one after the other, as the imports would have it."""
 NO_LINK = "This join link does not work. It may have been replaced; please ask the person who sent it for a new one."
@@ -113,6 +114,14 @@ def wedding(request: HttpRequest, slug: str) -> HttpResponse:
     found = Wedding.objects.get(slug=slug)
     with timezone.override(found.zone):  # templates show every time in the current zone
         return render(request, "weddings/wedding.html", _live(found, me, SystemClock().now()))
+
+
+@page
+@require_safe
+def worker(request: HttpRequest) -> HttpResponseBase:
+    """The service worker, which keeps pages for when there is no network. At the root, since it rules what is below its path."""
+    path = finders.find("weddings/worker.js")
+    return FileResponse(open(str(path), "rb"), content_type="text/javascript")
 
 
 @page

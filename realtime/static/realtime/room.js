@@ -96,6 +96,11 @@ export class Room extends EventTarget {
     });
   }
 
+  /** What a page of another day goes on from, as options of a new room. */
+  remembered() {
+    return { epoch: this.#epoch, snapshot: { ...this.state.snapshot(), offset: this.#position ?? 0 } };
+  }
+
   /** Connect and stay connected. */
   start() {
     if (this.phase !== "idle") return;

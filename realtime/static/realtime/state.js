@@ -70,6 +70,13 @@ export class RoomState {
     return [...this.items.values()].sort((a, b) => Date.parse(a.start) - Date.parse(b.start) || a.id - b.id);
   }
 
+  /** The same in the form of the message it once came in. @returns {Snapshot} */
+  snapshot() {
+    const latest = [...this.newest.values()].filter((pub) => !this.isReplaced(pub));
+    const recent = [...this.recent.values()].flatMap((kind) => [...kind.values()]);
+    return { offset: this.position, items: this.sheet(), latest, recent };
+  }
+
   /** Forget everything; this is the state. @param {Snapshot} snapshot */
   restore(snapshot) {
     const provisional = this.provisional;

@@ -262,3 +262,10 @@ def test_an_old_form_is_answered_with_a_page_that_helps(db: None) -> None:
     answer = Client(enforce_csrf_checks=True).post("/login/", {"username": "sam", "password": "x"})
     assert answer.status_code == 403
     assert "open for too long" in text(answer)
+
+
+def test_the_worker_that_keeps_pages_rules_all_weddings() -> None:
+    answer = Client().get("/worker.js")
+    assert answer["Content-Type"] == "text/javascript"
+    assert "connect-src 'self'" in answer["Content-Security-Policy"]
+    assert b"caches" in b"".join(answer.streaming_content)  # type: ignore[attr-defined]

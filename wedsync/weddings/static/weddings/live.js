@@ -1,8 +1,11 @@
 /** What all parts of a live page share: the room, the fields of the page, time at the venue, words, and how to say something. */
 import { Room } from "../realtime/room.js";
 import { make } from "./dom.js";
+import { lastState } from "./keep.js";
 
-export const start = JSON.parse(document.getElementById("start").textContent);
+/** Whether this page is a copy that was kept for when there is no network. */
+export const isCopy = document.documentElement.hasAttribute("data-copy");
+export const start = { ...JSON.parse(document.getElementById("start").textContent), ...(await lastState()) };
 export const room = new Room(start.slug, { ...start, door: location.pathname });
 /** {name: element}; a page has only the parts that are for its reader. */
 export const fields = Object.fromEntries([...document.querySelectorAll("body [data-field]:not(template *)")].map((node) => [node.dataset.field, node]));
@@ -30,7 +33,7 @@ export const at = (moment) => clock.format(typeof moment === "string" ? Date.par
 export const day = (moment) => dayName.format(new Date(moment));
 // Phones with a wrong clock exist; below two seconds it is only the way from the server.
 const loaded = performance.timeOrigin + (performance.getEntriesByType("navigation")[0]?.responseStart ?? performance.now());
-const skew = Math.abs(start.now - loaded) > 2_000 ? start.now - loaded : 0;
+const skew = !isCopy && Math.abs(start.now - loaded) > 2_000 ? start.now - loaded : 0;
 export const now = () => Date.now() + skew;
 export const exactly = (moment) => seconds.format(moment + skew);
 export const signed = (minutes) => `${minutes > 0 ? "+" : "−"}${Math.abs(minutes)} min`;

@@ -1,6 +1,7 @@
 /** The live page of a wedding: keeps what the server rendered current. Data goes into `textContent`, never into markup. */
 import { NOT_YOU } from "../realtime/room.js";
 import { offerUndo, remember, showBehind } from "./behind.js";
+import { forget, keep } from "./keep.js";
 import { at, fields, now, room, setPending, start, toast } from "./live.js";
 import { rememberPending, settled, showCues, showDoor, showIssues, showVendors } from "./people.js";
 import { showMine, showNow, showSheet, tellMoved } from "./plan.js";
@@ -48,7 +49,8 @@ room.addEventListener("settled", ({ detail: { ref, error, mine } }) => {
   draw();
 });
 for (const name of ["snapshot", "confirmed", "live", "present", "receipts", "state"]) room.addEventListener(name, draw);
-room.addEventListener("refused", ({ detail }) => (detail.code === NOT_YOU ? location.reload() : refused(detail)));
+room.addEventListener("refused", ({ detail }) => (detail.code === NOT_YOU ? location.reload() : (forget(), refused(detail))));
+document.querySelector("form[action*=logout]")?.addEventListener("submit", forget);
 for (const name of ["online", "offline"]) addEventListener(name, showConnection);
 
 document.documentElement.setAttribute("data-live", "");
@@ -61,3 +63,4 @@ showPhotos();
 draw();
 toEnd();
 room.start();
+keep(() => room.remembered());

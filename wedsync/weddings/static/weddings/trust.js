@@ -2,7 +2,7 @@
 import { newId } from "../realtime/room.js";
 import { fresh } from "../realtime/state.js";
 import { list, make } from "./dom.js";
-import { at, capital, exactly, fields, now, onPress, onSubmit, pending, room, say, sending, start, word } from "./live.js";
+import { at, capital, exactly, fields, isCopy, now, onPress, onSubmit, pending, room, say, sending, start, word } from "./live.js";
 import { iSaw, seenBy, seenButton } from "./people.js";
 
 const CREW = ["planner", "couple", "vendor"];
@@ -128,7 +128,7 @@ export function showConnection() {
   wasLive ||= live;
   box.dataset.state = room.phase === "over" ? "over" : live ? "live" : navigator.onLine ? "connecting" : "offline";
   const since = `since ${exactly(room.since.getTime())}`;
-  const words = { live: "Live", connecting: wasLive ? `Reconnecting ${since}` : "Connecting…", offline: `Offline ${since}` };
+  const words = { live: "Live", connecting: wasLive ? `Reconnecting ${since}` : isCopy ? "No connection: as last seen here" : "Connecting…", offline: `Offline ${since}` };
   const text = words[box.dataset.state];
   if (text && fields.connection.textContent !== text) fields.connection.textContent = text;
   const entries = pending();

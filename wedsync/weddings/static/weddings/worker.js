@@ -1,0 +1,36 @@
+/** Keeps the last good copy of a wedding's page and of what it needs, so that it opens without a network. The network goes first. */
+const KEPT = "wedsync";
+const PATIENCE_MS = 6_000; // a silent network is no better than none
+
+self.addEventListener("install", () => self.skipWaiting());
+self.addEventListener("activate", (event) => event.waitUntil(self.clients.claim()));
+self.addEventListener("fetch", (event) => {
+  const { request } = event;
+  const { origin, pathname } = new URL(request.url);
+  if (request.method !== "GET" || origin !== location.origin) return;
+  if (request.mode === "navigate" || pathname.startsWith("/static/")) event.respondWith(answer(request));
+});
+
+async function answer(request) {
+  const page = request.mode === "navigate";
+  const kept = await caches.open(KEPT);
+  const silence = new Promise((_, fail) => setTimeout(fail, PATIENCE_MS, new Error("nobody answers")));
+  try {
+    const fresh = await Promise.race([fetch(request), silence]);
+    if (fresh.ok) await kept.put(request.url, fresh.clone());
+    else if (page && fresh.status < 500) await kept.delete(request.url); // logged out, or not invited any more
+    return fresh;
+  } catch (error) {
+    const copy = await kept.match(request.url);
+    if (!copy) throw error;
+    return page ? asCopy(copy) : copy;
+  }
+}
+
+/** The page says that it is a copy: its time is that of another hour. */
+async function asCopy(copy) {
+  const text = await copy.text();
+  const headers = new Headers(copy.headers);
+  for (const name of ["content-encoding", "content-length"]) headers.delete(name); // of what came over the network
+  return new Response(text.replace("<html ", "<html data-copy "), { headers });
+}
