@@ -119,7 +119,7 @@ def wedding(request: HttpRequest, slug: str) -> HttpResponse:
 @page
 @require_safe
 def worker(request: HttpRequest) -> HttpResponseBase:
-    """The service worker, which keeps pages for when there is no network. At the root, since it rules what is below its path."""
+    """The service worker, which keeps pages for when there is no network. At the root: it rules what is below its path."""
     path = finders.find("weddings/worker.js")
     return FileResponse(open(str(path), "rb"), content_type="text/javascript")
 
