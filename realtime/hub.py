@@ -117,14 +117,8 @@ class Hub:
         connection.acked = max(before, offset)
         if room is None or offset > room.offset:
             return
-        missed = room.missed(before, connection.view) if before < offset else []
-        frames = [frame for frame in missed if frame.entry.offset <= offset]
-        asked = [frame for frame in frames if frame.priority <= Priority.P1]
-        for frame in asked:
-            self.measures.seen(frame)
-        # Only what was to be acknowledged at once says something about the way.
-        timed = bool(asked) and asked[-1] is frames[-1]
-        ms = (self._clock.monotonic() - asked[-1].received_s) * 1_000 if timed else None
+        frames = room.missed(before, connection.view) if before < offset else []
+        ms = self.measures.seen([frame for frame in frames if frame.entry.offset <= offset])
         room.receipts.note(connection.member.member, offset, ms)
         if connection.role & Audience.CREW and not room.receipts.due:
             room.receipts.due = True

@@ -253,7 +253,7 @@ _TABLE = [
     Kind("issue.report", _P.P1, _ALL.CREW, _CREW, Issue, "issue"),
     Kind("weather.alert", _P.P1, _ALL.CREW, _PLANNER, WeatherAlert),
     Kind("announcement", _P.P1, _ALL.EVERYONE, _PLANNER | Role.COUPLE, Chat),
-    Kind("seen", _P.P2, _ALL.PLANNERS, _PEOPLE | Role.DISPLAY, Seen, f"{SENDER} about"),
+    Kind("seen", _P.P2, _ALL.PLANNERS, _PEOPLE, Seen, f"{SENDER} about"),
     Kind("guest.checkin", _P.P2, _ALL.DESK, _DESK | Role.GUEST, GuestCheckin, "guest"),
     Kind("seating.change", _P.P2, _ALL.CREW, _PLANNER | Role.COUPLE, SeatingChange, "guest"),
     Kind("rsvp.change", _P.P2, _ALL.CREW, _PEOPLE, RsvpChange, "guest"),

@@ -96,6 +96,13 @@ class Measures:
                 room.latency.record(latency_s, n_members)
         room.deliveries_total += n_members * len(frames)
 
-    def seen(self, frame: Frame) -> None:
-        """A recipient has acknowledged `frame`."""
-        self.acked[frame.priority].record(self._clock.monotonic() - frame.received_s, 1)
+    def seen(self, frames: Sequence[Frame]) -> float | None:
+        """A recipient has acknowledged `frames`. How long the last of them took, ms; None when it was not to be acknowledged at
+        once, and so says nothing about the way."""
+        now_s, ms = self._clock.monotonic(), None
+        for frame in frames:
+            took_s, asked = now_s - frame.received_s, frame.priority <= Priority.P1
+            if asked:
+                self.acked[frame.priority].record(took_s, 1)
+            ms = took_s * 1_000 if asked else None
+        return ms

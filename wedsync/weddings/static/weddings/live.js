@@ -41,7 +41,7 @@ export const signed = (minutes) => `${minutes > 0 ? "+" : "−"}${Math.abs(minut
 export function until(moment) {
   const minutes = Math.ceil((moment - now()) / 60_000);
   if (minutes <= 0) return "now";
-  return minutes < 60 ? `in ${minutes} min` : minutes < 24 * 60 ? `in ${Math.floor(minutes / 60)} h ${minutes % 60} min` : "";
+  return minutes < 60 ? `in ${minutes} min` : minutes < 24 * 60 ? `in ${Math.floor(minutes / 60)} h${minutes % 60 ? ` ${minutes % 60} min` : ""}` : "";
 }
 
 // -- items ------------------------------------------------------------------------------------------------------------

@@ -107,7 +107,7 @@ function whoSaw(item) {
   const others = [...seen.values()].filter((pub) => meant.every((p) => p.member !== pub.from.member));
   const yes = [...meant.filter((p) => seen.has(p.member)).map((p) => p.name), ...others.map((pub) => pub.from.name || who(pub.from))];
   const no = meant.filter((p) => !seen.has(p.member)).map((p) => p.name);
-  return [yes.length ? `Seen by ${yes.join(", ")}` : "", no.length ? `not yet ${no.join(", ")}` : ""].filter(Boolean).join("; ") || "Nobody has to confirm this one";
+  return capital([yes.length ? `seen by ${yes.join(", ")}` : "", no.length ? `not yet ${no.join(", ")}` : ""].filter(Boolean).join("; ")) || "Nobody has to confirm this one";
 }
 
 onPress(fields.cues, "go", (_, { go }) => say("cue.go", { item: Number(go) }));

@@ -21,7 +21,7 @@ export function showTrust() {
   const live = room.phase === "live";
   fields.crewlive.textContent = live ? `${there.length} of ${crew.length}` : "not known";
   const away = crew.filter((person) => !room.present.has(person.member)).map((person) => person.name);
-  fields.crewaway.textContent = !live ? "" : away.length ? `missing: ${away.slice(0, 4).join(", ")}${away.length > 4 ? ` and ${away.length - 4} more` : ""}` : "everybody is here";
+  fields.crewaway.textContent = !live ? "" : away.length ? `Missing: ${away.slice(0, 4).join(", ")}${away.length > 4 ? ` and ${away.length - 4} more` : ""}` : "Everybody is here";
   showLast(there, live);
   fields.youare.textContent = `${live ? "Online" : "Offline"} since ${exactly(room.since.getTime())}`;
   fields.youare.closest("div").dataset.good = String(live);
@@ -69,7 +69,7 @@ export function showAlerts() {
       ["strong", "", capital(word(data.category))],
       ["span", "what", data.text],
       ["span", "", [data.where, pub ? `${mine ? "you" : pub.from.name || word(pub.from.role)}, ${at(pub.at)}` : sending()].filter(Boolean).join(" · ")],
-      pub && !mine ? seenButton(about, "I have seen this") : [],
+      pub && !mine && start.role !== "display" ? seenButton(about, "I have seen this") : [],
       pub && alarms ? ["button", "", "All clear", { type: "button", "data-clear": data.alert, "data-testid": "all-clear" }] : [],
     ];
   });
