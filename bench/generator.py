@@ -50,7 +50,9 @@ class Crowd:
             command += ["--hello", hello]
         command += ["--live", speech.live] if speech.live else []
         command += ["--ping", speech.ping, "--ping-s", speech.ping_s] if speech.ping else []
-        command += [flag for flag, on in (("--engine-io", speech.engine_io), ("--resume", speech.resume), ("--deflate", deflate)) if on]
+        command += [
+            flag for flag, on in (("--engine-io", speech.engine_io), ("--resume", speech.resume), ("--deflate", deflate)) if on
+        ]
         if bodies:
             (folder / "bodies").write_text("\n".join(bodies) + "\n")
             command += ["--bodies", folder / "bodies"]

@@ -14,7 +14,9 @@ from bench.target import Target
 class Start(Protocol):
     """Starts a server on a core for these rooms; it ends with the context. Raises CannotMeasure."""
 
-    def __call__(self, folder: Path, core: int, rooms: list[str], *, deflate: bool = False) -> AbstractContextManager[Target]: ...
+    def __call__(
+        self, folder: Path, core: int, rooms: list[str], *, deflate: bool = False
+    ) -> AbstractContextManager[Target]: ...
 
 
 OURS = "wedsync"

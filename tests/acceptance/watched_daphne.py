@@ -1,7 +1,7 @@
 """Daphne with a watch on its loop: `python watched_daphne.py FILE [daphne's arguments]`.
 
-On SIGUSR1 it writes into FILE the CPU seconds of the longest turn of the loop since the last time, and begins anew. CPU, because
-on a machine with other work the wall clock tells of that.
+On SIGUSR1 it writes into FILE the CPU seconds of the longest turn of the loop since the last time, and begins anew. CPU,
+because on a machine with other work the wall clock tells of that.
 """
 
 from __future__ import annotations
