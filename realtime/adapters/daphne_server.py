@@ -18,6 +18,8 @@ from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any
 
+import autobahn.twisted.websocket
+import autobahn.websocket.protocol
 import daphne.server
 from daphne.ws_protocol import WebSocketFactory, WebSocketProtocol
 from twisted.internet import reactor, tcp
@@ -53,6 +55,13 @@ def when_running(start: Callable[[], Coroutine[Any, Any, None]]) -> None:
 def install() -> None:
     """Let Daphne build our protocol. Its server makes the factory after it has imported the application, so this is in time."""
     daphne.server.WebSocketFactory = WireFactory
+    # Autobahn paints what it says to its debug log, whether or not anybody listens: 8 % of a handshake, three words a message.
+    for module in (autobahn.twisted.websocket, autobahn.websocket.protocol):
+        module.hltype = module.hlval = _unpainted
+
+
+def _unpainted(word: object) -> object:
+    return word
 
 
 class SocketWire:

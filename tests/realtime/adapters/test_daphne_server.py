@@ -9,6 +9,8 @@ import zlib
 from collections.abc import Callable
 from typing import Any
 
+import autobahn.twisted.websocket
+import autobahn.websocket.protocol
 import daphne.server
 import pytest
 from autobahn.twisted.websocket import WebSocketServerProtocol
@@ -30,11 +32,16 @@ def test_daphne_makes_its_factory_by_a_name_that_can_be_replaced_until_it_runs()
     assert "self.ws_factory = WebSocketFactory(" in inspect.getsource(daphne.server.Server.run)
     assert "WebSocketFactory" not in inspect.getsource(daphne.server.Server.__init__)
     before = daphne.server.WebSocketFactory
+    modules = (autobahn.twisted.websocket, autobahn.websocket.protocol)
+    painters = [(module, name, getattr(module, name)) for module in modules for name in ("hltype", "hlval")]
     try:
         install()
         assert daphne.server.WebSocketFactory is WireFactory
+        assert all(getattr(module, name)("word") == "word" for module, name, _ in painters)
     finally:
         daphne.server.WebSocketFactory = before
+        for module, name, painter in painters:
+            setattr(module, name, painter)
     assert issubclass(WireFactory, WebSocketFactory)
 
 
