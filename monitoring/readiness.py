@@ -142,8 +142,11 @@ def _forecast(facts: Facts) -> Check:
 
 
 def _capacity(facts: Facts, now: datetime) -> Check:
-    if facts.capacity is None or facts.workers_max is None:
+    if facts.capacity is None:
         return Check("capacity", "stop", "Nobody has measured what a worker carries.", "Run manage.py drill calibrate.")
+    if facts.workers_max is None:
+        said = "No worker is running, and nobody said how many there may be."
+        return Check("capacity", "stop", said, "Start the fleet, or say --workers N.")
     each, count, need = facts.capacity.connections, facts.workers_max, facts.peak or 0
     spare = count > 1
     carries = each * (count - 1) if spare else round(each / HEADROOM)
@@ -161,11 +164,10 @@ def _capacity(facts: Facts, now: datetime) -> Check:
 
 
 def _plan(facts: Facts) -> Check:
+    if not facts.plan and not facts.weddings:
+        return Check("plan", "ok", "Nothing has to be planned.")
     if not facts.plan:
-        verdict: Verdict = "risk" if facts.weddings else "ok"
-        return Check(
-            "plan", verdict, "The scaler has no plan for the day.", "Switch it to advise or auto." if facts.weddings else ""
-        )
+        return Check("plan", "risk", "What the scaler would do is not known.", "Mend forecast and capacity first.")
     most = max(facts.plan, key=lambda step: step.workers)
     said = f"{_count(len(facts.plan), 'step')}, at most {_count(most.workers, 'worker')} from {most.at:%H:%M %Z}."
     if facts.workers_max is not None and most.workers > facts.workers_max:

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from datetime import date, timedelta
+
 from django.contrib import admin
+from django.http import HttpRequest, HttpResponse, HttpResponseBadRequest
+from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin
-from unfold.decorators import display
+from unfold.decorators import action, display
 
-from monitoring.admin.alerts import ReadOnly
+from monitoring.admin.alerts import ReadOnly, clock
 from monitoring.incidents import span
 from monitoring.models.days import StoredReport
 from monitoring.models.drills import DrillRun
+from monitoring.readiness import judge
+from monitoring.readiness_facts import gather, running
 
 
 @admin.register(StoredReport)
@@ -45,3 +51,26 @@ class DrillRunAdmin(ReadOnly, ModelAdmin):  # type: ignore[misc]
     @display(description="asked for")
     def asked(self, run: DrillRun) -> str:
         return ", ".join(f"{name} {value}" for name, value in sorted(run.options.items()))
+
+    actions_list = ("readiness",)
+
+    @action(description="Readiness of a day", url_path="readiness", permissions=["view"])
+    def readiness(self, request: HttpRequest) -> HttpResponse:
+        """GO or NO-GO for `?date=`, tomorrow when it is not given."""
+        now = clock.now()
+        asked = request.GET.get("date", "")
+        try:
+            day = date.fromisoformat(asked) if asked else now.date() + timedelta(days=1)
+        except ValueError:
+            return HttpResponseBadRequest("A date such as 2027-06-12 is needed.", content_type="text/plain")
+        workers = request.GET.get("workers", "")
+        facts = gather(day, int(workers) if workers.isdecimal() and int(workers) else running())
+        context = {
+            **self.admin_site.each_context(request),
+            "title": "Readiness",
+            "answer": judge(facts, now),
+            "facts": facts,
+            "opts": self.model._meta,
+            "asked_workers": workers if workers.isdecimal() else "",
+        }
+        return TemplateResponse(request, "admin/monitoring/readiness.html", context)

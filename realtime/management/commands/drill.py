@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -16,6 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from monitoring.drill_runs import record
 from realtime.access import issue_ticket
 from realtime.clock import SystemClock
 from realtime.drills import faults
@@ -134,7 +136,7 @@ class Command(BaseCommand):
         return asked
 
     def _load(self, options: dict[str, Any]) -> None:
-        asked = self._options(options)
+        asked, started_at = self._options(options), SystemClock().now()
         if options["url"] and not options["url"].startswith("http://"):
             raise CommandError(f"--url {options['url']}: expected http://host:port", returncode=MISUSE)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -142,6 +144,8 @@ class Command(BaseCommand):
                 result = runner.run(self._play(asked, options["url"].rstrip("/"), options["database_url"]))
             except DrillFailed as error:
                 raise CommandError(f"the drill could not be carried out: {error}", returncode=MISUSE) from None
+        if not asked.fault:  # a frame that was spoiled on purpose says nothing of the server
+            _keep("load", asked, started_at, result, msgspec.json.encode(result))
         if options["json"]:
             self.stdout.write(msgspec.json.encode(result).decode())
         else:
@@ -151,12 +155,13 @@ class Command(BaseCommand):
 
     def _fault(self, drill: type[FaultDrill], options: dict[str, Any]) -> None:
         """One that breaks something, on a fleet of its own."""
-        asked = self._options(options | {"burst": False, "fault": ""})
+        asked, started_at = self._options(options | {"burst": False, "fault": ""}), SystemClock().now()
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             try:
                 result = runner.run(self._break(drill, asked, options["workers"], options["database_url"]))
             except DrillFailed as error:
                 raise CommandError(f"the drill could not be carried out: {error}", returncode=MISUSE) from None
+        _keep(drill.name, asked, started_at, result, faults.encode(result))
         if options["json"]:
             self.stdout.write(faults.encode(result).decode())
         else:
@@ -219,6 +224,24 @@ class Command(BaseCommand):
 
     def _console(self, file: Any) -> Console:
         return Console(file=file, soft_wrap=True)
+
+
+def _keep(name: str, asked: Options, started_at: datetime, result: Result | FaultResult, found: bytes) -> None:
+    """For readiness and for the comparison with the next run."""
+    record(
+        name,
+        passed=result.passed,
+        verdict=result.reason,
+        options={
+            "profile": asked.profile,
+            "connections": asked.connections,
+            "minutes": asked.duration_s / 60,
+            "seed": asked.seed,
+        },
+        result=msgspec.json.decode(found),
+        started_at=started_at,
+        ended_at=SystemClock().now(),
+    )
 
 
 def _tickets(clock: SystemClock) -> Callable[[str, Sender], str]:

@@ -1,0 +1,105 @@
+"""Finds out what `monitoring.readiness` judges: calendar, calibration, drills, test page, alerts, disk, the scaler's plan."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, time, timedelta
+from itertools import pairwise
+
+from asgiref.sync import async_to_sync
+from django.conf import settings
+from django.db.models import Max, Q
+
+from monitoring import paging
+from monitoring.alerting import free_share
+from monitoring.models.alerts import Alert, AlertRule, Incident, Silence
+from monitoring.models.drills import DrillRun
+from monitoring.readiness import Capacity, Drilled, Facts, Step
+from realtime.bootstrap import services
+from realtime.errors import RegistryUnavailable
+from realtime.policy.forecast import Booking, Forecast
+from realtime.policy.scaling import Limits
+from realtime.policy.simulation import simulate
+from wedsync.weddings.forecasting import bookings
+
+AROUND = timedelta(days=2)
+"""From noon UTC: a date begins 14 h before it in Kiribati and ends 12 h after it in the far west, and a day has its night."""
+
+
+def running() -> int | None:
+    """How many workers report now, None when that cannot be found out or nobody does."""
+    try:
+        return len(async_to_sync(services().registry.reports)()) or None
+    except RegistryUnavailable:
+        return None
+
+
+def gather(day: date, workers: int | None) -> Facts:
+    """What is known about `day`, a date at the venues. `workers`: how many there may be, None when nobody knows."""
+    around = bookings(datetime.combine(day, time(12), UTC), AROUND)
+    of_day = [booking for booking in around if booking.ceremony.astimezone(booking.zone).date() == day]
+    peak, peak_at = _peak(around, of_day)
+    capacity = _capacity()
+    rehearsal = DrillRun.objects.filter(name="rehearsal", passed=True, options__date=day.isoformat())
+    return Facts(
+        day,
+        len(of_day),
+        unknown=tuple(sorted(booking.wedding for booking in of_day if not booking.known)),
+        peak=peak,
+        peak_at=peak_at,
+        capacity=capacity,
+        workers_max=workers,
+        redis=bool(settings.REDIS_URL),
+        drills=_drills(),
+        rehearsed_at=rehearsal.aggregate(last=Max("ended_at"))["last"],
+        page=paging.last(),
+        firing=tuple(str(alert) for alert in Alert.objects.filter(severity="page", resolved_at=None).exclude(kept={})),
+        incidents=tuple(str(incident) for incident in Incident.objects.filter(closed_at=None)),
+        silences=_silences(of_day),
+        disk_free=free_share(settings.VAR_DIR),
+        plan=_plan(around, of_day, capacity, workers),
+    )
+
+
+def _peak(around: list[Booking], of_day: list[Booking]) -> tuple[int | None, datetime | None]:
+    """The most people at once while any wedding of the day is on, those of the days beside it included; and when."""
+    known = [booking for booking in of_day if booking.known]
+    if not known:
+        return None, None
+    forecast = Forecast(around)
+    moments = sorted({at_s for booking in known for at_s in booking.begins_s})
+    at_s = max(moments, key=forecast.expected)
+    return round(forecast.expected(at_s)), datetime.fromtimestamp(at_s, UTC)
+
+
+def _plan(around: list[Booking], of_day: list[Booking], capacity: Capacity | None, workers: int | None) -> tuple[Step, ...]:
+    """What the scaler's policy would do on that day, if as many people come as the calendar says."""
+    known = [booking for booking in of_day if booking.known]
+    if not known or capacity is None or workers is None:
+        return ()
+    points = simulate(around, Limits(connections=capacity.connections, most=workers)).points
+    from_s, to_s = min(b.begins_s[0] for b in known), max(b.begins_s[-1] for b in known)
+    during = [point for point in points if from_s <= point.at_s <= to_s]
+    steps = during[:1] + [after for before, after in pairwise(during) if after.want != before.want]
+    return tuple(Step(datetime.fromtimestamp(point.at_s, UTC), point.want) for point in steps)
+
+
+def _capacity() -> Capacity | None:
+    run = DrillRun.objects.filter(name="calibrate", passed=True).order_by("-ended_at").first()
+    connections = run.result.get("connections") if run is not None else None
+    return Capacity(int(connections), run.ended_at) if run is not None and connections else None
+
+
+def _drills() -> dict[str, Drilled]:
+    last = DrillRun.objects.order_by("name").values_list("name")
+    found = last.annotate(passed_at=Max("ended_at", filter=Q(passed=True)), failed_at=Max("ended_at", filter=Q(passed=False)))
+    return {name: Drilled(passed_at, failed_at) for name, passed_at, failed_at in found}
+
+
+def _silences(of_day: list[Booking]) -> tuple[str, ...]:
+    """Silences of what pages that are in force while a wedding of the day is on."""
+    if not of_day:
+        return ()
+    opens = datetime.fromtimestamp(min(booking.day.opens_s for booking in of_day), UTC)
+    closes = datetime.fromtimestamp(max(booking.day.closes_s for booking in of_day), UTC)
+    pages = set(AlertRule.objects.filter(severity="page").values_list("name", flat=True)) | {""}
+    return tuple(str(s) for s in Silence.objects.filter(ends_at__gt=opens, starts_at__lt=closes) if s.rule in pages)

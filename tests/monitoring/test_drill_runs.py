@@ -1,0 +1,33 @@
+"""What a drill found is kept, and a database that is away does not spoil the drill."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from unittest.mock import patch
+
+import pytest
+from django.db import DatabaseError
+
+from monitoring.drill_runs import last_passed, record
+from monitoring.models import DrillRun
+
+pytestmark = pytest.mark.django_db(databases=["history"])
+NOON = datetime(2027, 6, 9, 12, 0, tzinfo=UTC)
+
+
+def run(hours: int, *, passed: bool = True) -> DrillRun | None:
+    at = NOON + timedelta(hours=hours)
+    return record("kill", passed=passed, verdict="", options={"seed": 1}, result={"lost": 0}, started_at=at, ended_at=at)
+
+
+def test_a_run_is_compared_with_the_last_that_passed() -> None:
+    run(0), run(1), run(2, passed=False)
+    found = last_passed("kill", NOON + timedelta(hours=3))
+    assert found is not None and found.started_at == NOON + timedelta(hours=1) and found.result == {"lost": 0}
+    assert last_passed("kill", NOON) is None and last_passed("storm", NOON + timedelta(hours=9)) is None
+
+
+def test_a_database_that_is_away_is_told_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    with patch("monitoring.drill_runs.DrillRun.objects.create", side_effect=DatabaseError("gone")):
+        assert run(0) is None
+    assert "the run of drill kill is not kept: gone" in caplog.text

@@ -1,0 +1,145 @@
+"""What is known about a day, from the databases; the command and the page that judge it."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, date, datetime, timedelta
+from io import StringIO
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.core.management import CommandError, call_command
+from django.test import Client
+
+from monitoring import paging
+from monitoring.delivery import Delivery
+from monitoring.incidents import acknowledge
+from monitoring.models import Alert, DrillRun, Incident, Receiver, Silence
+from monitoring.notifiers import Outcome
+from monitoring.readiness import REQUIRED
+from monitoring.readiness_facts import gather
+from wedsync.weddings.models import Wedding
+
+pytestmark = pytest.mark.django_db(databases=["default", "history"])
+DAY = date(2027, 6, 12)
+EVE = datetime(2027, 6, 11, 18, 0, tzinfo=UTC)
+
+
+def wedding(slug: str, zone: str, at: datetime, **more: int) -> None:
+    people = {"invited_guests": 100, "vendors": 10, "planners": 2} | more
+    Wedding.objects.create(slug=slug, names=slug, venue="v", timezone=zone, ceremony_at=at, **people)
+
+
+@pytest.fixture
+def calendar() -> None:
+    """Two on the day (one of them in Auckland, where it begins while it is Friday in London), one the day after, one demo."""
+    wedding("london", "Europe/London", datetime(2027, 6, 12, 14, 0, tzinfo=UTC), invited_guests=200)
+    wedding("auckland", "Pacific/Auckland", datetime(2027, 6, 12, 2, 0, tzinfo=UTC))
+    wedding("sunday", "Europe/London", datetime(2027, 6, 13, 14, 0, tzinfo=UTC))
+    wedding("blank", "Europe/London", datetime(2027, 6, 12, 15, 0, tzinfo=UTC), invited_guests=0, vendors=0, planners=0)
+    Wedding.objects.create(slug="demo", names="d", venue="v", timezone="UTC", ceremony_at=EVE + timedelta(days=1), demo=True)
+
+
+@pytest.fixture
+def prepared(calendar: None) -> None:
+    for name in (*REQUIRED, "calibrate", "rehearsal"):
+        result = {"connections": 3_000} if name == "calibrate" else {}
+        options = {"date": "2027-06-12"} if name == "rehearsal" else {}
+        ended = EVE - timedelta(hours=3)
+        DrillRun.objects.create(
+            name=name, started_at=ended - timedelta(minutes=2), ended_at=ended, passed=True, options=options, result=result
+        )
+    Receiver.objects.create(name="duty", kind="email", target="a@example.com")
+    paging.start("ada", EVE - timedelta(hours=1))
+    Delivery(lambda receiver, notice, now: Outcome(True, "taken")).step(EVE)
+    acknowledge(Alert.objects.all(), "bob", EVE - timedelta(minutes=55))
+
+
+def run(*args: str) -> tuple[int, str]:
+    out = StringIO()
+    with (
+        patch("monitoring.management.commands.readiness.SystemClock.now", return_value=EVE),
+        patch("monitoring.readiness_facts.free_share", return_value=0.5),
+    ):
+        try:
+            call_command("readiness", *args, stdout=out)
+        except SystemExit as exited:
+            return int(exited.code or 0), out.getvalue()
+    return 0, out.getvalue()
+
+
+def test_a_day_is_the_date_at_the_venues(calendar: None) -> None:
+    facts = gather(DAY, None)
+    assert facts.weddings == 3 and facts.unknown == ("blank",)
+    assert facts.peak is not None and 60 <= facts.peak <= 80
+    assert facts.peak_at == datetime(2027, 6, 12, 14, 30, tzinfo=UTC)  # cocktail in London
+    assert gather(date(2027, 6, 14), None).weddings == 0
+
+
+def test_a_prepared_day_is_go(prepared: None) -> None:
+    code, said = run("2027-06-12", "--workers", "2")
+    assert code == 0 and "3 weddings" in said and "GO" in said and "NO-GO" not in said
+    assert "bob acknowledged a test page after 300 s." in said
+    plan = gather(DAY, 2).plan
+    assert plan and max(step.workers for step in plan) <= 2
+
+
+def calibrated() -> Any:
+    return DrillRun.objects.filter(name="calibrate")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (lambda: calibrated().delete(), "Nobody has measured what a worker carries."),
+        (lambda: calibrated().update(result={"connections": 50}), "1 of 2 workers carry 50 people"),
+        (lambda: DrillRun.objects.filter(name="kill").delete(), "It has never passed here."),
+        (lambda: DrillRun.objects.create(name="storm", started_at=EVE, ended_at=EVE, passed=False), "It failed 0 hours ago."),
+        (lambda: Alert.objects.all().update(acknowledged_at=None), "Nobody acknowledged the last test page."),
+        (lambda: Receiver.objects.create(name="new", kind="email", target="b@example.com"), "these receivers: new"),
+        (
+            lambda: Alert.objects.create(
+                fingerprint="f", rule="journal-down", severity="page", state="firing", told="firing", raised_at=EVE,
+                fired_at=EVE, reason="r", kept={"a": 1},
+            ),
+            "Pages are firing: journal-down.",
+        ),
+    ],
+    ids=["no capacity", "too small", "no drill", "failed drill", "no ack", "a receiver not reached", "a page"],
+)  # fmt: skip
+def test_what_is_missing_is_the_reason(prepared: None, spoil: object, reason: str) -> None:
+    spoil()  # type: ignore[operator]
+    code, said = run("2027-06-12", "--workers", "2", "--json")
+    answer = json.loads(said)
+    assert code == 1 and not answer["go"]
+    assert any(reason in check["said"] for check in answer["checks"] if check["verdict"] == "stop")
+
+
+def test_open_risks_are_told(prepared: None) -> None:
+    Incident.objects.create(title="slow", started_at=EVE, detected_at=EVE)
+    Silence.objects.create(
+        rule="journal-down", author="ada", reason="r", starts_at=EVE, ends_at=datetime(2027, 6, 12, 12, 0, tzinfo=UTC)
+    )
+    code, said = run("2027-06-12", "--workers", "2", "--json")
+    risks = {check["name"] for check in json.loads(said)["checks"] if check["verdict"] == "risk"}
+    assert code == 0 and {"incidents", "silences", "forecast"} <= risks
+
+
+@pytest.mark.parametrize("args", [("saturday",), ("2027-06-12", "--workers", "0")])
+def test_misuse_exits_with_two(args: tuple[str, ...]) -> None:
+    with pytest.raises(CommandError) as refused:
+        run(*args)
+    assert refused.value.returncode == 2
+
+
+def test_the_page_of_the_admin_says_the_same(prepared: None) -> None:
+    client = Client()
+    url = "/admin/monitoring/drillrun/readiness/"
+    assert client.get(url).status_code == 302
+    client.force_login(get_user_model().objects.create_superuser("ada", password="x"))
+    page = client.get(url, {"date": "2027-06-12", "workers": "2"})
+    assert page.status_code == 200 and b"3 weddings" in page.content
+    assert client.get(url, {"date": "soon"}).status_code == 400
+    assert b"NO-GO" in client.get(url).content
