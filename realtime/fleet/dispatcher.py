@@ -217,7 +217,7 @@ class Dispatcher:
 
     def _tick(self, now_s: float) -> None:
         for visitor in list(itertools.takewhile(lambda v: v.since_s + LINE_S < now_s, self._reading.values())):
-            self._forget(visitor)
+            self._refuse(visitor, "408 Request Timeout")
         for visitor in self._desk.overdue(now_s):
             self._place_again(visitor)
         for visitor in self._desk.out_of_patience(now_s):

@@ -104,7 +104,7 @@ def test_half_a_request_line_is_waited_for_but_not_for_ever(fleet: FleetServer) 
         assert long.recv(100).startswith(b"HTTP/1.1 400")
         slow.settimeout(15)
         start_s = time.monotonic()
-        assert slow.recv(1) == b""
+        assert slow.recv(100).startswith(b"HTTP/1.1 408")
         assert 8 < time.monotonic() - start_s < 11
         # Waiting for the rest of a line is no work.
         assert psutil.Process(named(fleet, "dispatcher")).cpu_times().user - busy_s < 1.0
