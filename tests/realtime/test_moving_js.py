@@ -47,7 +47,8 @@ const closed = [];
 const link = new MovingLink("ws://h/ws/weddings/r/", ["wedsync.v1"], {
   opened: () => {}, received: (m) => got.push(m), closed: (code) => closed.push(code), resumed: (t) => tickets.push(t),
 });
-const pub = (offset, id = `p${offset}`) => ({ t: "pub", kind: "chat.crew", id, from: { member: "m" }, offset, prev: offset - 1 });
+const from = { member: "m" };
+const pub = (offset) => ({ t: "pub", kind: "chat.crew", id: `p${offset}`, from, offset, prev: offset - 1 });
 const clap = (id) => ({ t: "pub", kind: "reaction", id, from: { member: "m" } });
 const say = (id) => ({ t: "publish", id, kind: "chat.crew", data: {} });
 const first = sockets[0];
