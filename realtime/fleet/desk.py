@@ -159,6 +159,7 @@ class Desk:
     def gone(self, name: str) -> list[Visitor]:
         """It has ended. Returns who waited for it; what it had been passed it cannot serve any more."""
         self._judged_s = -1.0
+        self._standings.pop(name, None)
         queue = self._queues.pop(name, None)
         return [*queue.waiting, *queue.in_flight.values()] if queue is not None else []
 
@@ -198,7 +199,7 @@ class Desk:
                     state, reason = "draining", "it is being replaced"
                 silent_s = now_s - queue.heard_s if queue.status is not None else 0.0
                 self._standings[name] = Standing(state, reason, queue.status, silent_s)
-        return {name: standing for name, standing in self._standings.items() if name in self._queues}
+        return self._standings
 
     def seen(self, now_s: float, cpu_s: float) -> Seen:
         standings, totals = self._stand(now_s), (self._passed_total, self._again_total, self.refused_total)

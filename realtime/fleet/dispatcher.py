@@ -25,8 +25,8 @@ from realtime.policy.request_line import LINE_MAX_BYTES, NoRequest, Target, Unfi
 
 ACCEPTS_MAX = 64
 """In one turn: what was accepted is to be passed on before the next come."""
-LINE_S = 10.0
-"""For the request line: a phone on a bad network needs seconds, and who trickles bytes must not stay."""
+LINE_S = 8.0
+"""For the request line, ten with what the kernel waits: a phone on a bad network needs seconds, a trickle must not stay."""
 READING_MAX = 4_000
 """Unfinished request lines; beyond it the oldest one goes. A fifth of the open files a process may have here."""
 ADDRESSES_MAX = 10_000
