@@ -19,7 +19,7 @@ from collections.abc import Callable
 from realtime.clock import SystemClock
 from realtime.fleet import passing
 from realtime.fleet.desk import Desk, Visitor
-from realtime.fleet.passing import Known, Seen, Status, Taken
+from realtime.fleet.passing import Homes, Known, Seen, Status, Taken
 from realtime.policy.limits import Rate, TokenBucket
 from realtime.policy.request_line import LINE_MAX_BYTES, NoRequest, Target, Unfinished, destination
 
@@ -186,6 +186,8 @@ class Dispatcher:
             message, fds = heard
             if isinstance(message, Known):
                 self._know(message, fds)
+            elif isinstance(message, Homes):
+                self._desk.settle(message.homes)
 
     def _know(self, known: Known, fds: list[int]) -> None:
         for name, fd in zip(known.new, fds, strict=True):

@@ -109,9 +109,32 @@ def test_a_worker_has_only_so_many_at_once() -> None:
     assert hall.desk.n_waiting == IN_FLIGHT_MAX + 10
 
 
-def test_a_new_dispatcher_does_not_count_what_the_old_one_has_passed() -> None:
+def test_a_new_dispatcher_does_not_take_what_the_old_one_has_passed_for_room() -> None:
     hall = Hall()
-    hall.desk.know(Known(["w1.1", "w2.1", "w3.1"], "web.1"))
-    hall.hear("w3.1", connections=5, passes_total=1_000)
-    hall.hear("w1.1", "w2.1", connections=500)
-    assert [hall.come(f"wedding-{number}")[0] for number in range(20)] == ["w3.1"] * 20
+    wedding = next(name for name in map(str, range(100)) if hall.come(name)[0] == "w1.1")
+    desk = hall.desk = Desk()
+    desk.know(Known(["w1.1", "w2.1"], "web.1"))
+    hall.hear("w1.1", "w2.1", connections=60, passes_total=1_000)
+    homes = [hall.come(wedding)[0] for _ in range(IN_FLIGHT_MAX)]
+    assert "w2.1" in homes  # the bound is reached, because these count from the first one on
+
+
+def test_a_wedding_goes_where_the_balancer_has_put_it() -> None:
+    hall = Hall()
+    home = hall.come("rose")[0]
+    other = {"w1.1": "w2", "w2.1": "w1"}[home]
+    hall.desk.settle({"rose": other})
+    assert hall.come("rose")[0] == f"{other}.1"
+
+
+def test_a_new_worker_starts_slowly_and_one_that_replaces_another_does_not() -> None:
+    hall = Hall()
+    for _ in range(60):
+        hall.now_s += 1
+        hall.hear("w1.1", "w2.1")
+        hall.desk.seen(hall.now_s, 0.0)
+    hall.desk.know(Known(["w1.1", "w2.1", "w2.2", "w3.1"], "web.1", stopping=["w2.1"]))
+    hall.hear("w1.1", "w2.1", "w2.2", "w3.1", "web.1")
+    homes = [hall.come(f"wedding-{number}")[0] for number in range(100)]
+    assert homes.count("w3.1") < 15
+    assert 25 < homes.count("w2.2") < 75
