@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal, TypeVar
 
@@ -49,6 +50,8 @@ PROVISIONAL_MAX = 100
 FLEETING_MAX_AGE_S = 5.0
 """Who is typing, or clapping, is of no interest after this; far above every delay that is none of a process standing still."""
 SERVER = Sender("system", "system", "WedSync")
+STANDSTILL_S, STALE_S = 2.0, 0.5
+"""A loop that was late by so much has stood still (stopped, swapped out); what it reads in the moment after that is old."""
 InThread = Callable[..., Any]
 
 
@@ -72,6 +75,7 @@ class Hub:
         self._joining = Joining(self, reader, config, clock, process)
         self.measures = Measures(clock)
         self.flushing = Flushing(clock)
+        self._alive_s, self._stale_until_s = math.inf, 0.0
         # (members here, other workers), now and then: from it newcomers are told when to come back if this process dies.
         self.crowd = (0, 0)
         self.emergencies_total = 0
@@ -155,7 +159,10 @@ class Hub:
             self._mailbox.send(name, [pack(Parcel(self.process, mine))])
 
     def ephemeral(self, draft: Draft) -> None:
-        """A publication that is never stored: to everybody who is there now."""
+        """A publication that is never stored: to everybody who is there now. Nobody wants it who gets it much later."""
+        if self._stood_still(self._clock.monotonic()):
+            self.measures.shed[draft.sender.role] += 1
+            return
         self._send_fleeting(self.fleeting_entry(draft), provisional=False)
 
     def provisional(self, draft: Draft) -> None:
@@ -198,6 +205,15 @@ class Hub:
     def _stale(self, entry: Entry) -> bool:
         """Whether something fleeting has waited here, because this process stood still, until it was worth nothing."""
         return (self._clock.now() - entry.at).total_seconds() > FLEETING_MAX_AGE_S
+
+    def alive(self, now_s: float) -> None:
+        """Called ten times a second, if this process can. After a standstill what has waited in the sockets comes first."""
+        if self._stood_still(now_s):
+            self._stale_until_s = now_s + STALE_S
+        self._alive_s = now_s
+
+    def _stood_still(self, now_s: float) -> bool:
+        return now_s - self._alive_s > STANDSTILL_S or now_s < self._stale_until_s
 
     def _same_machine(self, process: str) -> bool:
         """Whether its monotonic clock is ours; a process is named host.pid.random."""

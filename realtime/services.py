@@ -142,6 +142,7 @@ class Services:
             if elapsed_s <= 0:
                 continue
             # The loop was busy with something else for as long as this timer is late.
+            hub.alive(now_s)
             self.busy, lag_s = (now_cpu_s - cpu_s) / elapsed_s, max(0.0, elapsed_s - TUNE_EVERY_S)
             self._lag_s = max(lag_s, self._lag_s or 0.0)
             for connection in hub.measures.stuck(self.config.stuck_after_s):

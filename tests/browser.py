@@ -67,9 +67,9 @@ class House:
 
 
 @asynccontextmanager
-async def house(processes: Processes, chromium: str) -> AsyncIterator[House]:
+async def house(processes: Processes, chromium: str, *, fleet: bool = False) -> AsyncIterator[House]:
     logins = processes.demo()
-    server = processes.server()
+    server = processes.fleet() if fleet else processes.server()
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=chromium, args=ARGS)
         try:

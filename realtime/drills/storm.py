@@ -14,10 +14,16 @@ class StormDrill(FaultDrill):
 
     async def inject(self) -> None:
         await self._clock.sleep(AT * self.options.duration_s)
+        before = (await self.fleet())["dispatcher"]
         self.at_s = self._clock.monotonic()
         for client in self._everybody():
             client.drop()
-        self.facts["dropped"] = sum(len(room.roles) for room in self.plan)
+        dropped = self.facts["dropped"] = sum(len(room.roles) for room in self.plan)
+        after = await self.until(lambda fleet: fleet["dispatcher"]["passed"] >= before["passed"] + dropped, "all are back")
+        self.facts["last_passed_s"] = round(after, 3)
+        now = (await self.fleet())["dispatcher"]
+        passed, cpu_s = now["passed"] - before["passed"], now["cpu_s"] - before["cpu_s"]
+        self.facts |= {"passed": passed, "dispatcher_us_each": round(1e6 * cpu_s / passed, 1)}
 
     def promises(self) -> list[str]:
         self.note_returns(self.at_s)

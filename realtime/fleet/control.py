@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 
 
 class Control:
-    """Requests: {"do": "fleet"}, {"do": "deploy", "reason"}, {"do": "scale", "workers", "reason"}."""
+    """Requests: {"do": "fleet"}, {"do": "deploy", "reason"}, {"do": "scale", "workers", "reason"}, {"do": "homes", "homes"}."""
 
     def __init__(self, supervisor: Supervisor, path: Path) -> None:
         self._supervisor = supervisor
@@ -73,5 +73,8 @@ class Control:
             case "scale":
                 async for done in self._supervisor.scale(int(request["workers"]), reason):
                     yield done
+            case "homes":
+                homes = {str(wedding): str(slot) for wedding, slot in request["homes"].items()}
+                yield {"done": self._supervisor.settle(homes)}
             case unknown:
                 yield {"error": f"there is nothing like {unknown!r}"}

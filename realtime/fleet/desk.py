@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import socket
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from realtime.fleet.passing import GRACE_S, Known, Seen, Standing, Status
-from realtime.policy.balancing import Worker, place
+from realtime.policy.balancing import Bound, Worker, place, slow_start
 from realtime.policy.health import Said, judge
 
 IN_FLIGHT_MAX = 64
@@ -18,6 +19,8 @@ WAITING_MAX = 8_000
 """Sockets that know where they want to go and are not taken yet; beyond it visitors are told to come back."""
 PATIENCE_S = 10.0
 """A worker that died is back within 6 s; a client gives up its handshake after 10."""
+EMPTY_S = 3.0
+"""A slot that took nobody for longer starts slowly when it is filled again: its process is a new one, and cold."""
 NOWHERE = ""
 """The queue of those that wait until any worker takes somebody."""
 
@@ -65,6 +68,13 @@ class Desk:
         self._queues: dict[str, _Queue] = {NOWHERE: _Queue()}
         self._standings: dict[str, Standing] = {}
         self._judged_s = -1.0
+        # {slot: (process, its queue, its weight now, why that is 0)}, {slot: since when and until when it took people}, and
+        # where the balancer has put weddings that are not where their hash says.
+        self._slots: dict[str, tuple[str, _Queue, float, str]] = {}
+        self._filled_s: dict[str, tuple[float, float]] = {}
+        self._bound = Bound()
+        self._bound_s = -math.inf
+        self._homes: dict[str, str] = {}
 
     # -- visitors -----------------------------------------------------------------------------------------------------
 
@@ -86,18 +96,10 @@ class Desk:
         if not wedding:
             web = self._queues.get(self._known.web)
             return self._known.web if web is not None and web.status is not None and not web.late else NOWHERE
-        standings = self._stand(now_s)
-        by_slot: dict[str, str] = {}
-        workers = []
-        for name, standing in standings.items():
-            queue = self._queues[name]
-            able = standing.state == "ready" and not queue.late
-            if able:
-                slot = name.rpartition(".")[0]
-                by_slot[slot] = name
-                workers.append(Worker(slot, queue.load))
-        placed = place(wedding, "", workers).worker if workers else NOWHERE
-        return by_slot.get(placed, NOWHERE)
+        self._stand(now_s)
+        workers = [Worker(slot, queue.load, weight, reason) for slot, (_, queue, weight, reason) in self._slots.items()]
+        placed = place(wedding, "", workers, home=self._homes.get(wedding, ""), bound=self._bound.value)
+        return self._slots[placed.worker][0] if placed.worker else NOWHERE
 
     def next_for(self, name: str) -> Iterator[Visitor]:
         """Those to be passed to `name` now, oldest first; each is answered with `passed` or `not_passed`."""
@@ -113,7 +115,7 @@ class Desk:
 
     def not_passed(self, name: str, visitor: Visitor, now_s: float) -> None:
         """The worker reads nothing: nobody else goes there until it is heard of, and the visitor goes elsewhere."""
-        self._queues[name].late = True
+        self._queues[name].late, self._judged_s = True, -1.0
         self._queues[NOWHERE].waiting.append(visitor)
 
     def taken(self, name: str, id: int) -> Visitor | None:
@@ -128,7 +130,7 @@ class Desk:
             for visitor in late:
                 del queue.in_flight[visitor.id]
             if late:
-                queue.late = True
+                queue.late, self._judged_s = True, -1.0
                 queue.passed_total -= len(late)
                 self._again_total += len(late)
             found += late
@@ -159,6 +161,7 @@ class Desk:
     def gone(self, name: str) -> list[Visitor]:
         """It has ended. Returns who waited for it; what it had been passed it cannot serve any more."""
         self._judged_s = -1.0
+        self._standings.pop(name, None)
         queue = self._queues.pop(name, None)
         return [*queue.waiting, *queue.in_flight.values()] if queue is not None else []
 
@@ -167,7 +170,7 @@ class Desk:
         if queue is not None:
             if queue.status is None:  # what an earlier dispatcher has passed to it is counted already
                 queue.passed_total += status.passes_total
-            changed = queue.status is None or queue.status.state != status.state
+            changed = queue.late or queue.status is None or queue.status.state != status.state
             queue.status, queue.heard_s, queue.late = status, now_s, False
             if changed:
                 self._judged_s = -1.0
@@ -198,7 +201,30 @@ class Desk:
                     state, reason = "draining", "it is being replaced"
                 silent_s = now_s - queue.heard_s if queue.status is not None else 0.0
                 self._standings[name] = Standing(state, reason, queue.status, silent_s)
-        return {name: standing for name, standing in self._standings.items() if name in self._queues}
+            self._fill_slots(now_s)
+        return self._standings
+
+    def _fill_slots(self, now_s: float) -> None:
+        """Who takes people in each slot. One that is replaced while it serves is not slow to start: its weddings stay."""
+        self._slots = {}
+        for name, standing in self._standings.items():
+            queue, slot = self._queues.get(name), name.rpartition(".")[0]
+            if queue is None:
+                continue
+            if standing.state == "ready" and not queue.late:
+                since_s, last_s = self._filled_s.get(slot, (now_s, now_s))
+                since_s = since_s if now_s - last_s < EMPTY_S else now_s
+                self._filled_s[slot] = (since_s, now_s)
+                self._slots[slot] = (name, queue, slow_start(now_s - since_s), "")
+            else:
+                self._slots.setdefault(slot, (name, queue, 0.0, "drain" if standing.state == "draining" else standing.reason))
+        if now_s - self._bound_s >= 1.0:
+            self._bound_s = now_s
+            self._bound.step([Worker(slot, queue.load, weight) for slot, (_, queue, weight, _) in self._slots.items()])
+
+    def settle(self, homes: dict[str, str]) -> None:
+        """{wedding: slot}: where the balancer wants these from now on."""
+        self._homes = homes
 
     def seen(self, now_s: float, cpu_s: float) -> Seen:
         standings, totals = self._stand(now_s), (self._passed_total, self._again_total, self.refused_total)

@@ -19,14 +19,14 @@ from collections.abc import Callable
 from realtime.clock import SystemClock
 from realtime.fleet import passing
 from realtime.fleet.desk import Desk, Visitor
-from realtime.fleet.passing import Known, Seen, Status, Taken
+from realtime.fleet.passing import Homes, Known, Seen, Status, Taken
 from realtime.policy.limits import Rate, TokenBucket
 from realtime.policy.request_line import LINE_MAX_BYTES, NoRequest, Target, Unfinished, destination
 
 ACCEPTS_MAX = 64
 """In one turn: what was accepted is to be passed on before the next come."""
-LINE_S = 10.0
-"""For the request line: a phone on a bad network needs seconds, and who trickles bytes must not stay."""
+LINE_S = 8.0
+"""For the request line, ten with what the kernel waits: a phone on a bad network needs seconds, a trickle must not stay."""
 READING_MAX = 4_000
 """Unfinished request lines; beyond it the oldest one goes. A fifth of the open files a process may have here."""
 ADDRESSES_MAX = 10_000
@@ -186,6 +186,8 @@ class Dispatcher:
             message, fds = heard
             if isinstance(message, Known):
                 self._know(message, fds)
+            elif isinstance(message, Homes):
+                self._desk.settle(message.homes)
 
     def _know(self, known: Known, fds: list[int]) -> None:
         for name, fd in zip(known.new, fds, strict=True):
@@ -217,7 +219,7 @@ class Dispatcher:
 
     def _tick(self, now_s: float) -> None:
         for visitor in list(itertools.takewhile(lambda v: v.since_s + LINE_S < now_s, self._reading.values())):
-            self._forget(visitor)
+            self._refuse(visitor, "408 Request Timeout")
         for visitor in self._desk.overdue(now_s):
             self._place_again(visitor)
         for visitor in self._desk.out_of_patience(now_s):

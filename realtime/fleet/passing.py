@@ -76,6 +76,12 @@ class Known(Struct, frozen=True, tag="known"):
     """Workers that get no new sockets."""
 
 
+class Homes(Struct, frozen=True, tag="homes"):
+    """To the dispatcher: {wedding: slot} of the weddings that the balancer has put elsewhere than their hash says."""
+
+    homes: dict[str, str]
+
+
 class Seen(Struct, frozen=True, tag="seen"):
     """From the dispatcher, four times a second: its view of the workers."""
 
@@ -101,7 +107,7 @@ class Standing(Struct, frozen=True):
     """Since it was heard of last."""
 
 
-Message = Status | Leave | Known | Seen
+Message = Status | Leave | Known | Homes | Seen
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Message).decode
 

@@ -20,7 +20,7 @@ from typing import Any, Literal
 
 from realtime.clock import Clock
 from realtime.fleet import passing, processes
-from realtime.fleet.passing import Known, Leave, Seen
+from realtime.fleet.passing import Homes, Known, Leave, Seen
 from realtime.policy.restarting import deaths_in_a_row, restart_delay_s
 
 logger = logging.getLogger(__name__)
@@ -85,6 +85,7 @@ class Supervisor:
         self._clock = clock
         self._generation: dict[str, int] = {}
         self._told: set[str] = set()
+        self._homes: dict[str, str] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._one_at_a_time = asyncio.Lock()
 
@@ -139,6 +140,7 @@ class Supervisor:
             assert ours is not None
             self._told = set()
             asyncio.get_running_loop().add_reader(ours.fileno(), self._hear, ours)
+            self.settle(self._homes)
         self._tell_dispatcher()
         return child
 
@@ -190,6 +192,12 @@ class Supervisor:
         elif dispatcher.running:
             asyncio.get_running_loop().call_later(STEP_S, self._tell_dispatcher)
 
+    def settle(self, homes: dict[str, str]) -> bool:
+        """{wedding: slot}: where new members of these go from now on. Whether the dispatcher could be told."""
+        self._homes = homes
+        dispatcher = self._only("dispatcher")
+        return dispatcher is not None and dispatcher.ours is not None and passing.send(dispatcher.ours, Homes(homes))
+
     def _hear(self, end: socket.socket) -> None:
         while (heard := passing.receive(end)) != "nothing":
             if heard == "closed":
@@ -239,7 +247,8 @@ class Supervisor:
         others = [{"id": c.name, "kind": c.kind, "pid": c.process.pid} for c in self.children.values() if c.kind != "worker"]
         counted = {"passed": self.seen.passed_total, "again": self.seen.again_total, "refused": self.seen.refused_total}
         dispatcher = counted | {"waiting": self.seen.waiting, "cpu_s": round(self.seen.cpu_s, 3)}
-        return {"workers": rows, "processes": others, "dispatcher": dispatcher, "supervisor": os.getpid()}
+        whole = {"dispatcher": dispatcher, "slots": self.plan.slots, "supervisor": os.getpid()}
+        return {"workers": rows, "processes": others} | whole
 
     async def deploy(self, reason: str) -> AsyncIterator[dict[str, Any]]:
         """Replace all workers one by one, then the rest. Yields what was done; the last one has `done`."""

@@ -17,5 +17,5 @@ def return_ms(role: Role, connections: int, others: int) -> int:
 
     `connections`: of this worker; `others`: workers that would take them, 0 when it is alone and has to be back itself.
     """
-    full_ms = ALL_WITHIN_MS * connections / max(1, others) / FULL
-    return round(min(AT_MOST_MS.get(role, full_ms), max(QUICKLY_MS, full_ms)))
+    window_ms = max(QUICKLY_MS, ALL_WITHIN_MS * connections / max(1, others) / FULL)
+    return round(min(AT_MOST_MS.get(role, window_ms), window_ms))

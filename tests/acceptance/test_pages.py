@@ -296,3 +296,30 @@ async def test_pages_are_small_quiet_and_fit(processes: Processes, chromium: str
         assert [line for line in said if "404" not in line and "blocked by Playwright" not in line] == [], (
             "a policy was broken, or a script failed"
         )
+
+
+RECORD_STATES = """
+window.states = [];
+new MutationObserver(() => window.states.push(document.querySelector("[data-testid=connection]").dataset.state))
+  .observe(document.querySelector("[data-testid=connection]"), { attributes: true, attributeFilter: ["data-state"] });
+"""
+
+
+async def test_nobody_looking_at_a_page_notices_a_deploy(processes: Processes, chromium: str) -> None:
+    async with house(processes, chromium, fleet=True) as home:
+        planner = await home.planner(await home.person())
+        guest = await home.joined(await home.person(), "guest: Maya")
+        for page in (planner, guest):
+            await is_live(page)
+            await page.evaluate(RECORD_STATES)
+        deploy = asyncio.create_task(asyncio.to_thread(processes.manage, "deploy"))
+        number = 0
+        while not deploy.done():
+            number += 1
+            await row(planner, "Speeches").get_by_test_id("shift-5").click()
+            await expect(row(guest, "Speeches").get_by_test_id("shifted")).to_have_text(f"+{5 * number} min")
+        await deploy
+        assert number > 3
+        for page in (planner, guest):
+            assert set(await page.evaluate("window.states")) <= {"live"}
+        assert len(home.entries("timeline.shift")) == number

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -25,7 +26,19 @@ from picows import (
 )
 
 from realtime.client import Client, Fleet, Refused
-from realtime.client_events import CaughtUp, Closed, Confirmed, Connected, Event, Gap, Received, Settled, SnapshotTaken, Via
+from realtime.client_events import (
+    CaughtUp,
+    Closed,
+    Confirmed,
+    Connected,
+    Event,
+    Gap,
+    Moved,
+    Received,
+    Settled,
+    SnapshotTaken,
+    Via,
+)
 from realtime.clock import SystemClock
 from realtime.errors import BadCredentials
 from realtime.messages import (
@@ -34,6 +47,7 @@ from realtime.messages import (
     Goodbye,
     Leave,
     Live,
+    Move,
     Ok,
     Ping,
     Pong,
@@ -48,7 +62,8 @@ from realtime.messages import (
     encode,
 )
 from realtime.policy.resending import IN_FLIGHT_MAX, Outbox, OutboxFull
-from realtime.session import ACK_EVERY, ClientSession, ConnectionLost, Phase
+from realtime.saying import ConnectionLost
+from realtime.session import ACK_EVERY, ClientSession, Phase
 from tests.fakes import START, ManualClock
 
 ME = Sender("me", "planner")
@@ -461,3 +476,94 @@ async def test_the_fleet_wakes_clients_by_its_clock() -> None:
         assert not client.session.hang_up
         seen[0].answer = acknowledge
         await client.leave()
+
+
+# -- moving -----------------------------------------------------------------------------------------------------------
+
+
+def second(session: ClientSession, *messages: ToClient, now_s: float = 0.0) -> list[Event]:
+    return [event for message in messages for event in session.receive_second(encode(message), now_s) or []]
+
+
+def clap(id: str) -> Pub:
+    return Pub(kind="reaction", id=id, sender=Sender("you", "couple"), at=START, data=Raw(b'{"emoji":"x"}'))
+
+
+def moving(position: int = 5) -> ClientSession:
+    """Asked to move, with the second connection opened."""
+    session = live(position)
+    tell(session, Move("deploy", 10_000))
+    assert session.moving is not None
+    assert session.moving.open_now(1.0)
+    return session
+
+
+def test_a_move_shows_everything_once_whichever_connection_brings_it() -> None:
+    session = moving()
+    seen = shown(tell(session, pub(6), clap("a")))
+    seen += shown(second(session, welcome(recovered=True), pub(6), pub(7)))
+    assert second(session, Live(7, [ME])) == [Moved(7, [ME])]
+    seen += shown(session.receive(encode(pub(7)), 1.0, first=True) + session.receive(encode(clap("b")), 1.0, first=True))
+    seen += shown(tell(session, clap("a"), clap("b"), clap("c"), pub(8)))
+    assert seen == ["p6", "a", "p7", "b", "c", "p8"]
+    assert (session.gaps, session.repeats, session.position) == (0, 0, 8)
+
+
+def test_a_second_connection_that_is_behind_the_first_one_catches_up_without_a_gap() -> None:
+    session = moving()
+    tell(session, pub(6), pub(7))
+    second(session, welcome(recovered=True), Live(5))
+    assert shown(tell(session, pub(6), pub(7), pub(8))) == ["p8"]
+    assert (session.gaps, session.hang_up) == (0, "")
+
+
+def test_what_is_said_while_moving_waits_for_the_answers_on_the_first_connection() -> None:
+    session = moving()
+    session.publish("a", "chat.crew", CHAT, 0.0)
+    assert [m.id for m in sent(session) if isinstance(m, Publish)] == ["a"]
+    second(session, welcome(recovered=True), Live(5))
+    session.publish("b", "chat.crew", CHAT, 0.0)
+    assert sent(session) == []
+    session.receive(encode(Ok("a", 6)), 0.1, first=True)
+    assert [m.id for m in sent(session) if isinstance(m, Publish)] == ["b"]
+    session.first_gone(1.0)
+    assert sent(session) == []  # "b" is on its way on the connection that stays
+
+
+def test_what_the_first_connection_did_not_answer_is_said_again() -> None:
+    session = moving()
+    session.publish("a", "chat.crew", CHAT, 0.0)
+    sent(session)
+    second(session, welcome(recovered=True), Live(5), now_s=1.0)
+    assert session.moving is not None
+    assert not session.moving.close_now(2.0)
+    assert session.moving.close_now(3.1)
+    session.first_gone(3.1)
+    assert [m.id for m in sent(session) if isinstance(m, Publish)] == ["a"]
+
+
+def test_a_snapshot_is_no_move() -> None:
+    assert moving().receive_second(encode(welcome()), 0.0) is None
+
+
+def test_a_client_forgets_the_move_in_time_and_can_be_moved_again() -> None:
+    session = moving()
+    second(session, welcome(recovered=True), Live(5))
+    session.first_gone(1.0)
+    session.tick(3.1)
+    assert session.moving is None
+    tell(session, Move("again", 10_000), now_s=4.0)
+    assert session.moving is not None
+
+
+def test_a_lost_connection_comes_back_within_the_time_the_welcome_said() -> None:
+    session = ClientSession("ticket", random.Random(1))
+    session.opened(0.0)
+    tell(session, msgspec.structs.replace(welcome(), return_ms=3_000), Snapshot(0, [], [], []), Live(0))
+    waits = []
+    for _ in range(200):
+        session._attempt = 0
+        session.closed(1006, 0.0)
+        waits.append(session.connect_at_s or 0.0)
+    assert 2.5 < max(waits) <= 3.0
+    assert 1.3 < sum(waits) / len(waits) < 1.7

@@ -278,3 +278,21 @@ ORIGINS = [
 @pytest.mark.parametrize(("origin", "allowed"), ORIGINS)
 def test_origins_match_exactly(origin: str | None, allowed: bool) -> None:
     assert origin_allowed(origin, "wed.example", ("https://app.example",)) is allowed
+
+
+async def test_more_than_can_be_let_in_are_told_when_to_come_back_before_anything_is_asked() -> None:
+    site = Site(admission_per_s=4)
+    first = await site.join(GUEST)
+    site.journal.up = False
+    second = site.knock(site.ticket(GUEST))
+    assert (await second.connect())[0]
+    goodbye = json.loads(await second.receive_from())
+    assert (goodbye["t"], goodbye["code"]) == ("goodbye", 4013)
+    assert 0 < goodbye["retry_after_ms"] <= 1_000
+    assert (await second.receive_output())["code"] == 4013
+    site.journal.up = True
+    planner = await site.join(PLANNER)
+    assert site.services.hub.measures.joins_refused_total == 1
+    for socket in (first, planner):
+        await socket.disconnect()
+    await site.services.stop()

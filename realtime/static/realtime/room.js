@@ -15,7 +15,8 @@
  * - settled {ref, ok?, error?, mine}: the final answer to a publish; `mine` false: to one of an earlier page
  * - refused {code, reason}: the server does not want this member (any more); nothing comes after it
  */
-import { ABNORMAL, Link } from "./link.js";
+import { ABNORMAL } from "./link.js";
+import { MovingLink } from "./moving.js";
 import { Outbox, PublishError, newId } from "./outbox.js";
 import { EPHEMERAL, RoomState, URGENT, identity } from "./state.js";
 
@@ -43,13 +44,14 @@ export class Room extends EventTarget {
    * @type {Map<string, [number, number | null]>} */ receipts = new Map();
   /** "idle" | "waiting" | "connecting" | "joining" | "live" | "over" */ phase = "idle";
   since = new Date();
-  /** @type {Link | null} */ #link = null;
+  /** @type {MovingLink | null} */ #link = null;
   #name;
   #outbox = new Outbox();
   #ready;
   #position = null;
   #epoch;
   #resume = "";
+  #return = BASE_MS;
   #byTicket = false;
   #skipTicket = false;
   #recovered = false;
@@ -150,10 +152,11 @@ export class Room extends EventTarget {
     const known = this.#position !== null && this.#epoch;
     const query = known ? `?${new URLSearchParams({ epoch: this.#epoch, since: String(this.#position) })}` : "";
     this.#goodbye = null;
-    this.#link = new Link(this.url + query, this.#byTicket ? [PROTOCOL, `ticket.${this.#resume}`] : [PROTOCOL], {
+    this.#link = new MovingLink(this.url + query, this.#byTicket ? [PROTOCOL, `ticket.${this.#resume}`] : [PROTOCOL], {
       opened: () => this.#opened(),
       received: (message) => this.#receive(message),
       closed: (code, reason) => this.#closed(code, reason),
+      resumed: (ticket) => (this.#resume = ticket),
     });
     this.#tellState("connecting", "");
   }
@@ -176,7 +179,8 @@ export class Room extends EventTarget {
     if (code === STATE_LOST) this.#position = null;
     if (this.phase === "connecting") this.#wasNotLetIn();
     if (this.phase === "live") this.since = new Date();
-    const wait = goodbye?.retry_after_ms || Math.random() * Math.min(CAP_MS, BASE_MS * 2 ** Math.min(this.#attempt, 10));
+    const base = code === ABNORMAL && this.#attempt === 0 ? this.#return : BASE_MS * 2 ** Math.min(this.#attempt, 10);
+    const wait = goodbye?.retry_after_ms || Math.random() * Math.min(CAP_MS, base);
     this.#attempt += 1;
     this.#connectAt = performance.now() + wait;
     this.#notBefore = goodbye?.retry_after_ms ? this.#connectAt : 0;
@@ -292,12 +296,13 @@ export class Room extends EventTarget {
     }
   }
 
-  #welcome({ member, epoch, recovered = false, resume, heartbeat_s }) {
+  #welcome({ member, epoch, recovered = false, resume, heartbeat_s, return_ms }) {
     // Somebody else logged in meanwhile: what the page shows, and what waits to be sent, is not theirs.
     if (this.#name && member.member !== this.#name) return this.#refuse(NOT_YOU, "You are somebody else now.");
     this.member = member;
     this.#epoch = epoch;
     this.#resume = resume || this.#resume;
+    this.#return = return_ms || BASE_MS;
     this.#link.beat(heartbeat_s * 1000);
     this.#recovered = recovered;
     if (!recovered) this.#position = null;

@@ -1,0 +1,36 @@
+"""The workers of this machine for the scaler: it asks the supervisor that runs here."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from realtime.fleet import remote
+
+SILENCE_S = 120.0
+"""Between two steps of the supervisor: a worker may take a minute to be empty."""
+
+
+class LocalWorkers:
+    """`realtime.ports.Workers` over `manage.py serve`. `var`: the folder of the installation."""
+
+    def __init__(self, var: Path) -> None:
+        self._var = var
+        self._changing: asyncio.Task[None] | None = None
+
+    def count(self) -> int | None:
+        """How many slots there are, None when no supervisor answers."""
+        try:
+            return int(next(remote.ask(self._var, {"do": "fleet"}))["slots"])
+        except (remote.NoFleet, OSError, StopIteration):
+            return None
+
+    async def set_count(self, n: int, reason: str) -> None:
+        """Begin to have `n`; a change that is under way is finished first. Returns without waiting for people to move."""
+        if self._changing is None or self._changing.done():
+            request = {"do": "scale", "workers": n, "reason": reason}
+            self._changing = asyncio.create_task(asyncio.to_thread(self._change, request), name="scale")
+
+    def _change(self, request: dict[str, object]) -> None:
+        for _ in remote.ask(self._var, request, SILENCE_S):
+            pass

@@ -1,0 +1,140 @@
+"""Who waits for whom at the dispatcher."""
+
+from __future__ import annotations
+
+import socket
+
+from realtime.fleet.desk import IN_FLIGHT_MAX, NOWHERE, PATIENCE_S, Desk, Visitor
+from realtime.fleet.passing import GRACE_S, PASS_S, Known, Status
+
+
+class Hall:
+    """A desk with two workers and a web process, and a clock."""
+
+    def __init__(self) -> None:
+        self.desk = Desk()
+        self.now_s = 1.0
+        self.desk.know(Known(["w1.1", "w2.1"], "web.1"))
+        self.hear("w1.1", "w2.1", "web.1")
+
+    def hear(self, *names: str, **more: int) -> None:
+        for name in names:
+            self.desk.heard(name, Status(name, 1, "ready", **more), self.now_s)
+
+    def visitor(self, wedding: str = "") -> Visitor:
+        with socket.socket() as unused:
+            return Visitor(unused, "127.0.0.1", self.now_s, wedding)
+
+    def come(self, wedding: str = "") -> tuple[str, Visitor]:
+        visitor = self.visitor(wedding)
+        name = self.desk.seat(visitor, self.now_s)
+        for number, seated in enumerate(self.desk.next_for(name)):
+            seated.id, seated.until_s = number + id(seated), self.now_s + PASS_S
+            self.desk.passed(name, seated)
+        return name, visitor
+
+
+def test_a_wedding_stays_together_and_pages_go_to_the_web_process() -> None:
+    hall = Hall()
+    assert len({hall.come("rose")[0] for _ in range(3)}) == 1
+    assert hall.come()[0] == "web.1"
+
+
+def test_weddings_are_spread_by_load() -> None:
+    hall = Hall()
+    homes = [hall.come(f"wedding-{number}")[0] for number in range(200)]
+    assert max(homes.count("w1.1"), homes.count("w2.1")) <= 1.25 * 100 + 1
+
+
+def test_what_is_not_taken_in_time_goes_elsewhere_and_the_worker_gets_nobody_until_it_is_heard_of() -> None:
+    hall = Hall()
+    name, visitor = hall.come("rose")
+    other = {"w1.1": "w2.1", "w2.1": "w1.1"}[name]
+    hall.now_s += PASS_S + GRACE_S + 0.01
+    hall.hear(other)
+    assert hall.desk.overdue(hall.now_s) == [visitor]
+    assert hall.desk.taken(name, visitor.id) is None  # too late: it is somebody else's
+    assert hall.come("rose")[0] == other
+    hall.hear(name)
+    assert hall.come("rose")[0] == name
+
+
+def test_a_silent_worker_gets_nobody_within_two_seconds() -> None:
+    hall = Hall()
+    name, _ = hall.come("rose")
+    other = {"w1.1": "w2.1", "w2.1": "w1.1"}[name]
+    hall.now_s += 1.1
+    hall.hear(other)
+    assert hall.come("rose")[0] == other
+    standing = hall.desk.seen(hall.now_s, 0.0).workers[name]
+    assert (standing.state, "nothing heard" in standing.reason) == ("lame", True)
+
+
+def test_one_that_is_replaced_gets_nobody_and_its_weddings_go_to_its_slot() -> None:
+    hall = Hall()
+    name, _ = hall.come("rose")
+    slot = name.removesuffix(".1")
+    workers = ["w1.1", "w2.1", f"{slot}.2"]
+    hall.desk.know(Known(workers, "web.1", stopping=[name]))
+    hall.hear(f"{slot}.2")
+    assert hall.come("rose")[0] == f"{slot}.2"
+    assert hall.desk.seen(hall.now_s, 0.0).workers[name].state == "draining"
+
+
+def test_those_a_dead_worker_has_not_taken_are_seated_again() -> None:
+    hall = Hall()
+    name, visitor = hall.come("rose")
+    assert hall.desk.gone(name) == [visitor]
+    hall.desk.know(Known([n for n in ("w1.1", "w2.1") if n != name], "web.1"))
+    assert hall.desk.seat(visitor, hall.now_s) not in (name, NOWHERE)
+
+
+def test_without_workers_visitors_wait_and_lose_patience_in_time() -> None:
+    hall = Hall()
+    hall.desk.know(Known([], "web.1"))
+    name, visitor = hall.come("rose")
+    assert name == NOWHERE
+    assert not hall.desk.ready(hall.now_s)
+    hall.now_s += PATIENCE_S + 0.1
+    assert hall.desk.out_of_patience(hall.now_s) == [visitor]
+    assert hall.desk.n_waiting == 0
+
+
+def test_a_worker_has_only_so_many_at_once() -> None:
+    hall = Hall()
+    hall.desk.know(Known(["w1.1"], "web.1"))
+    for _ in range(IN_FLIGHT_MAX + 10):
+        hall.come("rose")
+    assert list(hall.desk.next_for("w1.1")) == []
+    assert hall.desk.n_waiting == IN_FLIGHT_MAX + 10
+
+
+def test_a_new_dispatcher_does_not_take_what_the_old_one_has_passed_for_room() -> None:
+    hall = Hall()
+    wedding = next(name for name in map(str, range(100)) if hall.come(name)[0] == "w1.1")
+    desk = hall.desk = Desk()
+    desk.know(Known(["w1.1", "w2.1"], "web.1"))
+    hall.hear("w1.1", "w2.1", connections=60, passes_total=1_000)
+    homes = [hall.come(wedding)[0] for _ in range(IN_FLIGHT_MAX)]
+    assert "w2.1" in homes  # the bound is reached, because these count from the first one on
+
+
+def test_a_wedding_goes_where_the_balancer_has_put_it() -> None:
+    hall = Hall()
+    home = hall.come("rose")[0]
+    other = {"w1.1": "w2", "w2.1": "w1"}[home]
+    hall.desk.settle({"rose": other})
+    assert hall.come("rose")[0] == f"{other}.1"
+
+
+def test_a_new_worker_starts_slowly_and_one_that_replaces_another_does_not() -> None:
+    hall = Hall()
+    for _ in range(60):
+        hall.now_s += 1
+        hall.hear("w1.1", "w2.1")
+        hall.desk.seen(hall.now_s, 0.0)
+    hall.desk.know(Known(["w1.1", "w2.1", "w2.2", "w3.1"], "web.1", stopping=["w2.1"]))
+    hall.hear("w1.1", "w2.1", "w2.2", "w3.1", "web.1")
+    homes = [hall.come(f"wedding-{number}")[0] for number in range(100)]
+    assert homes.count("w3.1") < 15
+    assert 25 < homes.count("w2.2") < 75

@@ -1,0 +1,62 @@
+"""A process that stood still says nothing that is old when it goes on."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import msgspec
+
+from realtime.config import RealtimeConfig
+from realtime.connection import Connection
+from realtime.hub import FLEETING_MAX_AGE_S, STALE_S, STANDSTILL_S, Hub
+from realtime.kinds import KINDS, decode_data
+from realtime.messages import Sender
+from realtime.parcel import Parcel, pack
+from realtime.publication import Draft
+from tests.fakes import ManualClock, MemoryJournal, MemoryMailbox, Network, at_once
+from tests.realtime.test_connection import FakeWire, pubs_of
+
+ME = Sender("m", "guest")
+CLAP = b'{"emoji":"x","target":"photo"}'
+
+
+class Place:
+    """A hub with one room and one member."""
+
+    async def open(self) -> Place:
+        self.clock = ManualClock()
+        journal = MemoryJournal(self.clock, "rose")
+        self.hub = Hub(RealtimeConfig(), journal, MemoryMailbox(Network()), self.clock, at_once, "h.1.a")
+        self.wire = FakeWire()
+        await self.hub.join(Connection("rose", Sender("other", "planner"), self.wire), "", None, "")
+        self.hub.alive(self.clock.monotonic())
+        return self
+
+    def clap(self, id: str) -> Draft:
+        return Draft("rose", KINDS["reaction"], id, CLAP, decode_data(KINDS["reaction"], CLAP), ME)
+
+    def seen(self) -> list[str]:
+        return [pub.id for pub in pubs_of(self.wire.sent) if pub.kind == "reaction"]
+
+
+async def test_what_waited_in_the_sockets_is_shed_and_counted() -> None:
+    place = await Place().open()
+    place.hub.ephemeral(place.clap("before"))
+    place.clock.advance(STANDSTILL_S + 0.1)
+    place.hub.ephemeral(place.clap("read before the timer"))
+    place.hub.alive(place.clock.monotonic())
+    place.hub.ephemeral(place.clap("read after the timer"))
+    place.clock.advance(STALE_S + 0.1)
+    place.hub.alive(place.clock.monotonic())
+    place.hub.ephemeral(place.clap("new"))
+    assert place.seen() == ["before", "new"]
+    assert place.hub.measures.shed["guest"] == 2
+
+
+async def test_what_waited_in_the_mailbox_is_not_shown() -> None:
+    place = await Place().open()
+    for id, age_s in (("old", FLEETING_MAX_AGE_S + 1), ("new", 0.0)):
+        entry = place.hub.fleeting_entry(place.clap(id))
+        entry = msgspec.structs.replace(entry, at=entry.at - timedelta(seconds=age_s))
+        place.hub.receive("rose", pack(Parcel("h.2.b", fleeting=entry)))
+    assert place.seen() == ["new"]
