@@ -36,11 +36,11 @@ class ScalingEventAdmin(ToBeRead):
     list_filter = ("formula", "mode", "acted")
     search_fields = ("reason",)
 
-    @display(description="workers")  # type: ignore[untyped-decorator]
+    @display(description="workers")
     def change(self, event: ScalingEvent) -> str:
         return f"{event.have} → {event.want}" if event.want != event.have else str(event.have)
 
-    @display(description="formula", ordering="formula", label=FORMULA_COLOURS)  # type: ignore[untyped-decorator]
+    @display(description="formula", ordering="formula", label=FORMULA_COLOURS)
     def formula_label(self, event: ScalingEvent) -> str:
         return event.formula
 
