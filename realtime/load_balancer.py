@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 
-from realtime.policy.balancing import Bound, Placement, Server, Worker, place
+from realtime.policy.balancing import Bound, Placement, Server, Worker, place, plan_homes
 from realtime.policy.fleet_load import as_held, as_workers
-from realtime.policy.rebalancing import MovePlan, Rebalancing, rebalance
+from realtime.policy.rebalancing import Held, MovePlan, Rebalancing, rebalance
 from realtime.policy.windows import EventWindow
 from realtime.ports import Front, Registry
 from realtime.report import Drain, Move, WorkerReport
@@ -26,11 +27,14 @@ class RealtimeLoadBalancer:
         self._reports: Sequence[WorkerReport] = ()
         self._workers: list[Worker] = []
         self._moving_until_s = 0.0
+        self._planned: dict[str, str] = {}
+        self._planned_for: tuple[tuple[str, ...], frozenset[str]] = ((), frozenset())
+        self._there: set[str] = set()
 
     @property
     def homes(self) -> dict[str, str]:
         """{wedding: slot} of the weddings that are not where their hash says."""
-        return dict(self._past.homes)
+        return self._planned | dict(self._past.homes)
 
     @property
     def bound(self) -> float:
@@ -44,24 +48,33 @@ class RealtimeLoadBalancer:
 
     def place(self, wedding: str, role: str = "guest") -> Placement:
         """Where one more member of `wedding` would go, and why."""
-        return place(wedding, role, self._workers, home=self._past.homes.get(wedding, ""), bound=self.bound)
+        return place(wedding, role, self._workers, home=self.homes.get(wedding, ""), bound=self.bound)
 
     async def drain(self, worker: str, reason: str, deadline_s: float = 60.0) -> None:
         """Ask a worker to take nobody, to send its people elsewhere and to end."""
         await self._registry.order(worker, Drain(reason, deadline_s))
 
-    async def rebalance(self, reports: Sequence[WorkerReport], windows: Sequence[EventWindow], now: datetime) -> list[MovePlan]:
+    async def rebalance(
+        self,
+        reports: Sequence[WorkerReport],
+        windows: Sequence[EventWindow],
+        now: datetime,
+        expected: Mapping[str, int] | None = None,
+    ) -> list[MovePlan]:
         """Look at the workers; arrange what stands in front of them; begin the next move when one is due.
 
-        `windows`: the days of the weddings. A front or registry that cannot be reached is logged, and asked again next time.
+        `windows`: the days of the weddings. `expected`: {wedding: people at its peak}, from the calendar: homes are planned before
+        anybody comes, so that weddings stay whole. A front or registry that cannot be reached is logged, and asked again.
         """
         now_s = now.timestamp()
         self._reports, self._workers = reports, as_workers(reports, now_s)
         self._bound.step(self._workers)
-        moves, past = rebalance(self._workers, as_held(reports, windows, now_s), self._past, now_s)
+        held = as_held(reports, windows, now_s)
+        self._plan(held, expected or {})
+        moves, past = rebalance(self._workers, held, self._past, now_s)
         servers = [Server(r.slot, r.address, w.weight) for r, w in zip(reports, self._workers, strict=True)]
         try:
-            await self._front.arrange(servers, past.homes)  # before anybody comes back
+            await self._front.arrange(servers, self._planned | dict(past.homes))  # before anybody comes back
             for move in moves:
                 worker = next(report.worker for report in reports if report.slot == move.source)
                 await self._registry.order(worker, Move(move.wedding, move.reason, move.per_s))
@@ -72,3 +85,19 @@ class RealtimeLoadBalancer:
         if moves:
             self._moving_until_s = past.next_s
         return moves
+
+    def _plan(self, held: Sequence[Held], expected: Mapping[str, int]) -> None:
+        """Homes for weddings of which nobody is there yet; planned again when workers or the calendar change. A plan becomes
+        the wedding's home with its first member."""
+        there = {one.wedding for one in held}
+        came = {wedding: slot for wedding, slot in self._planned.items() if wedding in there - self._there}
+        self._past = replace(self._past, homes=came | dict(self._past.homes))
+        self._there = there
+        slots = tuple(sorted(worker.slot for worker in self._workers if worker.weight > 0))
+        if self._planned_for != (slots, frozenset(expected)):
+            self._planned_for = (slots, frozenset(expected))
+            sizes = {one.wedding: sum(one.at.values()) for one in held}
+            sizes |= {wedding: max(n, sizes.get(wedding, 0)) for wedding, n in expected.items()}
+            busy = {one.wedding: max(one.at, key=one.at.__getitem__) for one in held}
+            self._planned = plan_homes(sizes, slots, busy)
+        self._planned = {wedding: slot for wedding, slot in self._planned.items() if wedding not in there}

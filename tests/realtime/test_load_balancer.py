@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
@@ -9,9 +10,10 @@ from realtime.adapters.dispatch import DispatcherFront, read_homes
 from realtime.adapters.registry import MemoryRegistry
 from realtime.clock import SystemClock
 from realtime.load_balancer import RealtimeLoadBalancer
-from realtime.policy.balancing import Server
+from realtime.policy.balancing import Server, Worker, place
 from realtime.policy.windows import EventWindow
 from realtime.report import Drain, Move, WeddingReport, WorkerReport, WorkerState
+from tests.realtime.policy.test_balancing import saturday
 
 NOON = datetime(2027, 6, 12, 12, 0, tzinfo=UTC)
 
@@ -109,3 +111,19 @@ async def test_the_dispatcher_reads_where_weddings_have_moved_to() -> None:
     assert await read_homes(registry) == {}
     await DispatcherFront(registry).arrange([], {"ana-tom": "w2"})
     assert await read_homes(registry) == {"ana-tom": "w2"}
+
+
+async def test_a_saturday_that_was_planned_stays_whole_however_its_people_come() -> None:
+    weddings, people = saturday(4)
+    registry, front = MemoryRegistry(SystemClock()), Front()
+    balancer, at = RealtimeLoadBalancer(registry, front), {slot: Counter[str]() for slot in ("w1", "w2", "w3", "w4")}
+    for second, start in enumerate(range(0, int(0.7 * len(people)), 200)):
+        now = NOON + timedelta(seconds=second)
+        await balancer.rebalance([report(slot, dict(held), now) for slot, held in at.items()], [], now, weddings)
+        for wedding in people[start : start + 200]:
+            workers = [Worker(slot, held.total()) for slot, held in at.items()]
+            at[place(wedding, "guest", workers, home=front.homes.get(wedding, "")).worker][wedding] += 1
+    split = sum(sum(wedding in held for held in at.values()) > 1 for wedding in weddings)
+    loads = [held.total() for held in at.values()]
+    assert split <= 0.10 * len(weddings)
+    assert max(loads) * len(loads) / sum(loads) <= 1.25
