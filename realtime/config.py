@@ -80,6 +80,20 @@ class RealtimeConfig(Struct, frozen=True):
     crew_message_bytes: Count = 16_384
     # What a planner or a program may send in one message.
     planner_message_bytes: Count = 65_536
+    # host:port at which HAProxy reaches this worker; empty behind the dispatcher of its machine.
+    address: str = ""
+    # People one worker carries: `drill calibrate` measures it; until then a careful guess of ops.md 2.4.
+    capacity_connections: Count = 2_000
+    # Deliveries a second of one worker with p99 under 50 ms; the same source.
+    capacity_deliveries_per_s: Positive = 4_000.0
+    # Authenticated joins a second of one worker; a join costs well under 1 ms here.
+    capacity_joins_per_s: Positive = 1_500.0
+    # Memory one worker may use: 17 KB a connection for 14,000 of them, and as much again for what is queued, in 1 GiB.
+    capacity_rss_bytes: Count = 1_073_741_824
+    # The scaler never wants fewer workers.
+    workers_least: Count = 1
+    # The scaler never wants more workers: those of a machine share its cores.
+    workers_most: Count = 2
     # Extra exact origins (scheme://host:port, comma separated) that may use the session; the page's own is always allowed.
     origins: tuple[str, ...] = ()
     # Entries older than this may be pruned by `manage.py prune_journal`.

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from msgspec import Struct
 
 from realtime.kinds import Kind
 from realtime.messages import Sender
+from realtime.policy.balancing import Server
 from realtime.report import Drain, Move, WorkerReport
 
 
@@ -94,3 +95,23 @@ class Registry(Protocol):
 
     async def stop(self) -> None:
         """Let go of its connections."""
+
+
+class Workers(Protocol):
+    """What starts and stops workers: the supervisor of a machine, Kubernetes."""
+
+    def count(self) -> int | None:
+        """How many there should be now; None when only those that report are known."""
+
+    async def set_count(self, n: int, reason: str) -> None:
+        """See to it that there are `n`. Asked again and again: the same number changes nothing."""
+
+
+class Front(Protocol):
+    """What new sockets meet first: the dispatcher of a machine, HAProxy."""
+
+    async def arrange(self, servers: Sequence[Server], homes: Mapping[str, str]) -> None:
+        """These are the workers, with their weights, and {wedding: slot} of those that are not where their hash says.
+
+        Asked every few seconds; what is as it should be stays untouched. Raises OSError when it cannot be reached.
+        """

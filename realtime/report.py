@@ -52,6 +52,8 @@ class WorkerReport(Struct, frozen=True, omit_defaults=True):
     state: WorkerState
     reason: str = ""
     """Why it is in this state, in words."""
+    address: str = ""
+    """host:port at which a proxy reaches it; "" behind the dispatcher of its machine."""
     connections: dict[str, int] = {}
     """{role: sockets}."""
     weddings: dict[str, WeddingReport] = {}

@@ -30,9 +30,7 @@ def report(parts: Services) -> WorkerReport:
     """This worker as it is now. Walks the cohorts, not the members."""
     hub, measures, tuning = parts.hub, parts.hub.measures, parts.hub.tuning
     weddings = {room.name: _wedding(room) for room in hub.rooms.values()}
-    connections: Counter[str] = Counter()
-    for wedding in weddings.values():
-        connections.update(wedding.connections)
+    connections = sum((Counter(wedding.connections) for wedding in weddings.values()), Counter[str]())
     host, pid = hub.process.rsplit(".", 2)[:2]
     offset_s = parts.clock.now().timestamp() - parts.clock.monotonic()
     return WorkerReport(
@@ -44,6 +42,7 @@ def report(parts: Services) -> WorkerReport:
         started_s=parts.started_s,
         state=parts.state,
         reason=parts.reason,
+        address=parts.config.address,
         connections=dict(connections),
         weddings=weddings,
         joins_total=measures.joins_total,

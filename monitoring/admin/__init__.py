@@ -1,5 +1,5 @@
 """Monitoring in the Django admin."""
 
-from monitoring.admin import alerts, days
+from monitoring.admin import alerts, days, scaling
 
-__all__ = ["alerts", "days"]
+__all__ = ["alerts", "days", "scaling"]

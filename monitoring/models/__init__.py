@@ -11,6 +11,7 @@ from monitoring.models.alerts import (
 )
 from monitoring.models.days import StoredReport, WeddingMinute
 from monitoring.models.drills import DrillRun
+from monitoring.models.scaling import PlacementEvent, ScalingEvent, ScalingMode, ScalingPin, WindowOverride
 
 __all__ = [
     "Alert",
@@ -19,8 +20,13 @@ __all__ = [
     "Incident",
     "IncidentEvent",
     "Notice",
+    "PlacementEvent",
     "Receiver",
+    "ScalingEvent",
+    "ScalingMode",
+    "ScalingPin",
     "Silence",
     "StoredReport",
     "WeddingMinute",
+    "WindowOverride",
 ]

@@ -45,6 +45,15 @@ class Worker:
 
 
 @dataclass(frozen=True, slots=True)
+class Server:
+    """A worker as a proxy sees it. `address`: host:port. `weight` 0: no new sockets, those it has stay."""
+
+    slot: str
+    address: str
+    weight: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
 class Placement:
     """`worker` is "" when nobody takes anybody. `first_choice`: where the wedding belongs when all are well."""
 

@@ -12,6 +12,7 @@ from typing import Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
+from realtime.config import RealtimeConfig
 from realtime.policy.forecast import Need
 from realtime.policy.rebalancing import START
 
@@ -43,6 +44,18 @@ class Limits(Struct, frozen=True):
     rss_bytes: float = 1 << 30
     least: int = 1
     most: int = 2
+
+    @classmethod
+    def of(cls, config: RealtimeConfig) -> Limits:
+        """As configured."""
+        return cls(
+            connections=config.capacity_connections,
+            deliveries_per_s=config.capacity_deliveries_per_s,
+            joins_per_s=config.capacity_joins_per_s,
+            rss_bytes=config.capacity_rss_bytes,
+            least=config.workers_least,
+            most=max(config.workers_most, config.workers_least),
+        )
 
 
 class Load(Struct, frozen=True):
@@ -131,7 +144,7 @@ def desired_workers(
         reason = f"{pin.who} wants {pin.workers}: {pin.reason}"
     else:
         want, reason = _step(load, calendar, orders, past, needed, min(max(soon, floor), limits.most), formula, now_s)
-    act = orders.mode == "auto" and want != load.workers
+    act = (orders.mode == "auto" or pin is not None) and want != load.workers
     if act:
         past = replace(past, up_s=now_s) if want > load.workers else replace(past, down_s=now_s)
     rounded = {name: round(n, 3) for name, n in needs.items()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -13,14 +13,12 @@ from django.core.exceptions import ValidationError
 from django.db import models, transaction
 
 from realtime.models import Room
+from realtime.policy.windows import event_window
 from realtime.roles import ROLES
 
 MEMBER_ROLES = [(name, name.capitalize()) for name in ROLES if name not in ("load", "staff")]
 WINDOW_BEFORE = timedelta(hours=2)
 WINDOW_AFTER = timedelta(hours=2)
-# ops.md 1.1: set-up begins 8 h before the ceremony, strike ends 7 h after it.
-CEREMONY_BEFORE = timedelta(hours=8)
-CEREMONY_AFTER = timedelta(hours=7)
 
 
 def validate_zone(name: str) -> None:
@@ -71,7 +69,8 @@ class Wedding(models.Model):
         if times:
             start, end = min(s for s, _ in times) - WINDOW_BEFORE, max(e for _, e in times) + WINDOW_AFTER
         else:
-            start, end = self.ceremony_at - CEREMONY_BEFORE, self.ceremony_at + CEREMONY_AFTER
+            day = event_window(self.slug, self.ceremony_at, self.zone)
+            start, end = (datetime.fromtimestamp(at_s, UTC) for at_s in (day.opens_s, day.closes_s))
         return start.astimezone(self.zone), end.astimezone(self.zone)
 
 

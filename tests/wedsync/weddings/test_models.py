@@ -25,8 +25,8 @@ def test_saving_a_wedding_opens_its_room_once() -> None:
 
 def test_without_a_run_sheet_the_day_is_counted_from_the_ceremony() -> None:
     start, end = make().window
-    assert (start, end) == (CEREMONY - timedelta(hours=8), CEREMONY + timedelta(hours=7))
-    # In venue time, and the clocks go back in between.
+    # In venue time, and the clocks go back in between: people leave by the clock on the wall, an hour later.
+    assert (start, end) == (CEREMONY - timedelta(hours=8), CEREMONY + timedelta(hours=8))
     assert (start.utcoffset(), end.utcoffset()) == (timedelta(hours=1), timedelta(0))
 
 

@@ -1,0 +1,160 @@
+"""`manage.py scale`: how many workers and why; a pin, a mode; a day replayed through the policy."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import msgspec
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from msgspec.structs import replace
+from rich.console import Console
+from rich.progress import Progress
+
+from monitoring.day_chart import day_chart, day_page, summary
+from monitoring.models import ScalingEvent, ScalingMode, ScalingPin
+from monitoring.models.scaling import orders
+from realtime.clock import SystemClock
+from realtime.policy.forecast import Booking
+from realtime.policy.scaling import Limits
+from realtime.policy.simulation import Simulation, simulate
+from wedsync.weddings import calendars
+from wedsync.weddings.forecasting import from_calendar
+from wedsync.weddings.tables import Unreadable, decode
+
+_SPAN = re.compile(r"(\d+(?:\.\d+)?)(min|m|h)")
+clock = SystemClock()
+
+
+def span(text: str) -> timedelta:
+    """2h, 90m, 1.5h. Raises CommandError for anything else."""
+    match = _SPAN.fullmatch(text.strip())
+    if match is None:
+        raise CommandError(f"{text!r} is not a time such as 2h or 90m")
+    return timedelta(hours=float(match[1])) if match[2] == "h" else timedelta(minutes=float(match[1]))
+
+
+class Command(BaseCommand):
+    help = "Show how many workers there are and should be, and why. Pin a number, choose the mode, simulate a day."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        what = parser.add_mutually_exclusive_group()
+        what.add_argument(
+            "--pin", type=int, metavar="N", help="so many workers, whatever the load says (with --for, --who, --reason)"
+        )
+        what.add_argument("--unpin", action="store_true", help="end the pin (with --who)")
+        what.add_argument("--mode", choices=["off", "advise", "auto"], help="(with --who)")
+        what.add_argument("--simulate", type=Path, metavar="DAY.csv", help="replay a calendar of weddings, minute by minute")
+        parser.add_argument(
+            "--for", dest="span", default="2h", help="how long the pin holds: 2h, 90m (default 2h, at most 24h)"
+        )
+        parser.add_argument("--who", default="", help="your name")
+        parser.add_argument("--reason", default="", help="why")
+        parser.add_argument("--capacity", type=int, help="people one worker carries (default: as configured)")
+        parser.add_argument("--max-workers", type=int, help="the most workers (default for a simulation: as many as it takes)")
+        parser.add_argument(
+            "--date", type=date.fromisoformat, help="move the calendar to the day YYYY-MM-DD, on the venues' clocks"
+        )
+        parser.add_argument("--turnout", type=float, default=1.0, help="people who come for each one expected (default 1)")
+        parser.add_argument(
+            "--seed", type=int, default=1, help="which weddings are fuller or emptier than expected (default 1)"
+        )
+        parser.add_argument("--svg", type=Path, metavar="FILE", help="draw the day")
+        parser.add_argument("--html", type=Path, metavar="FILE", help="the same as a page, with every decision")
+        parser.add_argument("--json", action="store_true", help="print for programs")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if options["simulate"]:
+            self._simulate(options)
+            return
+        try:
+            self._say(options)
+        except ValidationError as error:
+            raise CommandError(" ".join(error.messages)) from None
+        self._show(options["json"])
+
+    def _say(self, options: dict[str, Any]) -> None:
+        now, who = clock.now(), options["who"]
+        if options["pin"] is not None:
+            until = now + span(options["span"])
+            ScalingPin(at=now, until=until, workers=options["pin"], who=who, reason=options["reason"]).save()
+        elif (options["unpin"] or options["mode"]) and not who.strip():
+            raise CommandError("--who is needed: your name")
+        elif options["unpin"]:
+            ScalingPin.objects.filter(until__gt=now).update(until=now)
+        elif options["mode"]:
+            ScalingMode(at=now, mode=options["mode"], who=who).save()
+
+    def _show(self, as_json: bool) -> None:
+        said, last = orders(clock.now()), ScalingEvent.objects.first()
+        if as_json:
+            decision = (
+                {"at": last.at.isoformat(), "have": last.have, "want": last.want, "reason": last.reason} if last else None
+            )
+            self.stdout.write(json.dumps({"decision": decision, "mode": said.mode, "pin": msgspec.to_builtins(said.pin)}))
+            return
+        if last is None:
+            self.stdout.write("No decision yet: does the control loop run?")
+        else:
+            self.stdout.write(f"{last.at:%Y-%m-%d %H:%M:%S} UTC  have {last.have}, want {last.want}: {last.reason}")
+            self.stdout.write("  asked for: " + ", ".join(f"{name} {n:g}" for name, n in sorted(last.inputs.items())))
+        pin = ScalingPin.objects.filter(until__gt=clock.now()).first()
+        self.stdout.write(f"mode {said.mode}" + (f"; pinned: {pin}" if pin else ""))
+
+    def _simulate(self, options: dict[str, Any]) -> None:
+        bookings = _moved(_read(options["simulate"]), options["date"])
+        config = Limits.of(settings.REALTIME)
+        limits = replace(
+            config, connections=float(options["capacity"] or config.connections), most=options["max_workers"] or 1_000, least=1
+        )
+        with Progress(console=Console(stderr=True), transient=True) as bar:
+            task = bar.add_task("minute by minute", total=1.0)
+            done = simulate(
+                bookings,
+                limits,
+                seed=options["seed"],
+                turnout=options["turnout"],
+                progress=lambda share: bar.update(task, completed=share),
+            )
+        if not done.points:
+            raise CommandError("no wedding of this calendar says how many people come")
+        zone = ZoneInfo(Counter(booking.zone.key for booking in bookings).most_common(1)[0][0])
+        first = min(booking.ceremony.astimezone(booking.zone).date() for booking in bookings)
+        title = f"{len(bookings)} weddings, {first:%A %d %B %Y}"
+        for path, draw in ((options["svg"], day_chart), (options["html"], day_page)):
+            if path is not None:
+                path.write_text(draw(done, limits, title, zone), encoding="utf-8")
+        self._report(done, limits, title, options["json"])
+
+    def _report(self, done: Simulation, limits: Limits, title: str, as_json: bool) -> None:
+        if as_json:
+            self.stdout.write(msgspec.json.encode(done).decode())
+            return
+        self.stdout.write(f"{title}\n{summary(done, limits)}")
+        if done.unknown:
+            self.stdout.write(f"Not counted, they say nothing of their people: {', '.join(done.unknown)}.")
+
+
+def _read(path: Path) -> list[Booking]:
+    try:
+        return from_calendar(calendars.read(decode(path.read_bytes())))
+    except OSError as error:
+        raise CommandError(f"{path}: {error.strerror}") from None
+    except Unreadable as error:
+        raise CommandError("\n".join([f"{path} cannot be read:", *map(str, error.mistakes[:20])])) from None
+
+
+def _moved(bookings: list[Booking], day: date | None) -> list[Booking]:
+    """The calendar with its first day on `day`: the same hours on the venues' clocks."""
+    if day is None:
+        return bookings
+    local = [booking.ceremony.astimezone(booking.zone) for booking in bookings]
+    by = day - min(moment.date() for moment in local)
+    return [replace(booking, ceremony=moment + by) for booking, moment in zip(bookings, local, strict=True)]

@@ -1,0 +1,103 @@
+"""Which worker holds this wedding? A thin shell around `realtime.policy.balancing` and `realtime.policy.rebalancing`."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from realtime.policy.balancing import Bound, Placement, Server, Worker, place, plan_homes
+from realtime.policy.fleet_load import as_held, as_workers
+from realtime.policy.rebalancing import Held, MovePlan, Rebalancing, rebalance
+from realtime.policy.windows import EventWindow
+from realtime.ports import Front, Registry
+from realtime.report import Drain, Move, WorkerReport
+
+logger = logging.getLogger(__name__)
+
+
+class RealtimeLoadBalancer:
+    """Knows the workers by their reports, and moves whole weddings between them. Never starts or stops workers."""
+
+    def __init__(self, registry: Registry, front: Front) -> None:
+        self._registry, self._front = registry, front
+        self._past = Rebalancing()
+        self._bound = Bound()
+        self._reports: Sequence[WorkerReport] = ()
+        self._workers: list[Worker] = []
+        self._moving_until_s = 0.0
+        self._planned: dict[str, str] = {}
+        self._planned_for: tuple[tuple[str, ...], frozenset[str]] = ((), frozenset())
+        self._there: set[str] = set()
+
+    @property
+    def homes(self) -> dict[str, str]:
+        """{wedding: slot} of the weddings that are not where their hash says."""
+        return self._planned | dict(self._past.homes)
+
+    @property
+    def bound(self) -> float:
+        """How much more than its share a worker may hold now."""
+        return self._bound.value
+
+    @property
+    def moving(self) -> bool:
+        """Whether people are on their way, or will be because loads are uneven."""
+        return self._past.active or bool(self._reports and self._moving_until_s > max(r.at_s for r in self._reports))
+
+    def place(self, wedding: str, role: str = "guest") -> Placement:
+        """Where one more member of `wedding` would go, and why."""
+        return place(wedding, role, self._workers, home=self.homes.get(wedding, ""), bound=self.bound)
+
+    async def drain(self, worker: str, reason: str, deadline_s: float = 60.0) -> None:
+        """Ask a worker to take nobody, to send its people elsewhere and to end."""
+        await self._registry.order(worker, Drain(reason, deadline_s))
+
+    async def rebalance(
+        self,
+        reports: Sequence[WorkerReport],
+        windows: Sequence[EventWindow],
+        now: datetime,
+        expected: Mapping[str, int] | None = None,
+    ) -> list[MovePlan]:
+        """Look at the workers; arrange what stands in front of them; begin the next move when one is due.
+
+        `windows`: the days of the weddings. `expected`: {wedding: people at its peak}, from the calendar: homes are planned before
+        anybody comes, so that weddings stay whole. A front or registry that cannot be reached is logged, and asked again.
+        """
+        now_s = now.timestamp()
+        self._reports, self._workers = reports, as_workers(reports, now_s)
+        self._bound.step(self._workers)
+        held = as_held(reports, windows, now_s)
+        self._plan(held, expected or {})
+        moves, past = rebalance(self._workers, held, self._past, now_s)
+        servers = [Server(r.slot, r.address, w.weight) for r, w in zip(reports, self._workers, strict=True)]
+        try:
+            await self._front.arrange(servers, self._planned | dict(past.homes))  # before anybody comes back
+            for move in moves:
+                worker = next(report.worker for report in reports if report.slot == move.source)
+                await self._registry.order(worker, Move(move.wedding, move.reason, move.per_s))
+        except Exception:  # nothing was moved then: the plan is made again, on newer reports
+            logger.exception("the workers could not be arranged")
+            return []
+        self._past = past
+        if moves:
+            self._moving_until_s = past.next_s
+        return moves
+
+    def _plan(self, held: Sequence[Held], expected: Mapping[str, int]) -> None:
+        """Homes for weddings of which nobody is there yet; planned again when workers or the calendar change. A plan becomes
+        the wedding's home with its first member."""
+        there = {one.wedding for one in held}
+        came = {wedding: slot for wedding, slot in self._planned.items() if wedding in there - self._there}
+        self._past = replace(self._past, homes=came | dict(self._past.homes))
+        self._there = there
+        slots = tuple(sorted(worker.slot for worker in self._workers if worker.weight > 0))
+        if self._planned_for != (slots, frozenset(expected)):
+            self._planned_for = (slots, frozenset(expected))
+            sizes = {one.wedding: sum(one.at.values()) for one in held}
+            sizes |= {wedding: max(n, sizes.get(wedding, 0)) for wedding, n in expected.items()}
+            busy = {one.wedding: max(one.at, key=one.at.__getitem__) for one in held}
+            self._planned = plan_homes(sizes, slots, busy)
+        self._planned = {wedding: slot for wedding, slot in self._planned.items() if wedding not in there}

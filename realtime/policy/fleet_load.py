@@ -1,0 +1,99 @@
+"""From the workers' reports to what the policies want to know. PURE. What was not reported stays absent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from realtime.histogram import STEPS
+from realtime.policy.balancing import Worker, load_of, slow_start, unevenness
+from realtime.policy.rebalancing import Held
+from realtime.policy.scaling import Load
+from realtime.policy.windows import EventWindow
+from realtime.report import Buckets, WorkerReport
+
+P99_LEAST = 100
+"""Deliveries below which a 99th percentile is one accident."""
+
+
+def as_workers(reports: Sequence[WorkerReport], now_s: float) -> list[Worker]:
+    """The workers as placing sees them; one that is not ready has weight 0 and says why. `now_s`: UTC seconds."""
+    return [
+        Worker(
+            slot=report.slot,
+            load=load_of(_sockets(report), 0),
+            weight=slow_start(now_s - report.started_s) if report.state == "ready" else 0.0,
+            reason="drain" if report.state == "draining" else report.reason or report.state,
+        )
+        for report in reports
+    ]
+
+
+def as_held(reports: Iterable[WorkerReport], windows: Iterable[EventWindow], now_s: float) -> list[Held]:
+    """The weddings and where their people are; those whose ceremony is near or on are protected."""
+    at: dict[str, dict[str, int]] = {}
+    for report in reports:
+        for wedding, seen in report.weddings.items():
+            sockets = sum(seen.connections.values())
+            if sockets:
+                where = at.setdefault(wedding, {})
+                where[report.slot] = where.get(report.slot, 0) + sockets
+    protected = {window.wedding for window in windows if window.ceremony(now_s)}
+    return [Held(wedding, where, wedding in protected) for wedding, where in sorted(at.items())]
+
+
+def as_load(
+    reports: Sequence[WorkerReport], before: Mapping[str, WorkerReport], now_s: float, moving: bool, workers: int | None = None
+) -> Load:
+    """Totals over the fleet. `before`: {worker: an earlier report of it}, for rates; a worker without one has no rates yet.
+
+    `workers`: how many there should be, when known; those that are not heard of are missing.
+    """
+    counted = [report for report in reports if report.state != "draining"]
+    pairs = [(before[r.worker], r) for r in reports if r.worker in before and r.at_s > before[r.worker].at_s]
+    silent = max(0, (workers or 0) - len(counted))
+    missing = [r.slot for r in counted if r.state == "ready" and (r.busy is None or r.lag_s is None)]
+    lags = [r.lag_s for r in counted if r.lag_s is not None]
+    busy, rss = [r.busy for r in reports if r.busy is not None], [r.rss_bytes for r in reports if r.rss_bytes is not None]
+    tails = [tail for one, other in pairs if (tail := _p99_s(one, other)) is not None]
+    return Load(
+        workers=len(counted) if workers is None else workers,
+        connections=sum(map(_sockets, reports)) if reports else None,
+        deliveries_per_s=_rate([(a, b, _deliveries(b) - _deliveries(a)) for a, b in pairs]),
+        busy=sum(busy) if busy else None,
+        joins_per_s=_rate([(a, b, b.joins_total - a.joins_total) for a, b in pairs]),
+        rss_bytes=float(sum(rss)) if rss else None,
+        lag_s=max(lags, default=None),
+        p99_s=max(tails, default=None),
+        unevenness=unevenness(as_workers(reports, now_s)),
+        moving=moving,
+        missing=(*missing, *(["a worker that is not heard of"] * silent)),
+    )
+
+
+def _sockets(report: WorkerReport) -> int:
+    return sum(report.connections.values())
+
+
+def _deliveries(report: WorkerReport) -> int:
+    return sum(report.deliveries_total.values())
+
+
+def _rate(steps: Sequence[tuple[WorkerReport, WorkerReport, int]]) -> float | None:
+    return sum(max(0, n) / (other.at_s - one.at_s) for one, other, n in steps) if steps else None
+
+
+def _p99_s(one: WorkerReport, other: WorkerReport) -> float | None:
+    """Of P0 and P1 between two reports of one worker, seconds; None with too few deliveries to say."""
+    counts: Buckets = {}
+    for priority in ("P0", "P1"):
+        earlier = one.latency.get(priority, {})
+        for index, n in other.latency.get(priority, {}).items():
+            counts[index] = counts.get(index, 0) + n - earlier.get(index, 0)
+    total, seen = sum(counts.values()), 0
+    if total < P99_LEAST:
+        return None
+    for index in sorted(counts):
+        seen += counts[index]
+        if seen >= 0.99 * total:
+            return float(2 ** (index / STEPS)) / 1e6
+    return None

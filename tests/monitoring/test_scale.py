@@ -1,0 +1,113 @@
+"""`manage.py scale`: show, pin, mode, and a day replayed; the rows behind it and their admin."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from io import StringIO
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.core.exceptions import ValidationError
+from django.core.management import CommandError, call_command
+from django.test import Client
+
+from monitoring.models import PlacementEvent, ScalingEvent, ScalingPin, WindowOverride
+from monitoring.models.scaling import orders, overrides
+from realtime.clock import SystemClock
+from realtime.policy.rebalancing import MovePlan
+from realtime.policy.scaling import ScalingDecision
+
+CALENDAR = str(Path(__file__).parents[2] / "wedsync/weddings/demo/calendar/saturday-june.csv")
+NOW = SystemClock().now()
+pytestmark = pytest.mark.django_db(databases=["default", "history"])
+
+
+def scale(*args: str) -> str:
+    out = StringIO()
+    call_command("scale", *args, stdout=out)
+    return out.getvalue()
+
+
+def decision(**more: object) -> ScalingDecision:
+    return ScalingDecision(2, 3, "calendar needs 3", "calendar", {"calendar": 2.1}, 3, True, False, "auto")
+
+
+def test_it_shows_the_last_decision_and_why() -> None:
+    assert "does the control loop run?" in scale()
+    ScalingEvent.of(decision(), NOW).save()
+    assert "have 2, want 3: calendar needs 3" in scale()
+    assert json.loads(scale("--json"))["decision"]["want"] == 3
+
+
+def test_a_pin_names_a_person_and_runs_out() -> None:
+    shown = scale("--pin", "5", "--for", "2h", "--who", "Maria Lang", "--reason", "rehearsal")
+    assert "5 workers" in shown and "Maria Lang" in shown
+    assert (pin := orders(SystemClock().now()).pin) is not None and pin.workers == 5
+    assert orders(SystemClock().now() + timedelta(hours=2, minutes=1)).pin is None
+    scale("--unpin", "--who", "Maria Lang")
+    assert orders(SystemClock().now()).pin is None
+
+
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [
+        (["--pin", "5", "--who", "Maria Lang"], "reason"),
+        (["--pin", "5", "--reason", "why not"], "person"),
+        (["--pin", "5", "--who", "M", "--reason", "r", "--for", "48h"], "within 24 h"),
+        (["--pin", "5", "--who", "M", "--reason", "r", "--for", "soon"], "not a time"),
+        (["--mode", "auto"], "--who"),
+        (["--simulate", "/nowhere.csv"], "No such file"),
+    ],
+)
+def test_what_is_missing_is_said(args: list[str], says: str) -> None:
+    with pytest.raises(CommandError, match=says):
+        scale(*args)
+    assert not ScalingPin.objects.exists()
+
+
+def test_the_mode_is_what_was_said_last() -> None:
+    assert orders(SystemClock().now()).mode == "advise"
+    scale("--mode", "auto", "--who", "Maria Lang")
+    assert orders(SystemClock().now()).mode == "auto"
+    assert "mode off" in scale("--mode", "off", "--who", "Maria Lang")
+
+
+def test_an_override_of_windows_names_a_person_and_a_reason() -> None:
+    with pytest.raises(ValidationError):
+        WindowOverride(at=NOW, until=NOW + timedelta(hours=1), who="", reason="fix").save()
+    WindowOverride(at=NOW, until=NOW + timedelta(hours=1), who="Maria Lang", reason="security fix").save()
+    assert [said.who for said in overrides(NOW)] == ["Maria Lang"]
+    assert overrides(NOW + timedelta(hours=1)) == []
+
+
+@pytest.mark.parametrize(("day", "title"), [((), "12 June 2027"), (("--date", "2027-11-06"), "06 November 2027")])
+def test_a_day_is_replayed_and_drawn(tmp_path: Path, day: tuple[str, ...], title: str) -> None:
+    svg, html = tmp_path / "day.svg", tmp_path / "day.html"
+    said = scale("--simulate", CALENDAR, *day, "--svg", str(svg), "--html", str(html))
+    assert title in said and "enough at every minute" in said
+    drawn = ElementTree.fromstring(svg.read_text(encoding="utf-8"))
+    words = {element.text for element in drawn.iter("{http://www.w3.org/2000/svg}text")}
+    assert {"UTC", "people", "workers", "expected", "there"} <= words
+    assert "<table>" in html.read_text(encoding="utf-8")
+
+
+def test_a_day_for_programs() -> None:
+    done = json.loads(scale("--simulate", CALENDAR, "--json", "--capacity", "150", "--max-workers", "8"))
+    assert done["ups"] >= 5 and done["downs"] >= 4
+    assert max(point["have"] for point in done["points"]) == 8
+
+
+def test_the_admin_shows_decisions_and_lets_nobody_change_them() -> None:
+    ScalingEvent.of(decision(), NOW).save()
+    PlacementEvent.of(MovePlan("ana-tom", "w1", "w2", 46, 20.0, "w1 carries 1.30 times the mean"), NOW).save()
+    client = Client()
+    client.force_login(get_user_model().objects.create_superuser("maria", password="x"))
+    page = client.get("/admin/monitoring/scalingevent/")
+    assert page.status_code == 200 and "calendar needs 3" in page.content.decode()
+    assert "ana-tom" in client.get("/admin/monitoring/placementevent/").content.decode()
+    for model in ("scalingevent", "placementevent", "scalingmode"):
+        assert client.get(f"/admin/monitoring/{model}/add/").status_code == 403
+    assert client.get("/admin/monitoring/scalingpin/add/").status_code == 200

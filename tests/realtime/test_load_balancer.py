@@ -1,0 +1,129 @@
+"""The balancer as a whole: reports in, orders to workers and to what stands in front of them out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+
+from realtime.adapters.dispatch import DispatcherFront, read_homes
+from realtime.adapters.registry import MemoryRegistry
+from realtime.clock import SystemClock
+from realtime.load_balancer import RealtimeLoadBalancer
+from realtime.policy.balancing import Server, Worker, place
+from realtime.policy.windows import EventWindow
+from realtime.report import Drain, Move, WeddingReport, WorkerReport, WorkerState
+from tests.realtime.policy.test_balancing import saturday
+
+NOON = datetime(2027, 6, 12, 12, 0, tzinfo=UTC)
+
+
+class Front:
+    """Remembers what was asked of it."""
+
+    def __init__(self) -> None:
+        self.servers: Sequence[Server] = ()
+        self.homes: Mapping[str, str] = {}
+        self.broken = False
+
+    async def arrange(self, servers: Sequence[Server], homes: Mapping[str, str]) -> None:
+        if self.broken:
+            raise OSError("HAProxy is away")
+        self.servers, self.homes = servers, dict(homes)
+
+
+def report(slot: str, weddings: dict[str, int], now: datetime, state: WorkerState = "ready") -> WorkerReport:
+    return WorkerReport(
+        worker=f"host.{slot}",
+        slot=slot,
+        host="host",
+        pid=1,
+        at_s=now.timestamp(),
+        started_s=now.timestamp() - 600,
+        state=state,
+        address=f"10.0.0.1:{slot[1:]}000",
+        connections={"guest": sum(weddings.values())},
+        weddings={wedding: WeddingReport({"guest": n}) for wedding, n in weddings.items()},
+    )
+
+
+UNEVEN = ({f"k{i}": 30 for i in range(25)}, {f"j{i}": 30 for i in range(15)})
+
+
+async def watch(
+    balancer: RealtimeLoadBalancer, seconds: int, windows: Sequence[EventWindow] = (), at: datetime = NOON
+) -> list[str]:
+    moved = []
+    for second in range(seconds):
+        now = at + timedelta(seconds=second)
+        reports = [report("w1", UNEVEN[0], now), report("w2", UNEVEN[1], now)]
+        moved += [plan.wedding for plan in await balancer.rebalance(reports, windows, now)]
+    return moved
+
+
+async def test_uneven_loads_move_a_wedding_and_its_home_is_told_first() -> None:
+    registry, front = MemoryRegistry(SystemClock()), Front()
+    balancer = RealtimeLoadBalancer(registry, front)
+    moved = await watch(balancer, 32)
+    orders = await registry.report(report("w1", {}, NOON)) + await registry.report(report("w2", {}, NOON))
+    moves = [order for order in orders if isinstance(order, Move)]
+    assert moved and [order.room for order in moves] == moved
+    assert balancer.moving
+    for wedding in moved:
+        assert balancer.place(wedding).worker == (front.homes.get(wedding) or balancer.place(wedding).first_choice)
+
+
+async def test_a_wedding_in_its_ceremony_is_left_alone() -> None:
+    everybody = [*UNEVEN[0], *UNEVEN[1]]
+    windows = [EventWindow(w, NOON.timestamp(), NOON.timestamp() - 1, NOON.timestamp() + 9_000) for w in everybody]
+    assert await watch(RealtimeLoadBalancer(MemoryRegistry(SystemClock()), Front()), 90, windows) == []
+
+
+async def test_a_front_that_is_away_moves_nobody_and_is_asked_again() -> None:
+    front = Front()
+    front.broken = True
+    balancer = RealtimeLoadBalancer(MemoryRegistry(SystemClock()), front)
+    assert await watch(balancer, 60) == []
+    front.broken = False
+    assert await watch(balancer, 60, at=NOON + timedelta(seconds=60))
+
+
+async def test_a_draining_worker_has_weight_0_and_a_fresh_one_little() -> None:
+    front = Front()
+    balancer = RealtimeLoadBalancer(MemoryRegistry(SystemClock()), front)
+    fresh = report("w3", {}, NOON)
+    reports = [report("w1", {}, NOON), report("w2", {}, NOON, "draining"), fresh]
+    reports[2] = type(fresh)(**{f: getattr(fresh, f) for f in fresh.__struct_fields__} | {"started_s": NOON.timestamp()})
+    await balancer.rebalance(reports, [], NOON)
+    assert [server.weight for server in front.servers] == [1.0, 0.0, 0.1]
+    placed = next(p for i in range(99) if (p := balancer.place(f"k{i}")).first_choice == "w2")
+    assert placed.reason == "drain"
+
+
+async def test_a_drain_is_an_order() -> None:
+    registry = MemoryRegistry(SystemClock())
+    await RealtimeLoadBalancer(registry, Front()).drain("host.w1", "a new release")
+    assert await registry.report(report("w1", {}, NOON)) == [Drain("a new release")]
+
+
+async def test_the_dispatcher_reads_where_weddings_have_moved_to() -> None:
+    registry = MemoryRegistry(SystemClock())
+    assert await read_homes(registry) == {}
+    await DispatcherFront(registry).arrange([], {"ana-tom": "w2"})
+    assert await read_homes(registry) == {"ana-tom": "w2"}
+
+
+async def test_a_saturday_that_was_planned_stays_whole_however_its_people_come() -> None:
+    weddings, people = saturday(4)
+    registry, front = MemoryRegistry(SystemClock()), Front()
+    balancer, at = RealtimeLoadBalancer(registry, front), {slot: Counter[str]() for slot in ("w1", "w2", "w3", "w4")}
+    for second, start in enumerate(range(0, int(0.7 * len(people)), 200)):
+        now = NOON + timedelta(seconds=second)
+        await balancer.rebalance([report(slot, dict(held), now) for slot, held in at.items()], [], now, weddings)
+        for wedding in people[start : start + 200]:
+            workers = [Worker(slot, held.total()) for slot, held in at.items()]
+            at[place(wedding, "guest", workers, home=front.homes.get(wedding, "")).worker][wedding] += 1
+    split = sum(sum(wedding in held for held in at.values()) > 1 for wedding in weddings)
+    loads = [held.total() for held in at.values()]
+    assert split <= 0.10 * len(weddings)
+    assert max(loads) * len(loads) / sum(loads) <= 1.25
