@@ -169,6 +169,31 @@ async def test_the_page_opens_without_a_server_and_takes_what_is_done_on_it(proc
         assert await planner.evaluate("caches.keys()") == [], "nobody reads it here after that"
 
 
+async def test_the_board_works_with_the_keyboard_alone(processes: Processes, chromium: str) -> None:
+    async with house(processes, chromium) as home:
+        planner = await home.planner(await home.person())
+        await is_live(planner)
+        focused = "document.activeElement.dataset.testid ?? document.activeElement.className"
+        await planner.keyboard.press("Tab")
+        assert await planner.evaluate(focused) == "skip"
+        for _ in range(60):
+            await planner.keyboard.press("Tab")
+            outline = await planner.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+            assert outline != "none", await planner.evaluate(focused)
+            if await planner.evaluate(focused) == "emergency":
+                break
+        await planner.keyboard.press("Enter")
+        await expect(planner.get_by_test_id("emergency-form")).to_be_visible()
+        await planner.keyboard.press("Escape")
+        await expect(planner.get_by_test_id("emergency-form")).to_be_hidden()
+        assert await planner.evaluate(focused) == "emergency"
+        here = planner.get_by_test_id("vendors").get_by_role("button").first
+        await here.focus()
+        await planner.keyboard.press("Enter")
+        await expect(planner.get_by_test_id("vendors").locator("li").first).to_contain_text("Here since")
+        assert await planner.evaluate("document.activeElement !== document.body"), "the focus is not lost with its button"
+
+
 async def test_a_planner_sees_within_seconds_that_the_server_is_silent(processes: Processes, chromium: str) -> None:
     async with house(processes, chromium) as home:
         planner = await home.planner(await home.person())

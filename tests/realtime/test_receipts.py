@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from realtime.messages import Sender
-from realtime.receipts import TOLD_AT_ONCE, ReceiptBook
+from realtime.receipts import KNOWN_MAX, TOLD_AT_ONCE, ReceiptBook
 from tests.realtime.test_consumers import GUEST, PLANNER, Site, say, site, until
 
 __all__ = ["site"]
@@ -28,7 +28,7 @@ def test_only_what_is_new_is_told() -> None:
     assert plain(book) == [("m1", 7, None), ("m2", 4, None)]
     book.note("m1", 6, 1.0)
     assert plain(book) == []
-    assert [r.offset for r in book.all()] == [7, 4]
+    assert {r.member: r.offset for r in book.all()} == {"m1": 7, "m2": 4}
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 9))))
@@ -47,6 +47,15 @@ def test_a_large_room_is_told_in_portions() -> None:
     for n in range(TOLD_AT_ONCE + 3):
         book.note(f"m{n}", 1, None)
     assert [len(book.news()) for _ in range(3)] == [TOLD_AT_ONCE, 3, 0]
+
+
+def test_it_does_not_grow_without_end() -> None:
+    book = ReceiptBook()
+    for n in range(KNOWN_MAX + 2):
+        book.note(f"m{n % (KNOWN_MAX + 1)}", n, None)
+    known = {r.member for r in book.all()}
+    assert len(known) == KNOWN_MAX and "m1" not in known and "m0" in known
+    assert len([r for _ in range(KNOWN_MAX) for r in book.news()]) == KNOWN_MAX
 
 
 async def receipts(socket: Any) -> list[Any]:

@@ -23,8 +23,8 @@ MINUTES_MAX = 2 * 24 * 60
 _DATED = re.compile(r"(\d{4}-\d{2}-\d{2})[ T]+(.+)")
 LENGTHS = {"title": 160, "where": 160, "notes": 500}
 """Characters that fit (`RunSheetItem`)."""
-FIELDS = ("start", "minutes", "where", "who", "kind", "depends_on", "notes", "visibility")
-"""Of an item, what a run sheet says; status and version belong to the day."""
+FIELDS = ("start", "minutes", "where", "who", "kind", "depends_on", "notes", "visibility", "planned")
+"""Of an item, what a run sheet says, and that this is its plan now; status and version belong to the day."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,5 +184,6 @@ def _content(item: RunSheetItem) -> tuple[object, ...]:
 
 def _fill(item: RunSheetItem, row: Row, visibility: str | None) -> None:
     item.start, item.minutes, item.where, item.who = row.start, row.minutes, row.where, list(row.who)
+    item.planned = None
     item.kind, item.notes = row.kind, row.notes
     item.visibility = visibility or item.visibility

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -24,6 +25,7 @@ from realtime.roles import VIEWS, Audience, Role
 from tests.fakes import ManualClock
 from wedsync.weddings.domain import domain
 from wedsync.weddings.models import ApiToken, Member, RunSheetItem, Wedding
+from wedsync.weddings.runsheets import Row, load
 
 pytestmark = pytest.mark.django_db(transaction=True)
 NOON = datetime(2027, 6, 12, 12, 0, tzinfo=UTC)
@@ -320,3 +322,14 @@ def test_a_preview_names_nothing_that_its_reader_may_not_know() -> None:
     assert [move["item"] for move in seen["moves"]] == [items[0].pk]
     with pytest.raises(RealtimeError, match="no such item"):
         domain.preview("w", Shift(items[1].pk, 10), Sender("m2", "vendor", "DJ"))
+
+
+def test_a_new_run_sheet_is_the_new_plan() -> None:
+    room = wedding()
+    row = Row(2, NOON, 30, "Dinner", "", (), "flex", (), "")
+    load(room, [row])
+    writer = journal()
+    act(writer, "timeline.shift", {"item": RunSheetItem.objects.get().pk, "minutes": 10})
+    load(room, [replace(row, start=NOON + timedelta(days=1))])
+    (told,) = domain.items("w", VIEWS[Role.GUEST])
+    assert "planned" not in told

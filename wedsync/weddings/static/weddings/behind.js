@@ -1,6 +1,6 @@
 /** "Running N minutes behind": what would move, what stays, which buffer absorbs it; then apply it, and take it back. */
-import { list, make } from "./dom.js";
-import { at, fields, room, say, signed, start, starts, title, toast } from "./live.js";
+import { make } from "./dom.js";
+import { at, fields, room, say, signed, start, title, toast } from "./live.js";
 import { current, following } from "./plan.js";
 
 const form = document.querySelector("[data-behind]");

@@ -54,7 +54,7 @@ export function list(parent, rows, fill) {
   return nodes;
 }
 
-/** New contents; a button that had the focus hands it to the one in its place. */
+/** New contents; a button that had the focus hands it to the one in its place, or to the line when there is none. */
 function refill(node, parts) {
   const place = [...node.querySelectorAll("button, a")].indexOf(document.activeElement);
   node.replaceChildren(
@@ -64,7 +64,10 @@ function refill(node, parts) {
       return n ? [" ", part] : [part];
     }),
   );
-  if (place >= 0) [...node.querySelectorAll("button, a")].at(Math.min(place, node.querySelectorAll("button, a").length - 1))?.focus({ preventScroll: true });
+  if (place < 0) return;
+  const buttons = node.querySelectorAll("button, a");
+  if (!buttons.length) node.tabIndex = -1;
+  (buttons[Math.min(place, buttons.length - 1)] ?? node).focus({ preventScroll: true });
 }
 
 /** A button as a part of `list`: `name` and `value` become its data attribute; "" as text leaves it out. */

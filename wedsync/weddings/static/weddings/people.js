@@ -1,7 +1,7 @@
 /** Vendors and where they are, cues and who has seen them, issues, the door. */
 import { newId } from "../realtime/room.js";
 import { list, press } from "./dom.js";
-import { OVER, at, capital, concerns, fields, onPress, onSubmit, pending, room, say, sending, start, starts, toast, who, word } from "./live.js";
+import { OVER, at, capital, concerns, fields, onPress, onSubmit, pending, room, say, sending, start, toast, who, word } from "./live.js";
 import { given } from "./talk.js";
 
 const HERE = ["checked_in", "on_site", "completed"];

@@ -1,7 +1,7 @@
 /** Whether everybody is reached: the connection, the crew's devices, emergencies and who has confirmed them. Measured, or missing. */
 import { newId } from "../realtime/room.js";
 import { fresh } from "../realtime/state.js";
-import { list, make } from "./dom.js";
+import { list } from "./dom.js";
 import { at, capital, exactly, fields, isCopy, now, onPress, onSubmit, pending, room, say, sending, start, word } from "./live.js";
 import { iSaw, seenBy, seenButton } from "./people.js";
 
