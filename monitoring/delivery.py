@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
+from typing import Any
 
+from django.db import DatabaseError
 from django.db.models import F, Q
 
 from monitoring import incidents
 from monitoring.alerting import content
 from monitoring.models.alerts import RESULT_CHARS, Alert, AlertRule, Notice, Receiver
 from monitoring.notifiers import RESEND_S, Content, Outcome, Send, post_alerts, send
+from realtime.clock import Clock
 
 logger = logging.getLogger(__name__)
 
+ROUND_S = 1.0
 FIRST_WAIT_S = 1.0
 WAIT_MAX_S = 30.0
 """A receiver that comes back hears of it within half a minute, and one that is down is not beaten."""
@@ -98,6 +103,20 @@ def _remember(receiver: Receiver, outcome: Outcome, now: datetime) -> None:
     if outcome.ok:
         receiver.last_ok_at = now
     receiver.save(update_fields=["last_result", "last_ok_at"])
+
+
+async def delivering(clock: Clock, in_thread: Callable[..., Awaitable[Any]]) -> None:
+    """Empty the outbox once a second, for as long as this runs: a task of the control loop, beside its ticks. `in_thread` is
+    one thread of its own, since a receiver may take TIMEOUT_S to answer."""
+    delivery = Delivery()
+    while True:
+        try:
+            await in_thread(delivery.step, clock.now())
+        except DatabaseError as error:
+            logger.error("the outbox waits for the history database: %s", error)
+        except Exception:
+            logger.exception("delivering notices failed; it is tried again")
+        await clock.sleep(ROUND_S)
 
 
 def prune(now: datetime) -> int:

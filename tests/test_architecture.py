@@ -83,6 +83,12 @@ RULES = [
         for name in ("hub", "journal", "committer", "room")
     ),
     ("wedsync.weddings.timeline", DJANGO + ("realtime",), ()),
+    # What decides in monitoring: nothing of Django, and of ours at most the vocabulary.
+    *(
+        (f"monitoring.{name}", (*DJANGO, "realtime", "wedsync", "monitoring"), ())
+        for name in ("alerts", "slo", "escalation", "readiness")
+    ),
+    *((f"monitoring.{name}", (*DJANGO, "wedsync"), ()) for name in ("signals", "day_report", "wedding_minutes")),
 ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 import json
@@ -10,9 +11,10 @@ from typing import Any
 
 import pytest
 from django.core import mail
+from django.db import DatabaseError
 
 from monitoring import alerting
-from monitoring.delivery import REFUSALS_MAX, Delivery, prune
+from monitoring.delivery import REFUSALS_MAX, Delivery, delivering, prune
 from monitoring.models import Alert, Notice, Receiver
 from monitoring.notifiers import Outcome, send, signature
 from tests.fakes import ManualClock
@@ -176,6 +178,29 @@ def test_alertmanager_hears_of_what_fires_again_and_again_and_of_the_end_for_fiv
             delivery.step(clock.now())
         assert 20 <= len(server.got) - 4 <= 21
         assert json.loads(server.got[-1][2])[0]["endsAt"] == row.resolved_at.isoformat()
+
+
+async def test_the_task_survives_whatever_goes_wrong_and_goes_on(clock: ManualClock) -> None:
+    rounds = 0
+
+    async def in_thread(function: object, *args: object) -> None:
+        nonlocal rounds
+        rounds += 1
+        if rounds == 1:
+            raise DatabaseError("gone")
+        if rounds == 2:
+            raise ValueError("a defect")
+
+    task = asyncio.create_task(delivering(clock, in_thread))
+    for _ in range(3):
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        clock.advance(1)
+    await asyncio.sleep(0)
+    assert rounds >= 3 and not task.done()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
 
 
 def test_old_notices_are_forgotten_when_they_are_done(clock: ManualClock) -> None:
