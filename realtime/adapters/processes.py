@@ -31,6 +31,11 @@ class LocalWorkers:
             request = {"do": "scale", "workers": n, "reason": reason}
             self._changing = asyncio.create_task(asyncio.to_thread(self._change, request), name="scale")
 
+    async def settled(self) -> None:
+        """Wait for the change that is under way. Raises what went wrong with it."""
+        if self._changing is not None:
+            await self._changing
+
     def _change(self, request: dict[str, object]) -> None:
         for _ in remote.ask(self._var, request, SILENCE_S):
             pass

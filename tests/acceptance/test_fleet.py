@@ -11,6 +11,7 @@ import time
 import psutil
 import pytest
 
+from realtime.adapters.processes import LocalWorkers
 from tests.acceptance.crowd import MIX, Crowd
 from tests.processes import FleetServer, Processes, answers, wait_until
 
@@ -126,3 +127,17 @@ def test_sighup_replaces_every_process_but_the_supervisor(fleet: FleetServer) ->
     wait_until(lambda: before & set(fleet.pids()) == {redis}, "all of them are new", timeout_s=40)
     wait_until(lambda: [row["state"] for row in fleet.workers()] == ["ready", "ready"], "they are ready")
     assert answers(f"{fleet.url}/readyz")
+
+
+async def test_a_fleet_shrinks_and_grows_while_people_stay(processes: Processes, fleet: FleetServer) -> None:
+    workers = LocalWorkers(processes.folder / "var")
+    async with Crowd(processes, ROOM, [fleet.url.replace("http", "ws")], MIX) as crowd:
+        for count in (1, 2):
+            await workers.set_count(count, "test")
+            await asyncio.to_thread(wait_until, lambda: len(fleet.workers()) == count, f"there are {count}")  # noqa: B023
+            await crowd.talk(0, {"planner": 3, "vendor": 2}, f"n{count}")
+            await workers.settled()
+        await crowd.settled()
+        assert await asyncio.to_thread(workers.count) == 2
+        assert all(client.session.connections == 1 for client, _, _ in crowd.groups[0])
+    assert crowd.report().violations == []
