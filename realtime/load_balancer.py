@@ -64,7 +64,7 @@ class RealtimeLoadBalancer:
         """Look at the workers; arrange what stands in front of them; begin the next move when one is due.
 
         `windows`: the days of the weddings. `expected`: {wedding: people at its peak}, from the calendar: homes are planned
-        before anybody comes, so that weddings stay whole. A front or registry that cannot be reached is logged, and asked again.
+        before anybody comes, so that weddings stay whole. A front or registry out of reach is logged, and asked again.
         """
         now_s = now.timestamp()
         self._reports, self._workers = reports, as_workers(reports, now_s)

@@ -7,13 +7,20 @@ from typing import Any
 from django.contrib import admin, messages
 from django.db import transaction
 from django.db.models import Count, F, QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
+from django.urls import reverse
 from unfold.admin import ModelAdmin
+from unfold.decorators import action
 
 from realtime.clock import SystemClock
 from realtime.models import Room
 from realtime.publish import publish
-from wedsync.weddings.models import ApiToken, Member, RunSheetItem, Wedding
+from wedsync.weddings import calendars, runsheets
+from wedsync.weddings.admin_imports import import_view
+from wedsync.weddings.comparing import calendar_changes, runsheet_changes
+from wedsync.weddings.exporting import runsheet_csv
+from wedsync.weddings.models import ApiToken, Member, RunSheetItem, Wedding, new_key
 
 
 @admin.register(Wedding)
@@ -22,6 +29,60 @@ class WeddingAdmin(ModelAdmin):  # type: ignore[misc]
     list_filter = ("demo", "timezone")
     search_fields = ("names", "slug", "venue")
     date_hierarchy = "ceremony_at"
+    actions_list = ("import_calendar",)
+    actions_detail = ("import_runsheet", "export_runsheet")
+
+    @action(description="Import a calendar", url_path="import-calendar", permissions=["add"])
+    def import_calendar(self, request: HttpRequest) -> HttpResponse:
+        """Weddings from a table, with a preview."""
+
+        def store(table: str) -> str:
+            return ", ".join(f"{count} {what}" for what, count in calendars.store(calendars.read(table)).items()) + "."
+
+        about = "New weddings are added, those with a known slug updated; nothing is removed. Times are local to the venue."
+        return import_view(
+            request,
+            context=self.admin_site.each_context(request)
+            | {"title": "Import a calendar", "about": about, "columns": calendars.COLUMNS, "opts": self.opts},
+            preview=lambda table: calendar_changes(calendars.read(table)),
+            store=store,
+            done_url=reverse("admin:weddings_wedding_changelist"),
+        )
+
+    @action(description="Import the run sheet", url_path="import-runsheet", permissions=["change"])
+    def import_runsheet(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """The run sheet of one wedding from a table, with a preview."""
+        wedding = get_object_or_404(Wedding, pk=object_id)
+        day = wedding.ceremony_at.astimezone(wedding.zone).date()
+
+        def store(table: str) -> str:
+            loaded = runsheets.load(wedding, runsheets.read(table, day, wedding.zone))
+            return f"{len(loaded.changed)} items are new or changed, {len(loaded.removed)} are gone; everybody sees it now."
+
+        about = (
+            f"The table becomes the run sheet of {wedding.names}; people who are connected see the change at once. "
+            f"Times are local to {wedding.venue}."
+        )
+        return import_view(
+            request,
+            context=self.admin_site.each_context(request)
+            | {
+                "title": f"Import a run sheet: {wedding.names}",
+                "about": about,
+                "columns": runsheets.COLUMNS,
+                "opts": self.opts,
+            },
+            preview=lambda table: runsheet_changes(wedding, runsheets.read(table, day, wedding.zone)),
+            store=store,
+            done_url=reverse("admin:weddings_wedding_change", args=[wedding.pk]),
+        )
+
+    @action(description="Export the run sheet", url_path="export-runsheet", permissions=["view"])
+    def export_runsheet(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """As CSV; formulas in cells are made text."""
+        wedding = get_object_or_404(Wedding, pk=object_id)
+        disposition = f'attachment; filename="{wedding.slug}.csv"'
+        return HttpResponse(runsheet_csv(wedding), "text/csv; charset=utf-8", headers={"Content-Disposition": disposition})
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Wedding]:
         return super().get_queryset(request).annotate(people=Count("members"))  # type: ignore[no-any-return]
@@ -40,21 +101,41 @@ class WeddingAdmin(ModelAdmin):  # type: ignore[misc]
 
 @admin.register(Member)
 class MemberAdmin(ModelAdmin):  # type: ignore[misc]
-    list_display = ("name", "role", "title", "wedding", "user", "revoked")
+    list_display = ("name", "role", "title", "wedding", "user", "link_state")
     list_filter = ("role", "revoked", "wedding")
     list_select_related = ("wedding", "user")
     search_fields = ("name", "title", "wedding__slug", "user__username")
     autocomplete_fields = ("wedding", "user")
-    readonly_fields = ("join_path",)
-    actions = ("revoke",)
+    readonly_fields = ("join_link",)
+    actions = ("revoke", "renew")
+
+    def get_form(self, request: HttpRequest, obj: Member | None = None, change: bool = False, **kwargs: Any) -> Any:
+        self._site_url = request.build_absolute_uri("/")
+        return super().get_form(request, obj, change, **kwargs)
+
+    @admin.display(description="join link", ordering="revoked")
+    def link_state(self, member: Member) -> str:
+        return "revoked" if member.revoked else "active"
 
     @admin.display(description="join link")
-    def join_path(self, member: Member) -> str:
-        return f"/join/{member.join_key}/" if member.pk else "given when saved"
+    def join_link(self, member: Member) -> str:
+        """To be copied and sent; whoever opens it is this member."""
+        if not member.pk:
+            return "given when saved"
+        if member.revoked:
+            return "revoked: nobody comes in with it. The action 'New join link' gives another one"
+        return f"{self._site_url}join/{member.join_key}/"
 
     @admin.action(description="Revoke: the join link and the session are no longer accepted", permissions=["change"])
     def revoke(self, request: HttpRequest, queryset: QuerySet[Member]) -> None:
-        self.message_user(request, f"{queryset.update(revoked=True)} revoked.")
+        self.message_user(request, f"{queryset.update(revoked=True)} revoked; who is connected goes within two seconds.")
+
+    @admin.action(description="New join link: the old one no longer works", permissions=["change"])
+    def renew(self, request: HttpRequest, queryset: QuerySet[Member]) -> None:
+        for member in queryset:
+            member.join_key, member.revoked = new_key(), False
+            member.save(update_fields=["join_key", "revoked"])
+        self.message_user(request, f"{len(queryset)} new join links.")
 
 
 @admin.register(RunSheetItem)

@@ -142,9 +142,9 @@ def load(wedding: Wedding, rows: Sequence[Row], visibility: Mapping[str, str] | 
     """
     with transaction.atomic():
         Room.objects.select_for_update(no_key=True).get(name=wedding.slug)  # as the writer does before a command
-        known = dict(_by_title(list(wedding.items.order_by("start", "id"))))
+        known = dict(by_title(list(wedding.items.order_by("start", "id"))))
         was = {key: _content(item) for key, item in known.items()}
-        keyed = list(_by_title(rows))
+        keyed = list(by_title(rows))
         items = {key: known.get(key) or RunSheetItem(wedding=wedding, title=row.title) for key, row in keyed}
         for key, row in keyed:
             _fill(items[key], row, (visibility or {}).get(row.title))
@@ -170,7 +170,7 @@ def load(wedding: Wedding, rows: Sequence[Row], visibility: Mapping[str, str] | 
 _Titled = TypeVar("_Titled", Row, RunSheetItem)
 
 
-def _by_title(lines: Sequence[_Titled]) -> Iterator[tuple[tuple[str, int], _Titled]]:
+def by_title(lines: Sequence[_Titled]) -> Iterator[tuple[tuple[str, int], _Titled]]:
     """Each with its title and how many of the same title stand before it."""
     seen: Counter[str] = Counter()
     for line in sorted(lines, key=lambda line: line.start):

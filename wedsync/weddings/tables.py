@@ -15,6 +15,10 @@ DELIMITERS = ",;\t"
 _CLOCK = re.compile(r"(\d{1,2})(?:[:.](\d{2}))?\s*([ap])\.?m\.?|(\d{1,2})[:.](\d{2})(?::00)?", re.IGNORECASE)
 
 
+# Also after apostrophes: what was written like that must come back like that.
+_FORMULA = re.compile(r"'*[=+\-@\t\r]")
+
+
 @dataclass(frozen=True, slots=True)
 class Mistake:
     """Where and why a file cannot be read. Lines count from 1, the header included."""
@@ -70,7 +74,7 @@ def lines(text: str, columns: Sequence[str], mistakes: list[Mistake]) -> list[tu
         if missing:
             raise Unreadable([Mistake(1, column, "this column is missing") for column in missing])
         for raw in reader:
-            cells = {column: (raw.get(column) or "").strip() for column in columns}
+            cells = {column: meant((raw.get(column) or "").strip()) for column in columns}
             if None in raw:
                 mistakes.append(Mistake(reader.line_num, columns[-1], "there are more cells than columns"))
             if any(cells.values()):  # spreadsheets leave empty rows at the end
@@ -78,6 +82,16 @@ def lines(text: str, columns: Sequence[str], mistakes: list[Mistake]) -> list[tu
     except csv.Error as error:
         mistakes.append(Mistake(reader.line_num + 1, columns[0], f"this is no CSV: {error}"))
     return found
+
+
+def harmless(cell: str) -> str:
+    """The cell as a spreadsheet shows it, never calculates it (OWASP, CSV injection): an apostrophe in front makes it text."""
+    return f"'{cell}" if _FORMULA.match(cell) else cell
+
+
+def meant(cell: str) -> str:
+    """The cell without the apostrophe of `harmless`."""
+    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell[1:]) else cell
 
 
 def wall_time(cell: str) -> time:

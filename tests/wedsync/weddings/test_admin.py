@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import csv
 from datetime import UTC, datetime
 
 import pytest
 from django.contrib.auth import get_user_model
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.http import HttpResponse
 from django.test import Client
 
+from wedsync.weddings.comparing import runsheet_changes
 from wedsync.weddings.demo import place
 from wedsync.weddings.domain import domain
 from wedsync.weddings.models import ApiToken, Member, RunSheetItem, Wedding
+from wedsync.weddings.runsheets import load, read
+from wedsync.weddings.tables import decode
 
 pytestmark = pytest.mark.django_db
 NOON = datetime(2027, 7, 3, 12, 0, tzinfo=UTC)
@@ -58,3 +64,85 @@ def test_an_edited_item_is_a_new_version(admin: Client) -> None:
     assert admin.post(f"/admin/weddings/runsheetitem/{item.pk}/change/", form).status_code == 302
     item.refresh_from_db()
     assert (item.minutes, item.who, item.version) == (35, ["officiant"], 2)
+
+
+SHEET = (
+    "start,minutes,title,where,who,kind,depends_on,notes\n14:00,30,Doors,Hall,planner,cue,,\n{},35,Dinner,Hall,,flex,Doors,\n"
+)
+
+
+def upload(admin: Client, url: str, table: str, **more: str) -> HttpResponse:
+    """Post a table, as pasted; the page as rendered."""
+    page: HttpResponse = admin.post(url, {"table": table, **more})
+    return page
+
+
+def test_a_run_sheet_is_previewed_and_changes_nothing_until_it_is_confirmed(admin: Client) -> None:
+    wedding = Wedding.objects.get(slug="rose-garden")
+    url = f"/admin/weddings/wedding/{wedding.pk}/import-runsheet/"
+    assert admin.get(url).status_code == 200
+    before = list(wedding.items.values_list("pk", "title", "version"))
+    page = upload(admin, url, SHEET.format("15:00"))
+    text = page.content.decode()
+    assert page.status_code == 200 and "This would change" in text and "Dinner" in text and "removed" in text
+    assert list(wedding.items.values_list("pk", "title", "version")) == before
+    assert upload(admin, url, SHEET.format("15:00"), confirm="1").status_code == 302
+    assert set(wedding.items.values_list("title", flat=True)) == {"Doors", "Dinner"}
+    assert "Nothing would change" in upload(admin, url, SHEET.format("15:00")).content.decode()
+    changed = upload(admin, url, SHEET.format("15:10")).content.decode()
+    assert "15:00" in changed and "15:10" in changed
+
+
+def test_mistakes_are_shown_by_line_and_column_and_escaped(admin: Client) -> None:
+    wedding = Wedding.objects.get(slug="rose-garden")
+    url = f"/admin/weddings/wedding/{wedding.pk}/import-runsheet/"
+    titles = set(wedding.items.values_list("title", flat=True))
+    for more in ({}, {"confirm": "1"}):
+        page = upload(admin, url, SHEET.format("25:00<script>"), **more)
+        text = page.content.decode()
+        assert page.status_code == 422 and "1 mistake; nothing was changed" in text and "25:00&lt;script&gt;" in text
+    assert set(wedding.items.values_list("title", flat=True)) == titles
+    assert "Choose a file, or paste a table" in upload(admin, url, "").content.decode()
+    binary = SimpleUploadedFile("sheet.xlsx", b"PK\x03\x04 not a table")
+    assert "this is no text" in admin.post(url, {"file": binary}).content.decode()
+
+
+def test_a_calendar_is_uploaded_previewed_and_stored(admin: Client) -> None:
+    row = "barn-1,Old Barn,America/Chicago,2027-06-12T15:00,90,9,2,40"
+    table = f"slug,venue,timezone,ceremony_local,invited_guests,vendors,planners,expected_connections\n{row}\n"
+    url = "/admin/weddings/wedding/import-calendar/"
+    sheet = SimpleUploadedFile("calendar.csv", b"\xef\xbb\xbf" + table.encode())
+    page = admin.post(url, {"file": sheet}, follow=True)
+    assert "1 new" in page.content.decode() and not Wedding.objects.filter(slug="barn-1").exists()
+    assert admin.post(url, {"table": page.context["form"].initial["table"], "confirm": "1"}).status_code == 302
+    assert Wedding.objects.get(slug="barn-1").venue == "Old Barn"
+    assert "Nothing would change" in upload(admin, url, table).content.decode()
+
+
+def test_an_exported_sheet_is_harmless_and_comes_back_as_it_was(admin: Client) -> None:
+    wedding = Wedding.objects.get(slug="rose-garden")
+    item = wedding.items.get(title="Ceremony")
+    item.notes, item.where = '=HYPERLINK("http://evil")', "'=quoted"
+    item.save()
+    page = admin.get(f"/admin/weddings/wedding/{wedding.pk}/export-runsheet/", follow=True)
+    text = page.content.decode()
+    assert page["Content-Type"].startswith("text/csv") and "\"'=HYPERLINK" in text and "''=quoted" in text
+    assert not any(cell.startswith(("=", "+", "-", "@")) for line in csv.reader(text.splitlines()) for cell in line)
+    day = wedding.ceremony_at.astimezone(wedding.zone).date()
+    rows = read(decode(page.content), day, wedding.zone)
+    assert runsheet_changes(wedding, rows) == [] and load(wedding, rows).changed == ()
+
+
+def test_a_join_link_is_revoked_and_given_anew(admin: Client) -> None:
+    member = Member.objects.get(name="Maya", wedding__slug="rose-garden")
+    old = member.join_key
+    shown = admin.get(f"/admin/weddings/member/{member.pk}/change/").content.decode()
+    assert f"http://testserver/join/{old}/" in shown
+    admin.post("/admin/weddings/member/", {"action": "revoke", "_selected_action": [member.pk]})
+    shown = admin.get(f"/admin/weddings/member/{member.pk}/change/").content.decode()
+    assert old not in shown and "revoked" in shown and member.public_id in domain.revoked()
+    admin.post("/admin/weddings/member/", {"action": "renew", "_selected_action": [member.pk]})
+    member.refresh_from_db()
+    assert member.join_key != old and member.public_id not in domain.revoked()
+    assert Client().get(f"/join/{old}/").status_code == 404
+    assert Client().get(f"/join/{member.join_key}/").status_code == 200
