@@ -1,30 +1,34 @@
-"""The dispatcher of this machine as a front: it reads from the registry where weddings have moved to."""
+"""The dispatcher of this machine as a front: through the supervisor it hears where weddings have moved to."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
-import msgspec
-
+from realtime.fleet import remote
 from realtime.policy.balancing import Server
-from realtime.ports import Registry
-
-HOMES = "homes"
-HOMES_TTL_S = 60.0
-"""Without a control loop the hash alone decides again after a minute; those who are connected stay where they are."""
 
 
 class DispatcherFront:
-    """`realtime.ports.Front`: leaves a note. The dispatcher knows the workers by itself."""
+    """`realtime.ports.Front` over `manage.py serve`. `var`: the folder of the installation.
 
-    def __init__(self, registry: Registry) -> None:
-        self._registry = registry
+    The dispatcher knows the workers by itself, and hears of the homes before anybody is asked to move there.
+    """
+
+    def __init__(self, var: Path) -> None:
+        self._var = var
+        self._homes: dict[str, str] | None = None
 
     async def arrange(self, servers: Sequence[Server], homes: Mapping[str, str]) -> None:
-        await self._registry.note(HOMES, msgspec.msgpack.encode(dict(homes)), HOMES_TTL_S)
-
-
-async def read_homes(registry: Registry) -> dict[str, str]:
-    """{wedding: slot}, for the dispatcher."""
-    noted = await registry.read(HOMES)
-    return msgspec.msgpack.decode(noted, type=dict[str, str]) if noted else {}
+        if self._homes == dict(homes):
+            return
+        request = {"do": "homes", "homes": dict(homes)}
+        try:
+            answer: dict[str, Any] = await asyncio.to_thread(next, remote.ask(self._var, request), {})
+        except remote.NoFleet as error:
+            raise OSError(str(error)) from error
+        if not answer.get("done"):
+            raise OSError("the dispatcher cannot be told where weddings have moved to")
+        self._homes = dict(homes)

@@ -180,7 +180,7 @@ class Dispatcher:
     # -- the others ---------------------------------------------------------------------------------------------------
 
     def _hear_supervisor(self) -> None:
-        while (heard := passing.receive(self._control)) != "nothing":
+        while (heard := passing.receive(self._control, passing.CONTROL_MAX_BYTES)) != "nothing":
             if heard == "closed":
                 raise SystemExit("the supervisor is gone")
             message, fds = heard

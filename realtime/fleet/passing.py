@@ -24,7 +24,10 @@ PASS_S = 0.5
 """So long a worker may take to take a socket: far above a busy turn of its loop, far below the patience of a client."""
 GRACE_S = 0.1
 """An answer on a local socket is there at once; this is for the dispatcher's own delay in reading it."""
-MESSAGE_MAX_BYTES = 65_536
+MESSAGE_MAX_BYTES = 16_384
+"""A status with the canaries of 64 workers has 4 KB."""
+CONTROL_MAX_BYTES = 180_000
+"""Between supervisor and dispatcher: the homes of 2,700 weddings have 80 KB; a socket's buffer takes 200."""
 _PASS, _TAKEN = struct.Struct("=cQd"), struct.Struct("=cQ")
 
 
@@ -148,10 +151,12 @@ def _sendmsg(end: socket.socket, raw: bytes, fds: list[int]) -> bool:
     return True
 
 
-def receive(end: socket.socket) -> tuple[Message | Taken | Pass, list[int]] | Literal["nothing", "closed"]:
+def receive(
+    end: socket.socket, max_bytes: int = MESSAGE_MAX_BYTES
+) -> tuple[Message | Taken | Pass, list[int]] | Literal["nothing", "closed"]:
     """The next message with its descriptors (those of a pass are in the pass). They are this process's to close."""
     try:
-        raw, ancillary, _, _ = end.recvmsg(MESSAGE_MAX_BYTES, socket.CMSG_SPACE(64 * 4), socket.MSG_CMSG_CLOEXEC)
+        raw, ancillary, _, _ = end.recvmsg(max_bytes, socket.CMSG_SPACE(64 * 4), socket.MSG_CMSG_CLOEXEC)
     except BlockingIOError:
         return "nothing"
     except OSError:

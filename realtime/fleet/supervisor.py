@@ -199,7 +199,7 @@ class Supervisor:
         return dispatcher is not None and dispatcher.ours is not None and passing.send(dispatcher.ours, Homes(homes))
 
     def _hear(self, end: socket.socket) -> None:
-        while (heard := passing.receive(end)) != "nothing":
+        while (heard := passing.receive(end, passing.CONTROL_MAX_BYTES)) != "nothing":
             if heard == "closed":
                 asyncio.get_running_loop().remove_reader(end.fileno())
                 return

@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
-from realtime.adapters.dispatch import DispatcherFront, read_homes
 from realtime.adapters.registry import MemoryRegistry
 from realtime.clock import SystemClock
 from realtime.load_balancer import RealtimeLoadBalancer
@@ -104,13 +103,6 @@ async def test_a_drain_is_an_order() -> None:
     registry = MemoryRegistry(SystemClock())
     await RealtimeLoadBalancer(registry, Front()).drain("host.w1", "a new release")
     assert await registry.report(report("w1", {}, NOON)) == [Drain("a new release")]
-
-
-async def test_the_dispatcher_reads_where_weddings_have_moved_to() -> None:
-    registry = MemoryRegistry(SystemClock())
-    assert await read_homes(registry) == {}
-    await DispatcherFront(registry).arrange([], {"ana-tom": "w2"})
-    assert await read_homes(registry) == {"ana-tom": "w2"}
 
 
 async def test_a_saturday_that_was_planned_stays_whole_however_its_people_come() -> None:

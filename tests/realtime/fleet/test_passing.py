@@ -10,7 +10,7 @@ import pytest
 
 from realtime.adapters.daphne_worker import Porter
 from realtime.fleet import passing
-from realtime.fleet.passing import Known, Leave, Pass, Seen, Standing, Status, Taken
+from realtime.fleet.passing import Homes, Known, Leave, Pass, Seen, Standing, Status, Taken
 from tests.fakes import ManualClock
 
 
@@ -99,3 +99,10 @@ def test_a_pass_arrives_with_its_descriptor(ends: Pair, wire: Pair) -> None:
     assert isinstance(heard, tuple) and isinstance(heard[0], Pass)
     assert (heard[0].id, heard[0].until_s) == (3, 1.5)
     os.close(heard[0].fd)
+
+
+def test_the_homes_of_a_whole_saturday_fit(ends: Pair) -> None:
+    mine, theirs = ends
+    homes = Homes({f"wedding-of-somebody-{number}": f"w{number % 64}" for number in range(2_700)})
+    assert passing.send(mine, homes)
+    assert passing.receive(theirs, passing.CONTROL_MAX_BYTES) == (homes, [])
