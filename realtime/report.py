@@ -86,6 +86,8 @@ class WorkerReport(Struct, frozen=True, omit_defaults=True):
     window_s: float = 0.0
     shed: str = ""
     """What is being shed now, "" for nothing."""
+    plans: dict[str, int] = {}
+    """{how connections are served: count}: "light, deflate" of the last round of planning."""
     tuned: list[Tuned] = []
     """The last changes, newest last."""
 

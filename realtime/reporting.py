@@ -63,6 +63,7 @@ def report(parts: Services) -> WorkerReport:
         canaries=parts.canaries.of_others(),
         window_s=tuning.window_s,
         shed=LEVELS[tuning.shed_level],
+        plans=parts.plans,
         tuned=[Tuned(offset_s + at_s, _change(t), t.reason) for at_s, t in list(parts.optimizer.changes)[-TUNED_MAX:]],
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -29,6 +30,7 @@ logger = logging.getLogger(__name__)
 TUNE_EVERY_S = 0.1
 """Short enough to follow a burst within its first second, long enough for a CPU clock to be exact."""
 PLAN_STEP_S = 0.05
+_SERVED = {False: "usual", True: "light"}
 GENERATIONS = (50_000, 50, 1_000)
 """Collections of old objects stop the world: with 5,000 connections for half a second. We make next to no circles, so they
 can be rare: the oldest generation after 2.5 billion net allocations, in effect never under load."""
@@ -89,6 +91,7 @@ class Services:
         self.obey: Callable[[Drain | Move], None] = _cannot
         self.busy: float | None = None
         self._lag_s: float | None = None
+        self.plans: dict[str, int] = {}
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
@@ -163,10 +166,13 @@ class Services:
             members = [connection for room in self.hub.rooms.values() for connection in room.members()]
             steps = max(1, round(self.config.plan_every_s / PLAN_STEP_S))
             size = -(-len(members) // steps) or 1
+            counted: Counter[tuple[str, str]] = Counter()
             for start in range(0, size * steps, size):
                 for connection in members[start : start + size]:
                     self.plan(connection)
+                    counted[_SERVED[connection.plan.light], connection.plan.encoding] += 1
                 await self.clock.sleep(PLAN_STEP_S)
+            self.plans = {", ".join(how): count for how, count in counted.items()}
 
     def plan(self, connection: Connection) -> None:
         """Plan `connection` by what is known of it now."""

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
+
 from bench.machine import pin
 from bench.target import Speech, Target
 from realtime.access import issue_ticket
@@ -44,6 +46,19 @@ def start(folder: Path, core: int, rooms: list[str], *, deflate: bool = False) -
         try:
             pin(found.pid, core)
             yield target([found.url], [found.pid])
+        finally:
+            runner.run(server.__aexit__(None, None, None))
+
+
+@contextmanager
+def start_fleet(folder: Path, rooms: list[str], workers: int = 2) -> Iterator[Target]:
+    """`manage.py serve` with its dispatcher and Redis, on all cores; the CPU of all its processes counts."""
+    with asyncio.Runner() as runner:
+        server = own_server(rooms, SystemClock(), workers=workers)
+        found = runner.run(server.__aenter__())
+        try:
+            children = psutil.Process(found.pid).children(recursive=True)
+            yield target([found.url], [found.pid, *(child.pid for child in children)])
         finally:
             runner.run(server.__aexit__(None, None, None))
 

@@ -131,6 +131,8 @@ class SocketWire:
             mss, unacked, rtt_us, jitter_us, lost, not_sent = _TCP_INFO.unpack_from(raw)
         except (OSError, struct.error):
             return None
+        if 2 * jitter_us >= rtt_us:
+            return None  # a single sample (RFC 6298, 2.2), of the handshake: it says how late we accepted, not how far it is
         return Link(rtt_us / 1e6, jitter_us / 1e6, unacked * mss + not_sent, lost)
 
     def close(self, code: int) -> None:
