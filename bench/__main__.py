@@ -54,12 +54,17 @@ def arguments() -> argparse.ArgumentParser:
     """What `script/bench` takes."""
     parser = argparse.ArgumentParser(prog="script/bench", description=__doc__)
     parser.add_argument("rows", nargs="*", metavar="ROW", help=f"{', '.join(ROWS)} (default: all)")
-    parser.add_argument("--peers", type=lambda text: [p for p in text.split(",") if p], default=list(PEERS), metavar="A,B",
-                        help=f"{', '.join(name for name in PEERS if name != OURS)}; '' for ours alone (default: all)")  # fmt: skip
+    others = ", ".join(name for name in PEERS if name != OURS)
+    parser.add_argument("--peers", type=names, default=list(PEERS), metavar="A,B", help=f"of {others}; '' for ours alone")
     parser.add_argument("--runs", type=int, default=3, help="medians of so many (default 3)")
     parser.add_argument("--quick", action="store_true", help="shorter runs, for a look")
     parser.add_argument("--json", metavar="FILE", help="write the figures there, after each row")
     return parser
+
+
+def names(text: str) -> list[str]:
+    """A list on the command line."""
+    return [name for name in text.split(",") if name]
 
 
 def measured(row: Row, servers: list[str], runs: int, quick: bool) -> tuple[dict[str, Figures], dict[str, str]]:

@@ -20,7 +20,9 @@ from django.conf import settings
 from django.db import close_old_connections
 from django.utils.module_loading import import_string
 
+from realtime.adapters.dispatch import DispatcherFront
 from realtime.adapters.mailbox import LayerMailbox, NoMailbox, group_name
+from realtime.adapters.processes import LocalWorkers
 from realtime.adapters.registry import MemoryRegistry, RedisRegistry
 from realtime.clock import SystemClock
 from realtime.committer import Committer
@@ -28,7 +30,7 @@ from realtime.config import RealtimeConfig
 from realtime.hub import Hub
 from realtime.journal import Journal
 from realtime.parcel import parcel_of
-from realtime.ports import Domain, Mailbox, Registry
+from realtime.ports import Domain, Front, Mailbox, Registry, Workers
 from realtime.publication import Entry
 from realtime.services import Services
 
@@ -101,6 +103,11 @@ def in_threads(name: str, count: int) -> Callable[..., Any]:
         return await asyncio.get_running_loop().run_in_executor(pool, with_connection, function, *args)
 
     return run
+
+
+def actuators() -> tuple[Workers, Front]:
+    """What starts and stops the workers of this machine, and what stands in front of them."""
+    return LocalWorkers(settings.VAR_DIR), DispatcherFront(settings.VAR_DIR)
 
 
 def when_running(parts: Services) -> None:

@@ -20,6 +20,8 @@ class RealtimeConfig(Struct, frozen=True):
 
     # Where the domain lives: the module with `domain`, an object of `realtime.ports.Domain`.
     domain: str = "wedsync.weddings.domain"
+    # The module whose `run(services)` is the control loop of a server that is alone; "" where a process of its own does that.
+    control: str = "monitoring.control"
     # The place of this process in its fleet, the same after a restart.
     slot: str = "w1"
     # Publications of a room kept in memory for replays: a phone back from a minute in the cellar needs no database.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import importlib
 import logging
 from collections import Counter
 from collections.abc import Callable
@@ -106,6 +107,8 @@ class Services:
                 asyncio.create_task(self._tuning(), name="tune"),
                 asyncio.create_task(self._planning(), name="plan"),
             ]
+            if self.config.control:
+                self._tasks.append(asyncio.create_task(importlib.import_module(self.config.control).run(self), name="control"))
             if self.slot != WEB_SLOT:
                 self._tasks.append(asyncio.create_task(reporting(self), name="report"))
                 if self.mailbox.healthy is not None:  # there may be others

@@ -45,7 +45,7 @@ class NobodyDomain:
 
 class Site:
     def __init__(self, **settings: Any) -> None:
-        config = RealtimeConfig(**settings)
+        config = RealtimeConfig(**{"control": ""} | settings)
         self.clock = ManualClock()
         self.journal = MemoryJournal(self.clock, ROOM)
         mailbox = MemoryMailbox(Network())

@@ -72,7 +72,8 @@ class Command(BaseCommand):
 
     def _redis(self, workers: int, folder: Path) -> tuple[dict[str, str], list[str]]:
         """(environment of the processes, command of a private Redis)."""
-        env = dict(os.environ)
+        # The control loop is a process of its own here.
+        env = dict(os.environ) | {"WEDSYNC_CONTROL": ""}
         if settings.REDIS_URL:
             return env, []
         binary = processes.redis_binary()

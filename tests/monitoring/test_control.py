@@ -1,0 +1,145 @@
+"""The control loop: one tick after the other, and one holder."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from monitoring.control import LEASE, STATUS, ControlLoop, decode_status, run
+from monitoring.models.scaling import ScalingEvent
+from realtime.adapters.registry import MemoryRegistry
+from realtime.errors import RegistryUnavailable
+from realtime.report import WorkerReport
+from tests.fakes import ManualClock
+
+pytestmark = pytest.mark.django_db(databases=["default", "history"])
+
+
+class Hub:
+    process = "here.1.control"
+
+
+class Parts:
+    """What the loop takes of a process."""
+
+    def __init__(self, settings: Any) -> None:
+        self.clock = ManualClock()
+        self.registry = MemoryRegistry(self.clock)
+        self.hub = Hub()
+        self.config = settings.REALTIME
+
+
+async def at_once(function: Callable[..., Any], *args: Any) -> Any:
+    return function(*args)
+
+
+def worker(parts: Parts, **more: Any) -> WorkerReport:
+    at_s = parts.clock.now().timestamp()
+    return WorkerReport("here.2.w1", "w1", "here", 2, at_s=at_s, started_s=at_s - 60, state="ready", **more)
+
+
+@pytest.fixture
+def parts(settings: Any) -> Parts:
+    return Parts(settings)
+
+
+@pytest.fixture
+def nobody_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No database thread: the tick runs in the test's transaction."""
+    monkeypatch.setattr("monitoring.control.in_threads", lambda name, count: at_once)
+
+
+async def ticks(parts: Parts, count: int) -> None:
+    for _ in range(count):
+        parts.clock.advance(1)
+        for _ in range(20):
+            await asyncio.sleep(0)
+
+
+@pytest.mark.usefixtures("nobody_there")
+def test_a_tick_decides_records_and_notes(parts: Parts) -> None:
+    async def play() -> None:
+        await parts.registry.report(worker(parts, connections={"guest": 7}))
+        await ControlLoop(parts, in_line).step()  # type: ignore[arg-type]
+        noted = await parts.registry.read(STATUS)
+        assert noted is not None
+        status = decode_status(noted)
+        assert status.workers == 1 and status.holder == Hub.process and status.why and status.mode == "advise"
+
+    in_line, finish = queue_of_calls()
+    finish(play())
+    assert ScalingEvent.objects.get().reason
+
+
+@pytest.mark.usefixtures("nobody_there")
+def test_without_a_registry_it_goes_on_and_says_that_nothing_is_known(parts: Parts) -> None:
+    class Away(MemoryRegistry):
+        async def reports(self) -> list[WorkerReport]:
+            raise RegistryUnavailable
+
+    parts.registry = Away(parts.clock)
+
+    async def play() -> None:
+        await ControlLoop(parts, in_line).step()  # type: ignore[arg-type]
+        noted = await parts.registry.read(STATUS)
+        assert noted is not None and decode_status(noted).workers is None and decode_status(noted).want is None
+
+    in_line, finish = queue_of_calls()
+    finish(play())
+
+
+def queue_of_calls() -> tuple[Callable[..., Any], Callable[[Any], None]]:
+    """(in_thread, run): database calls of a coroutine are made between the turns of its loop, in the thread of the test."""
+    waiting: list[tuple[asyncio.Future[Any], Callable[..., Any], tuple[Any, ...]]] = []
+
+    async def in_thread(function: Callable[..., Any], *args: Any) -> Any:
+        future = asyncio.get_running_loop().create_future()
+        waiting.append((future, function, args))
+        return await future
+
+    def finish(coroutine: Any) -> None:
+        loop = asyncio.new_event_loop()
+        try:
+            task = loop.create_task(coroutine)
+            while not task.done():
+                loop.run_until_complete(asyncio.sleep(0))
+                while waiting:
+                    future, function, args = waiting.pop(0)
+                    future.set_result(function(*args))
+            task.result()
+        finally:
+            loop.close()
+
+    return in_thread, finish
+
+
+def test_only_the_holder_of_the_lease_ticks(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+    ticked: list[str] = []
+
+    class Ticking:
+        def __init__(self, parts: Parts, in_thread: Any) -> None:
+            pass
+
+        async def step(self) -> None:
+            ticked.append("tick")
+
+    async def never(*args: Any) -> None:
+        await asyncio.get_running_loop().create_future()
+
+    monkeypatch.setattr("monitoring.control.ControlLoop", Ticking)
+    monkeypatch.setattr("monitoring.control.delivering", never)
+
+    async def play() -> None:
+        assert await parts.registry.hold(LEASE, "somebody else", 5.0)
+        task = asyncio.create_task(run(parts))  # type: ignore[arg-type]
+        await ticks(parts, 4)
+        assert ticked == []
+        await ticks(parts, 5)
+        assert ticked
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    asyncio.run(play())
