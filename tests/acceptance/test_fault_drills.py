@@ -46,3 +46,9 @@ def test_redis_is_gone_and_comes_back_empty(processes: Processes) -> None:
     facts = drill(processes, "redis-kill", 1.0)["facts"]
     assert facts["gone_s"] == 30.0
     assert facts["p99_meanwhile_ms"] <= 1_000
+
+
+def test_phones_that_stop_reading(processes: Processes) -> None:
+    facts = drill(processes, "slow-clients", 0.3)["facts"]
+    assert facts["sent_away"] >= facts["stuck"] >= 10
+    assert facts["rss_most_bytes"] < 1.1 * facts["rss_before_bytes"]

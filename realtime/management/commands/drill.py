@@ -29,6 +29,7 @@ from realtime.drills.load import LoadDrill, Options, Result, profile_of
 from realtime.drills.proxy import FrameTamper
 from realtime.drills.redis_kill import RedisKillDrill
 from realtime.drills.server import DrillFailed, own_server, seed
+from realtime.drills.slow_clients import SlowClientsDrill
 from realtime.drills.storm import StormDrill
 from realtime.drills.workloads import PROFILES, rooms
 from realtime.messages import Sender
@@ -38,13 +39,14 @@ DEFAULT_CONNECTIONS = 1_000
 """What a laptop plays beside the server; the profile's own number with --connections."""
 MISUSE = 2
 FAULTS: dict[str, type[FaultDrill]] = {
-    drill.name: drill for drill in (KillDrill, HangDrill, DeployDrill, StormDrill, RedisKillDrill)
+    drill.name: drill for drill in (KillDrill, HangDrill, DeployDrill, StormDrill, RedisKillDrill, SlowClientsDrill)
 }
 FAULTS_HELP = {
     "kill": "one worker of two is killed: who comes back when, is anything lost?",
     "hang": "one worker stands still for 20 s: does anybody new get stuck in it?",
     "deploy": "all workers are replaced: does anybody notice?",
     "storm": "everybody loses the connection at once: who is back when?",
+    "slow-clients": "one phone in twenty stops reading: do the others notice, does it miss anything?",
     "redis-kill": "the Redis between the workers is gone for 30 s and comes back empty: does delivery go on?",
 }
 
