@@ -28,9 +28,9 @@ SPEECH = Speech(
 TICKET_S = 3_600
 
 
-def ticket(room: str, number: int) -> str:
+def ticket(room: str, number: int, role: str = "load") -> str:
     """As a header; what `manage.py tickets --role load --reusable` prints."""
-    sender = Sender(f"{room}-{number}", "load")
+    sender = Sender(f"{room}-{number}", role)
     text = issue_ticket(room, sender, now=SystemClock().now(), ttl_s=TICKET_S, reusable=True)
     return f"Authorization: Bearer {text}"
 
@@ -44,6 +44,18 @@ def start(folder: Path, core: int, rooms: list[str], *, deflate: bool = False) -
         try:
             pin(found.pid, core)
             yield target([found.url], [found.pid])
+        finally:
+            runner.run(server.__aexit__(None, None, None))
+
+
+@contextmanager
+def fleet(rooms: list[str], workers: int) -> Iterator[tuple[str, int]]:
+    """(URL, pid of the supervisor) of a fleet as `manage.py serve` runs it, on any core."""
+    with asyncio.Runner() as runner:
+        server = own_server(rooms, SystemClock(), workers=workers)
+        found = runner.run(server.__aenter__())
+        try:
+            yield found.url, found.pid
         finally:
             runner.run(server.__aexit__(None, None, None))
 

@@ -1,0 +1,102 @@
+"""`script/bench`: measure WedSync Realtime beside other servers on this machine."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import secrets
+import sys
+import tempfile
+from pathlib import Path
+
+ROWS_HELP = {
+    "fanout": "50 rooms of 100: deliveries per CPU-second at the highest rate with p99 < 100 ms; p99 at 100,000/s",
+    "idle10k": "10,000 connections, 5,000 deliveries/s: latency, and CPU of each with heartbeats",
+    "megaroom": "one room of 5,000: when the last member has a message, and whether another room waits",
+    "stall": "4,000 idle connections opened together: the longest wait of an echo",
+    "reconnect": "10,000 members come back at once with ticket and position, to a fleet of two workers",
+    "memory": "worker RSS of an idle connection",
+    "deflate": "1 KB of JSON: bytes and CPU with permessage-deflate against without",
+    "june-x10": "a Saturday in June times ten against PostgreSQL: P0 and P1 p99",
+}
+EPILOG = """
+The server is pinned to one core, the load to another; every figure is the median of --runs. One table in Markdown goes to
+standard output, progress to standard error. What is missing for a peer is named, with the way to get it, and the others go on:
+  nchan: apt-get install nginx libnginx-mod-nchan     ws, socketio: apt-get install nodejs npm
+  channels-core, channels-pubsub: apt-get install redis-server     june-x10: apt-get install postgresql
+Everything runs on loopback. All rows with all peers take about an hour, --quick some ten minutes.
+
+  script/bench fanout --peers wedsync,nchan
+  script/bench --quick --json bench.json
+"""
+
+
+def options() -> argparse.Namespace:
+    """What was asked for."""
+    rows = "\n".join(f"  {name:<10} {about}" for name, about in ROWS_HELP.items())
+    parser = argparse.ArgumentParser(
+        prog="script/bench",
+        description=f"{__doc__}\n\nrows (default: all)\n{rows}",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("rows", nargs="*", metavar="ROW", help="one of the rows above")
+    parser.add_argument("--peers", metavar="A,B", help="servers to measure, separated by commas (default: all)")
+    parser.add_argument("--runs", type=int, default=3, metavar="N", help="runs of which the median counts (default 3)")
+    parser.add_argument("--quick", action="store_true", help="one short run of each: to see that it works, not to quote")
+    parser.add_argument("--json", metavar="FILE", help="write every single measurement there")
+    asked = parser.parse_args()
+    if unknown := [row for row in asked.rows if row not in ROWS_HELP]:
+        parser.error(f"there is no row {unknown[0]}; one of {', '.join(ROWS_HELP)}")
+    if asked.runs < 1:
+        parser.error("--runs must be at least 1")
+    return asked
+
+
+def set_up(var: str) -> None:
+    """Django with a key of this run and without anything of an installation here."""
+    os.environ |= {"DJANGO_SETTINGS_MODULE": "wedsync.settings", "SECRET_KEY": secrets.token_hex(), "WEDSYNC_LOAD_TESTING": "1"}
+    os.environ["WEDSYNC_VAR"] = var
+    import django
+
+    django.setup()
+
+
+def main() -> None:
+    """Measure and print."""
+    asked = options()
+    with tempfile.TemporaryDirectory(prefix="wedsync-bench-") as var:
+        set_up(var)
+        from bench.bench import Bench
+        from bench.machine import CannotMeasure
+        from bench.peers import MISSING, PEERS
+        from bench.report import as_json, machine, markdown
+        from bench.rows import ROWS
+
+        peers = asked.peers.split(",") if asked.peers else list(PEERS)
+        if unknown := [peer for peer in peers if peer not in PEERS]:
+            raise SystemExit(f"script/bench: there is no peer {unknown[0]}; one of {', '.join(PEERS)}")
+        bench = Bench(peers, asked.runs, asked.quick, lambda text: print(text, file=sys.stderr, flush=True))  # noqa: T201
+        about = machine() | {"runs": bench.runs, "quick": asked.quick, "peers": peers}
+        bench.begin("peers")
+        for peer in list(peers):
+            if hint := MISSING.get(peer, str)():
+                bench.note(f"{peer} is left out: {hint}")
+                peers.remove(peer)
+        try:
+            os.sched_setaffinity(0, {bench.load_core})
+            for row in asked.rows or ROWS:
+                bench.begin(row)
+                ROWS[row](bench)
+        except CannotMeasure as error:
+            raise SystemExit(f"script/bench: {error}") from None
+        except KeyboardInterrupt:
+            bench.note("interrupted")
+        finally:
+            sys.stdout.write(markdown(bench.outcome, peers))
+            if asked.json:
+                Path(asked.json).write_bytes(as_json(bench.outcome, about))
+
+
+if __name__ == "__main__":
+    main()
