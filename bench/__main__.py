@@ -1,126 +1,102 @@
-"""Runs rows of the benchmark: ours and the peers in the same run, medians, as Markdown and JSON."""
+"""`script/bench`: measure WedSync Realtime beside other servers on this machine."""
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import statistics
+import secrets
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
 
-ROOT = Path(__file__).parent.parent
-os.environ.setdefault("DJANGO_SETTINGS_MODULE", "wedsync.settings")
-os.environ.setdefault("SECRET_KEY", "of this benchmark")
-os.environ["WEDSYNC_LOAD_TESTING"] = "1"
+ROWS_HELP = {
+    "fanout": "50 rooms of 100: deliveries per CPU-second at the highest rate with p99 < 100 ms; p99 at 100,000/s",
+    "idle10k": "10,000 connections, 5,000 deliveries/s: latency, and CPU of each with heartbeats",
+    "megaroom": "one room of 5,000: when the last member has a message, and whether another room waits",
+    "stall": "4,000 idle connections opened together: the longest wait of an echo",
+    "reconnect": "10,000 members come back at once with ticket and position, to a fleet of two workers",
+    "memory": "worker RSS of an idle connection",
+    "deflate": "1 KB of JSON: bytes and CPU with permessage-deflate against without",
+    "june-x10": "a Saturday in June times ten against PostgreSQL: P0 and P1 p99",
+}
+EPILOG = """
+The server is pinned to one core, the load to another; every figure is the median of --runs. One table in Markdown goes to
+standard output, progress to standard error. What is missing for a peer is named, with the way to get it, and the others go on:
+  nchan: apt-get install nginx libnginx-mod-nchan     ws, socketio: apt-get install nodejs npm
+  channels-core, channels-pubsub: apt-get install redis-server     june-x10: apt-get install postgresql
+Everything runs on loopback. All rows with all peers take about an hour, --quick some ten minutes.
 
-import django  # noqa: E402
-
-django.setup()
-
-from bench.machine import CannotMeasure, cores  # noqa: E402
-from bench.peers import MISSING, OURS, PEERS, TITLES  # noqa: E402
-from bench.rows import ROWS  # noqa: E402
-from bench.rows.base import Figures, Row, Run  # noqa: E402
-
-
-def main() -> int:
-    """0: measured, 1: something could not be, 2: misuse."""
-    options = arguments().parse_args()
-    unknown = [name for name in options.peers if name not in PEERS]
-    if unknown:
-        sys.stderr.write(f"there is no peer {unknown[0]!r}; {', '.join(PEERS)}\n")
-        return 2
-    if strange := [name for name in options.rows if name not in ROWS]:
-        sys.stderr.write(f"there is no row {strange[0]!r}; {', '.join(ROWS)}\n")
-        return 2
-    found, failed = {}, False
-    for name in options.rows or ROWS:
-        row = ROWS[name]
-        servers = [OURS, *(peer for peer in row.peers if peer in options.peers)]
-        found[name], missing = measured(row, servers, options.runs, options.quick)
-        failed |= OURS in missing
-        sys.stdout.write(markdown(row, found[name], missing) + "\n")
-        sys.stdout.flush()
-        if options.json:
-            about = {"runs": options.runs, "quick": options.quick, "cores": os.cpu_count()}
-            Path(options.json).write_text(json.dumps({"about": about, "rows": found}, indent=1) + "\n")
-    return int(failed)
+  script/bench fanout --peers wedsync,nchan
+  script/bench --quick --json bench.json
+"""
 
 
-def arguments() -> argparse.ArgumentParser:
-    """What `script/bench` takes."""
-    parser = argparse.ArgumentParser(prog="script/bench", description=__doc__)
-    parser.add_argument("rows", nargs="*", metavar="ROW", help=f"{', '.join(ROWS)} (default: all)")
-    others = ", ".join(name for name in PEERS if name != OURS)
-    parser.add_argument("--peers", type=names, default=list(PEERS), metavar="A,B", help=f"of {others}; '' for ours alone")
-    parser.add_argument("--runs", type=int, default=3, help="medians of so many (default 3)")
-    parser.add_argument("--quick", action="store_true", help="shorter runs, for a look")
-    parser.add_argument("--json", metavar="FILE", help="write the figures there, after each row")
-    return parser
+def options() -> argparse.Namespace:
+    """What was asked for."""
+    rows = "\n".join(f"  {name:<10} {about}" for name, about in ROWS_HELP.items())
+    parser = argparse.ArgumentParser(
+        prog="script/bench",
+        description=f"{__doc__}\n\nrows (default: all)\n{rows}",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("rows", nargs="*", metavar="ROW", help="one of the rows above")
+    parser.add_argument("--peers", metavar="A,B", help="servers to measure, separated by commas (default: all)")
+    parser.add_argument("--runs", type=int, default=3, metavar="N", help="runs of which the median counts (default 3)")
+    parser.add_argument("--quick", action="store_true", help="one short run of each: to see that it works, not to quote")
+    parser.add_argument("--json", metavar="FILE", help="write every single measurement there")
+    asked = parser.parse_args()
+    if unknown := [row for row in asked.rows if row not in ROWS_HELP]:
+        parser.error(f"there is no row {unknown[0]}; one of {', '.join(ROWS_HELP)}")
+    if asked.runs < 1:
+        parser.error("--runs must be at least 1")
+    return asked
 
 
-def names(text: str) -> list[str]:
-    """A list on the command line."""
-    return [name for name in text.split(",") if name]
+def set_up(var: str) -> None:
+    """Django with a key of this run and without anything of an installation here."""
+    os.environ |= {"DJANGO_SETTINGS_MODULE": "wedsync.settings", "SECRET_KEY": secrets.token_hex(), "WEDSYNC_LOAD_TESTING": "1"}
+    os.environ["WEDSYNC_VAR"] = var
+    import django
+
+    django.setup()
 
 
-def measured(row: Row, servers: list[str], runs: int, quick: bool) -> tuple[dict[str, Figures], dict[str, str]]:
-    """({server: medians}, {server: why it could not be measured}). One after the other, run by run: a noise hits all."""
-    results: dict[str, list[Figures]] = {server: [] for server in servers}
-    missing: dict[str, str] = {}
-    core, load_core = cores()
-    for number in range(runs):
-        for server in servers:
-            if server in missing:
-                continue
-            if hint := MISSING.get(server, lambda: "")():
-                missing[server] = f"not installed: {hint}"
-                continue
-            sys.stderr.write(f"{row.name}: {TITLES[server]}, {number + 1} of {runs}\n")
-            with tempfile.TemporaryDirectory(prefix="wedsync-bench-") as folder:
-                try:
-                    results[server].append(row.measure(Run(server, PEERS[server], Path(folder), core, load_core, quick)))
-                except CannotMeasure as error:
-                    missing[server] = str(error)
-    return {server: median(found) for server, found in results.items() if found}, missing
+def main() -> None:
+    """Measure and print."""
+    asked = options()
+    with tempfile.TemporaryDirectory(prefix="wedsync-bench-") as var:
+        set_up(var)
+        from bench.bench import Bench
+        from bench.machine import CannotMeasure
+        from bench.peers import MISSING, PEERS
+        from bench.report import as_json, machine, markdown
+        from bench.rows import ROWS
 
-
-def median(runs: list[Figures]) -> Figures:
-    """Of numbers the median, of texts all that differ."""
-    figures: Figures = {}
-    for name in runs[0]:
-        values = [run.get(name) for run in runs]
-        numbers = [value for value in values if isinstance(value, int | float)]
-        texts = dict.fromkeys(value for value in values if isinstance(value, str))
-        figures[name] = statistics.median(numbers) if numbers else " / ".join(texts) or None
-    return figures
-
-
-def markdown(row: Row, results: dict[str, Figures], missing: dict[str, str]) -> str:
-    """The table of a row; the last column is how many times better we are."""
-    ours: Any = results.get(OURS, {}).get(row.best)
-    lines = [f"\n### {row.name}: {row.title}\n", "| | " + " | ".join(row.columns.values()) + " | WedSync is |"]
-    lines.append("|---" * (len(row.columns) + 2) + "|")
-    for server, figures in results.items():
-        cells = [shown(figures.get(name)) for name in row.columns]
-        theirs: Any = figures.get(row.best)
-        ratio = (ours / theirs if row.more else theirs / ours) if ours and theirs and server != OURS else None
-        lines.append(f"| {TITLES[server]} | " + " | ".join(cells) + f" | {f'{ratio:.2f} x' if ratio else ''} |")
-    lines += [f"\n{TITLES[server]}: {why}" for server, why in missing.items()]
-    return "\n".join(lines)
-
-
-def shown(value: float | str | None) -> str:
-    """A figure with three significant digits or so."""
-    if value is None:
-        return "-"
-    if isinstance(value, str):
-        return value
-    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+        peers = asked.peers.split(",") if asked.peers else list(PEERS)
+        if unknown := [peer for peer in peers if peer not in PEERS]:
+            raise SystemExit(f"script/bench: there is no peer {unknown[0]}; one of {', '.join(PEERS)}")
+        bench = Bench(peers, asked.runs, asked.quick, lambda text: print(text, file=sys.stderr, flush=True))  # noqa: T201
+        about = machine() | {"runs": bench.runs, "quick": asked.quick, "peers": peers}
+        bench.begin("peers")
+        for peer in list(peers):
+            if hint := MISSING.get(peer, str)():
+                bench.note(f"{peer} is left out: {hint}")
+                peers.remove(peer)
+        try:
+            os.sched_setaffinity(0, {bench.load_core})
+            for row in asked.rows or ROWS:
+                bench.begin(row)
+                ROWS[row](bench)
+        except CannotMeasure as error:
+            raise SystemExit(f"script/bench: {error}") from None
+        except KeyboardInterrupt:
+            bench.note("interrupted")
+        finally:
+            sys.stdout.write(markdown(bench.outcome, peers))
+            if asked.json:
+                Path(asked.json).write_bytes(as_json(bench.outcome, about))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

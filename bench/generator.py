@@ -23,7 +23,8 @@ Counts = dict[str, Any]
 
 
 class Crowd:
-    """The members of some rooms. `rooms`: {name: members}. `size`: bytes of a delivered text. Every publication goes by one of
+    """The members of some rooms. `rooms`: {name: members}. `core`: where to stay; None: anywhere.
+    `size`: bytes of a delivered text. Every publication goes by one of
     `lanes` members of its room, in turn.
     """
 
@@ -31,7 +32,7 @@ class Crowd:
         self,
         target: Target,
         rooms: dict[str, int],
-        core: int,
+        core: int | None,
         *,
         size: int = 200,
         lanes: int = 8,
@@ -62,7 +63,7 @@ class Crowd:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            preexec_fn=lambda: os.sched_setaffinity(0, {core}),
+            preexec_fn=None if core is None else lambda: os.sched_setaffinity(0, {core}),
         )
 
     def __enter__(self) -> Crowd:

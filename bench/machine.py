@@ -11,11 +11,12 @@ import subprocess
 import sysconfig
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from realtime.clock import SystemClock
 
 ROOT = Path(__file__).parent.parent
-CACHE = Path(os.environ.get("WEDSYNC_VAR", ROOT / "var")) / "bench"
+CACHE = Path(os.environ.get("WEDSYNC_BENCH_CACHE", ROOT / "var/bench"))
 """What is built or installed once: the load generator and packages of the peers."""
 READY_S = 60.0
 STOP_S = 10.0
@@ -78,9 +79,12 @@ def listening(port: int) -> bool:
 
 @contextlib.contextmanager
 def running(
-    command: Sequence[str], core: int, log: Path, *, port: int, env: dict[str, str] | None = None
+    command: Sequence[str], core: int, log: Path, *, port: int, env: dict[str, str] | None = None, **popen: Any
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """A program on a core, once its port accepts connections. Raises CannotMeasure with the end of its log."""
+    """A program on a core, once its port accepts connections. `popen`: more for `subprocess.Popen`.
+
+    Raises CannotMeasure with the end of its log.
+    """
 
     def prepare() -> None:
         _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -88,7 +92,12 @@ def running(
 
     with log.open("wb") as output:
         process = subprocess.Popen(
-            command, cwd=ROOT, env=os.environ | (env or {}), stdout=output, stderr=output, preexec_fn=prepare
+            command,
+            **{"cwd": ROOT, **popen},
+            env=os.environ | (env or {}),
+            stdout=output,
+            stderr=output,
+            preexec_fn=prepare,
         )
     try:
         wait_until(lambda: process.poll() is not None or listening(port))

@@ -30,9 +30,9 @@ SPEECH = Speech(
 TICKET_S = 3_600
 
 
-def ticket(room: str, number: int) -> str:
+def ticket(room: str, number: int, role: str = "load") -> str:
     """As a header; what `manage.py tickets --role load --reusable` prints."""
-    sender = Sender(f"{room}-{number}", "load")
+    sender = Sender(f"{room}-{number}", role)
     text = issue_ticket(room, sender, now=SystemClock().now(), ttl_s=TICKET_S, reusable=True)
     return f"Authorization: Bearer {text}"
 
@@ -51,14 +51,13 @@ def start(folder: Path, core: int, rooms: list[str], *, deflate: bool = False) -
 
 
 @contextmanager
-def start_fleet(folder: Path, rooms: list[str], workers: int = 2) -> Iterator[Target]:
-    """`manage.py serve` with its dispatcher and Redis, on all cores; the CPU of all its processes counts."""
+def fleet(rooms: list[str], workers: int) -> Iterator[tuple[str, int]]:
+    """(URL, pid of the supervisor) of a fleet as `manage.py serve` runs it, on any core."""
     with asyncio.Runner() as runner:
         server = own_server(rooms, SystemClock(), workers=workers)
         found = runner.run(server.__aenter__())
         try:
-            children = psutil.Process(found.pid).children(recursive=True)
-            yield target([found.url], [found.pid, *(child.pid for child in children)])
+            yield found.url, found.pid
         finally:
             runner.run(server.__aexit__(None, None, None))
 

@@ -1,8 +1,19 @@
-"""What is measured, one module a row: `measure(start, folder, cores, quick)` runs one server once and gives its figures."""
+"""The rows of the benchmark, in the order of the table. Each measures one promise of the server."""
 
 from __future__ import annotations
 
-from bench.rows import deflate, fanout, idle, megaroom, memory, reconnect
-from bench.rows.base import Row
+from collections.abc import Callable
 
-ROWS: dict[str, Row] = {row.name: row for row in (fanout.ROW, idle.ROW, megaroom.ROW, memory.ROW, deflate.ROW, reconnect.ROW)}
+from bench.bench import Bench
+from bench.rows import deflate, fanout, idle10k, june, megaroom, memory, reconnect, stall
+
+ROWS: dict[str, Callable[[Bench], None]] = {
+    "fanout": fanout.run,
+    "idle10k": idle10k.run,
+    "megaroom": megaroom.run,
+    "stall": stall.run,
+    "reconnect": reconnect.run,
+    "memory": memory.run,
+    "deflate": deflate.run,
+    "june-x10": june.run,
+}

@@ -1,36 +1,36 @@
-"""What an idle connection holds: the growth of the workers' resident memory by 4,000 of them."""
+"""What an idle connection holds of its worker's memory."""
 
 from __future__ import annotations
 
 import psutil
 
-from bench.generator import Crowd
-from bench.rows.base import Figures, Row, Run, rooms
+from bench.bench import Bench, medians, rooms_of
+from bench.generator import Counts
+from bench.target import Target
 
-ROOMS, MEMBERS = 40, 100
-
-
-def measure(run: Run) -> Figures:
-    """RSS after minus before, over the connections; the first room warms up what is made once."""
-    plan = rooms(ROOMS, MEMBERS)
-    with run.start(run.folder, run.core, list(plan)) as target:
-        workers = [psutil.Process(pid) for pid in target.workers]
-        with Crowd(target, {"bench-0": 50}, run.load_core) as warm:
-            warm.open()
-        before = sum(worker.memory_info().rss for worker in workers)
-        with Crowd(target, plan, run.load_core) as crowd:
-            opened = crowd.open()
-            crowd.hold(2.0)
-            after = sum(worker.memory_info().rss for worker in workers)
-    return {"kib": (after - before) / (ROOMS * MEMBERS) / 1_024, "joins_per_s": opened["live"] / opened["seconds"]}
+ROOMS, MEMBERS = 100, 100
+SETTLE_S = 10.0
 
 
-ROW = Row(
-    "memory",
-    f"memory of an idle connection ({ROOMS * MEMBERS:,} of them), worker RSS",
-    {"kib": "KiB a connection", "joins_per_s": "joins/s"},
-    measure,
-    ("nchan", "ws", "socketio", "channels-core"),
-    best="kib",
-    more=False,
-)
+def resident(target: Target) -> int:
+    """Bytes of all workers."""
+    return sum(psutil.Process(pid).memory_info().rss for pid in target.workers)
+
+
+def run(bench: Bench) -> None:
+    """The row. A first crowd comes and goes before, so that what is loaded and allotted once is not counted."""
+
+    def measure(name: str) -> Counts:
+        rooms = rooms_of(ROOMS, int(bench.pick(30, MEMBERS)))
+        with bench.serving(name, rooms) as (target, crowd):
+            with bench.crowd(target, rooms_of(1, 50)) as first:
+                first.open()
+                first.drop()
+                first.hold(1.0)
+            before = resident(target)
+            crowd.open()
+            counts = crowd.hold(bench.pick(2.0, SETTLE_S))
+            return counts | {"kb_per_connection": (resident(target) - before) / 1_000 / counts["live"]}
+
+    found = bench.each(measure)
+    bench.line("RSS per idle connection, KB", medians(found, "kb_per_connection"), "17")

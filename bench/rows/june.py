@@ -1,0 +1,43 @@
+"""`sat-june-10k-x10`: a Saturday with ten times the messages, durable kinds in PostgreSQL. The load drill plays it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+from bench.bench import Bench, medians
+from bench.generator import Counts
+from bench.machine import ROOT, CannotMeasure
+from bench.peers import OURS
+from bench.postgres import fresh_database
+
+CONNECTIONS = 10_000
+PRIORITIES = ("P0", "P1")
+
+
+def _measure(bench: Bench) -> Counts:
+    connections, minutes = int(bench.pick(2_000, CONNECTIONS)), bench.pick(0.25, 1.0)
+    with fresh_database() as database_url:
+        command = [sys.executable, "manage.py", "drill", "load", "--profile", "sat-june-10k-x10", "--json"]
+        command += ["--connections", str(connections), "--minutes", str(minutes), "--database-url", database_url]
+        done = subprocess.run(command, cwd=ROOT, env=os.environ.copy(), capture_output=True, text=True, check=False)
+    if done.returncode > 1:
+        raise CannotMeasure(done.stderr.strip()[-500:])
+    result = json.loads(done.stdout)
+    if not result["passed"]:
+        bench.note(f"the drill failed: {result['reason']}")
+    latencies = [result["latency"][name]["p99_ms"] for name in PRIORITIES if name in result["latency"]]
+    return result | {
+        "p99_ms": max((value for value in latencies if value is not None), default=None),
+        "broken": sum(violation["count"] for violation in result["violations"]),
+    }
+
+
+def run(bench: Bench) -> None:
+    """The row."""
+    found = bench.each(lambda name: _measure(bench), only=[OURS])
+    bench.line("P0 and P1, p99 ms", medians(found, "p99_ms"), "25")
+    bench.line("lost, twice, out of order, leaked", medians(found, "broken"), "0", digits=0)
+    bench.line("CPU of the drill's generator, % of a core", medians(found, "generator_cpu_percent"), digits=0, rising=None)
