@@ -7,8 +7,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-import psutil
-
 from bench.machine import pin
 from bench.target import Speech, Target
 from realtime.access import issue_ticket
