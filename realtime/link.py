@@ -6,8 +6,8 @@ from msgspec import Struct
 
 
 class Link(Struct, frozen=True):
-    """`rtt_s`, `jitter_s`: smoothed round trip and its mean deviation (RFC 6298). `unacked_bytes`: sent and not acknowledged,
-    or not even sent. `lost_total`: segments sent again since the connection was made."""
+    """`rtt_s`: the shortest round trip of the last minutes. `jitter_s`: mean deviation from the smoothed one (RFC 6298).
+    `unacked_bytes`: sent and not acknowledged, or not even sent. `lost_total`: segments sent again since the beginning."""
 
     rtt_s: float
     jitter_s: float

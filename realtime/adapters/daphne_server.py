@@ -35,13 +35,19 @@ from realtime.link import Link
 
 logger = logging.getLogger(__name__)
 
-# struct tcp_info of linux/tcp.h: tcpi_snd_mss, tcpi_unacked, tcpi_rtt, tcpi_rttvar, tcpi_total_retrans, tcpi_notsent_bytes.
-_TCP_INFO, TCP_INFO_BYTES = struct.Struct("=16xI4xI40xII24xI40xI"), 160
+# struct tcp_info of linux/tcp.h: tcpi_snd_mss, tcpi_unacked, tcpi_rtt, tcpi_rttvar, tcpi_total_retrans, tcpi_notsent_bytes,
+# tcpi_min_rtt.
+_TCP_INFO, TCP_INFO_BYTES = struct.Struct("=16xI4xI40xII24xI40xII"), 160
 READ_BYTES = 8_192
 """Of one socket in one turn of the loop: about fifty messages, 2 ms, before everybody else has their turn."""
 SEND_BUFFER_BYTES = 65_536
 """Of the kernel, for one socket (which doubles it, socket(7)): what a phone 200 ms away takes in a round trip at 5 Mbit/s.
 Left to itself it grows to megabytes that nobody reads, and a member that is behind is noticed so much later."""
+ROUNDING_US = 16
+"""The kernel keeps both in fractions of a microsecond."""
+BACKLOG = 4_096
+"""Connections that wait to be accepted: a storm of a worker's people. Twisted's 50 overflow with a room of guests, whose phones
+then try again after one, two, four seconds (`nstat TcpExtListenOverflows`)."""
 # A phone that is out of reach answers no keep-alive probes: the kernel finds out within 20 + 3 x 5 s, without a walk of ours.
 KEEPALIVE_IDLE_S, KEEPALIVE_EVERY_S, KEEPALIVE_PROBES = 20, 5, 3
 
@@ -49,7 +55,14 @@ KEEPALIVE_IDLE_S, KEEPALIVE_EVERY_S, KEEPALIVE_PROBES = 20, 5, 3
 def when_running(start: Callable[[], Coroutine[Any, Any, None]]) -> None:
     """Run `start` on Daphne's asyncio loop once the reactor runs. The loop keeps the task alive; errors reach its handler."""
     tasks: list[Any] = []
-    reactor.callWhenRunning(lambda: tasks.append(reactor._asyncioEventloop.create_task(start())))
+
+    def running() -> None:
+        for port in reactor.getReaders():
+            if isinstance(port, tcp.Port):
+                port.socket.listen(BACKLOG)  # again, with more room (listen(2))
+        tasks.append(reactor._asyncioEventloop.create_task(start()))
+
+    reactor.callWhenRunning(running)
 
 
 def install() -> None:
@@ -128,12 +141,13 @@ class SocketWire:
             return None
         try:
             raw = self._transport.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, TCP_INFO_BYTES)
-            mss, unacked, rtt_us, jitter_us, lost, not_sent = _TCP_INFO.unpack_from(raw)
+            mss, unacked, rtt_us, jitter_us, lost, not_sent, shortest_us = _TCP_INFO.unpack_from(raw)
         except (OSError, struct.error):
             return None
-        if 2 * jitter_us >= rtt_us:
+        if 2 * jitter_us + ROUNDING_US >= rtt_us:
             return None  # a single sample (RFC 6298, 2.2), of the handshake: it says how late we accepted, not how far it is
-        return Link(rtt_us / 1e6, jitter_us / 1e6, unacked * mss + not_sent, lost)
+        # The shortest: the smoothed one remembers for long how late the handshake of a storm was.
+        return Link(shortest_us / 1e6, jitter_us / 1e6, unacked * mss + not_sent, lost)
 
     def close(self, code: int) -> None:
         """Send the close frame after what is waiting, and nothing after it."""
