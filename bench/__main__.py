@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import secrets
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -62,9 +63,16 @@ def set_up(var: str) -> None:
     django.setup()
 
 
+def interrupt(*_: object) -> None:
+    """SIGTERM ends like Ctrl-C: the servers are stopped, and what was measured is printed."""
+    raise KeyboardInterrupt
+
+
 def main() -> None:
     """Measure and print."""
     asked = options()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, interrupt)
     with tempfile.TemporaryDirectory(prefix="wedsync-bench-") as var:
         set_up(var)
         from bench.bench import Bench

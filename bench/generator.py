@@ -39,13 +39,14 @@ class Crowd:
         bodies: Sequence[str] = (),
         deflate: bool = False,
     ) -> None:
+        program = compiled(SOURCES, "loadgen", "-lz")
         self.target, self.rooms = target, rooms
         self._folder = tempfile.TemporaryDirectory(prefix="wedsync-crowd-")
         folder = Path(self._folder.name)
         self._write_members(folder / "members")
         speech = target.speech
         pad = max(0, size - MARK_BYTES - speech.wrap_bytes)
-        command = [compiled(SOURCES, "loadgen", "-lz"), "--members", folder / "members", "--lanes", lanes, "--pad", pad]
+        command = [program, "--members", folder / "members", "--lanes", lanes, "--pad", pad]
         command += ["--before", speech.before, "--after", speech.after]
         for hello in speech.hello:
             command += ["--hello", hello]

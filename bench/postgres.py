@@ -36,7 +36,7 @@ def fresh_database() -> Iterator[str]:
     try:
         if who:
             os.chown(folder, who["user"], who["group"])
-        initdb = [bin_folder / "initdb", "-D", folder / "data", "-A", "trust", "-U", "wedsync", "-E", "UTF8"]
+        initdb = [str(bin_folder / "initdb"), "-D", str(folder / "data"), "-A", "trust", "-U", "wedsync", "-E", "UTF8"]
         subprocess.run(initdb, check=True, capture_output=True, cwd=folder, **who)
         command = [str(bin_folder / "postgres"), "-D", str(folder / "data"), "-p", str(port), "-h", "127.0.0.1", "-k", ""]
         with running(command, cores()[0], folder / "log", port=port, cwd=folder, **who):

@@ -25,7 +25,7 @@ def _measure(bench: Bench) -> Counts:
         done = subprocess.run(command, cwd=ROOT, env=os.environ.copy(), capture_output=True, text=True, check=False)
     if done.returncode > 1:
         raise CannotMeasure(done.stderr.strip()[-500:])
-    result = json.loads(done.stdout)
+    result: Counts = json.loads(done.stdout)
     if not result["passed"]:
         bench.note(f"the drill failed: {result['reason']}")
     latencies = [result["latency"][name]["p99_ms"] for name in PRIORITIES if name in result["latency"]]
