@@ -96,6 +96,8 @@ class Bench:
         if not counts.get("valid", True):
             unsent = f", {counts['unsent']} publications were not sent" if counts.get("unsent") else ""
             self.note(f"{TITLES[name]}: not valid, the load generator was {counts['busy']:.0%} busy{unsent}")
+        if counts.get("refused"):
+            self.note(f"{TITLES[name]} refused {counts['refused']:,} publications, the first: {counts['refusal']}")
         waited = max(counts.get("kept_waiting", 0.0), counts.get("server_kept_waiting", 0.0))
         if waited > KEPT_WAITING_MAX:
             self.note("measured while the machine was busy with other work (`kept_waiting` in the JSON says how much)")

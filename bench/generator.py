@@ -51,6 +51,7 @@ class Crowd:
         for hello in speech.hello:
             command += ["--hello", hello]
         command += ["--live", speech.live] if speech.live else []
+        command += ["--error", speech.error] if speech.error else []
         command += ["--ping", speech.ping, "--ping-s", speech.ping_s] if speech.ping else []
         command += [
             flag for flag, on in (("--engine-io", speech.engine_io), ("--resume", speech.resume), ("--deflate", deflate)) if on

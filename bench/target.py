@@ -15,12 +15,14 @@ def no_header(room: str, number: int) -> str:
 class Speech(Struct, frozen=True):
     """How to join and publish.
 
-    `path` with `{room}`; `live` begins the text that says one has joined (empty: the upgrade does); `before` and `after`
+    `path` with `{room}`; `live` begins the text that says one has joined (empty: the upgrade does), `error`
+    what refuses a publication; `before` and `after`
     enclose the marked data in what is sent; `wrap_bytes` is what a delivered text has beside the data.
     """
 
     path: str
     live: str = ""
+    error: str = ""
     hello: tuple[str, ...] = ()
     before: str = ""
     after: str = ""

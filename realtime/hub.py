@@ -208,7 +208,7 @@ class Hub:
 
     def alive(self, now_s: float) -> None:
         """Called ten times a second, if this process can. After a standstill what has waited in the sockets comes first."""
-        if self._stood_still(now_s):
+        if now_s - self._alive_s > STANDSTILL_S:
             self._stale_until_s = now_s + STALE_S
         self._alive_s = now_s
 

@@ -52,7 +52,7 @@ struct member {
     unsigned tries;
 };
 struct options {
-    const char *host, *live, *ping, *before, *after;
+    const char *host, *live, *error, *ping, *before, *after;
     const char *hello[4];
     int n_hello, lanes, pad, deflate, engine_io, resume;
     double ping_s;
@@ -61,8 +61,8 @@ struct options {
 };
 extern struct options options;
 extern struct totals {
-    uint64_t bytes, texts, text_bytes, compressed, closed, failed, live, recovered, replayed, snapshots, fragments;
-    char first_failure[200];
+    uint64_t bytes, texts, text_bytes, compressed, closed, failed, live, recovered, replayed, snapshots, fragments, refused;
+    char first_failure[200], first_refusal[200];
 } totals;
 
 void open_member(struct member *m, int index, int epoll);

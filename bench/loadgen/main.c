@@ -1,11 +1,12 @@
 /* The load generator: many WebSocket members in one thread, told what to do over standard input.
  *
- *   loadgen --members FILE [--host H] [--live TEXT] [--hello TEXT]... [--before TEXT] [--after TEXT] [--pad N] [--bodies FILE]
+ *   loadgen --members FILE [--host H] [--live TEXT] [--error TEXT] [--hello TEXT]... [--before TEXT] [--after TEXT] [--pad N] [--bodies FILE]
  *           [--lanes N] [--ping TEXT --ping-s S] [--deflate] [--engine-io] [--resume] [--pids A,B]
  *
  * FILE has lines `room port path header`, separated by tabs, the members of one room together; header may be empty. A publication
  * is the text `before` MARK PAD `after`, %i in `before` being a number of its own; PAD is N times x, or a line of --bodies. A member
- * is live when a text beginning with --live came, without it when the upgrade did. --resume keeps what our protocol's `welcome`
+ * is live when a text beginning with --live came, without it when the upgrade did; texts that
+ * begin with --error refuse a publication. --resume keeps what our protocol's `welcome`
  * says for the next handshake. --pids: processes whose CPU is read when measuring begins and ends.
  *
  * Commands, one a line, each answered with one line of JSON:
@@ -138,6 +139,7 @@ static void say_totals(struct totals since) {
     say_n("recovered", totals.recovered - since.recovered), say_n("replayed", totals.replayed - since.replayed);
     say_n("snapshots", totals.snapshots - since.snapshots), say_n("fragments", totals.fragments - since.fragments);
     say("failure", "\"%s\"", totals.first_failure);
+    say_n("refused", totals.refused - since.refused), say("refusal", "\"%s\"", totals.first_refusal);
 }
 
 struct readings {
@@ -238,6 +240,7 @@ static void begin_run(void) {
 
 static void load(double rate, double warmup, double seconds, double drain, int first, int count) {
     begin_run();
+    *totals.first_refusal = 0;
     uint64_t begin = now_us(), sent = 0;
     run.start = begin + (uint64_t)(warmup * 1e6), run.end = run.start + (uint64_t)(seconds * 1e6);
     uint64_t over = run.end + (uint64_t)(drain * 1e6);
@@ -369,6 +372,7 @@ static void read_options(int argc, char **argv) {
         else if (!strcmp(name, "--host")) options.host = value;
         else if (!strcmp(name, "--live")) options.live = value;
         else if (!strcmp(name, "--hello") && options.n_hello < 4) options.hello[options.n_hello++] = value;
+        else if (!strcmp(name, "--error")) options.error = value;
         else if (!strcmp(name, "--before")) options.before = value;
         else if (!strcmp(name, "--after")) options.after = value;
         else if (!strcmp(name, "--ping")) options.ping = value;

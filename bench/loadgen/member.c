@@ -21,13 +21,17 @@ struct options options = {.host = "127.0.0.1", .before = "", .after = "", .lanes
 struct totals totals;
 static unsigned char buffer[BUFFER];
 
+/* Keeps the first of its kind, fit for a JSON string. */
+static void keep_first(char *first, const char *what, const char *detail, int size) {
+    if (*first) return;
+    snprintf(first, 200, "%s%.*s", what, size < 150 ? size : 150, detail);
+    for (char *c = first; *c; c++)
+        if (*c == '"' || *c == '\\' || (unsigned char)*c < 32) *c = ' ';
+}
+
 static void failure(struct member *m, const char *what, const char *detail) {
     totals.failed++;
-    if (!*totals.first_failure) {
-        snprintf(totals.first_failure, sizeof totals.first_failure, "%s: %.120s", what, detail);
-        for (char *c = totals.first_failure; *c; c++)
-            if (*c == '"' || *c == '\\' || (unsigned char)*c < 32) *c = ' ';
-    }
+    keep_first(totals.first_failure, what, detail, (int)strlen(detail));
     close_member(m);
 }
 
@@ -53,14 +57,14 @@ void open_member(struct member *m, int index, int epoll) {
     m->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     m->state = CONNECTING, m->began_us = now_us(), m->tries++;
     if (m->fd < 0) {
-        failure(m, "socket", strerror(errno));
+        failure(m, "socket: ", strerror(errno));
         return;
     }
     setsockopt(m->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     setsockopt(m->fd, IPPROTO_IP, 24 /* IP_BIND_ADDRESS_NO_PORT */, &one, sizeof one);
     if (bind(m->fd, (struct sockaddr *)&from, sizeof from) < 0 ||
         (connect(m->fd, (struct sockaddr *)&to, sizeof to) < 0 && errno != EINPROGRESS)) {
-        failure(m, "connect", strerror(errno));
+        failure(m, "connect: ", strerror(errno));
         return;
     }
     want(m, EPOLLOUT, EPOLL_CTL_ADD, epoll);
@@ -82,7 +86,7 @@ static void knock(struct member *m, int epoll) {
                      options.deflate ? "Sec-WebSocket-Extensions: permessage-deflate; client_no_context_takeover; server_no_context_takeover\r\n" : "",
                      credentials);
     if (send(m->fd, request, (size_t)n, MSG_NOSIGNAL) != n) {
-        failure(m, "handshake", strerror(errno));
+        failure(m, "handshake: ", strerror(errno));
         return;
     }
     m->state = UPGRADING;
@@ -185,14 +189,16 @@ static void message(struct member *m, int first, const unsigned char *data, size
         totals.compressed++;
         data = inflated(data, &size);
         if (!data) {
-            failure(m, "inflate", "a compressed message could not be read");
+            failure(m, "inflate: ", "a compressed message could not be read");
             return;
         }
     }
     totals.text_bytes += size;
     if (options.engine_io && size && data[0] == '2') send_frame(m, 1, "3", 1, epoll);
     if (m->state == JOINING) joining(m, data, size, now);
-    on_publication(m, data, size, now);
+    if (options.error && size > strlen(options.error) && !memcmp(data, options.error, strlen(options.error)))
+        totals.refused++, keep_first(totals.first_refusal, "", (const char *)data, (int)size);
+    else on_publication(m, data, size, now);
 }
 
 /* Whole frames of `data`; returns how many bytes they took. */
@@ -209,7 +215,7 @@ static size_t frames(struct member *m, const unsigned char *data, size_t size, u
             for (int i = 2; i < 10; i++) length = length << 8 | data[at + (size_t)i];
         }
         if (length > FRAME_MAX) {
-            failure(m, "frame", "longer than 16 MiB");
+            failure(m, "frame: ", "longer than 16 MiB");
             break;
         }
         if (size - at < head + length) break;
@@ -225,7 +231,7 @@ static size_t upgraded(struct member *m, const unsigned char *data, size_t size,
     if (size < 12 || memcmp(data + 9, "101", 3)) {
         char line[128] = "";
         memcpy(line, data, size < 100 ? size : 100);
-        failure(m, "refused", line);
+        failure(m, "refused: ", line);
         return 0;
     }
     m->state = JOINING;
@@ -248,7 +254,7 @@ static void readable(struct member *m, int epoll) {
     if (n < 0 && (errno == EAGAIN || errno == EINTR)) return;
     if (n <= 0) {
         if (m->state == LIVE) totals.closed++, close_member(m);
-        else failure(m, "closed by the server", n < 0 ? strerror(errno) : "before it was live");
+        else failure(m, "closed by the server: ", n < 0 ? strerror(errno) : "before it was live");
         return;
     }
     uint64_t now = m->heard_us = now_us();
@@ -271,7 +277,7 @@ void on_event(struct member *m, uint32_t events, int epoll) {
         int error = 0;
         socklen_t length = sizeof error;
         getsockopt(m->fd, SOL_SOCKET, SO_ERROR, &error, &length);
-        if (error) failure(m, "connect", strerror(error));
+        if (error) failure(m, "connect: ", strerror(error));
         else if (events & EPOLLOUT) knock(m, epoll);
         return;
     }

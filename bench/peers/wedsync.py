@@ -17,6 +17,7 @@ from realtime.messages import Sender
 SPEECH = Speech(
     path="/ws/weddings/{room}/",
     live='{"t":"live"',
+    error='{"t":"error"',
     before='{"t":"publish","id":"%i","kind":"bench.tick","data":{"pad":"',
     after='"}}',
     wrap_bytes=140,
