@@ -39,7 +39,7 @@ class Crowd:
         bodies: Sequence[str] = (),
         deflate: bool = False,
     ) -> None:
-        program = compiled(SOURCES, "loadgen", "-lz")
+        program = compiled(SOURCES, "loadgen", "-lz", "-lm")
         self.target, self.rooms = target, rooms
         self._folder = tempfile.TemporaryDirectory(prefix="wedsync-crowd-")
         folder = Path(self._folder.name)
@@ -89,7 +89,10 @@ class Crowd:
     def load(
         self, rate: float, *, seconds: float, warmup_s: float = 2.0, drain_s: float = 10.0, first: int = 0, count: int = 0
     ) -> Counts:
-        """Publish `rate` times a second, open loop, and count; afterwards wait up to `drain_s` for what is under way."""
+        """Publish `rate` times a second, open loop, and count; the rate rises during `warmup_s`.
+
+        Afterwards wait up to `drain_s` for what is under way.
+        """
         counts = self._ask(f"load {rate} {warmup_s} {seconds} {drain_s} {first} {count or len(self.rooms)}")
         return counts | self._costs(counts, counts["in_window"]) | {"deliveries_per_s": counts["in_window"] / counts["seconds"]}
 

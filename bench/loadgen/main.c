@@ -12,7 +12,8 @@
  * Commands, one a line, each answered with one line of JSON:
  *   open IN_FLIGHT PATIENCE_S            open all members that are not open, IN_FLIGHT handshakes at a time
  *   load RATE WARMUP_S SECONDS DRAIN_S FIRST COUNT
- *                                        publish RATE times a second, round the rooms FIRST to FIRST + COUNT - 1, and count
+ *                                        publish RATE times a second, round the rooms FIRST to FIRST + COUNT - 1, and count;
+ *                                        the rate rises from nothing during WARMUP_S
  *   pair ROOM OTHER TIMES EVERY_MS       publish in both at the same moment: every member of ROOM, the last one, those of OTHER
  *   hold SECONDS                         only answer and ping
  *   drop                                 close all connections
@@ -22,6 +23,7 @@
 #include "loadgen.h"
 
 #include <errno.h>
+#include <math.h>
 #include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -238,6 +240,12 @@ static void begin_run(void) {
     memset(&latency, 0, sizeof latency), memset(&other, 0, sizeof other), memset(&behind, 0, sizeof behind);
 }
 
+/* When the n-th publication is due: during the warm-up the rate rises evenly to the full one. */
+static uint64_t due_us(uint64_t n, double rate, double warmup) {
+    double s = (double)n / rate;
+    return (uint64_t)((s < warmup / 2 ? sqrt(2 * s * warmup) : warmup / 2 + s) * 1e6);
+}
+
 static void load(double rate, double warmup, double seconds, double drain, int first, int count) {
     begin_run();
     *totals.first_refusal = 0;
@@ -253,7 +261,7 @@ static void load(double rate, double warmup, double seconds, double drain, int f
         if (now >= over || (now >= run.end && run.distinct >= run.expected)) break;
         uint64_t due = begin;
         for (int burst = 0; burst < BURST; burst++, sent++) {
-            due = begin + (uint64_t)((double)sent * 1e6 / rate);
+            due = begin + due_us(sent, rate, warmup);
             if (due > now || due >= run.end) break;
             publish((uint32_t)first + (uint32_t)(sent % (uint64_t)count), (uint32_t)(sent / (uint64_t)count), due, now);
         }

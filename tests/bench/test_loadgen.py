@@ -75,7 +75,7 @@ def test_compressed_texts_are_read_and_their_bytes_counted() -> None:
         crowd.open()
         counts = crowd.load(100, seconds=0.1, warmup_s=0.0, drain_s=0.4)
         # Everything came with the last publication, after the measured window.
-        after = crowd.load(100, seconds=0.5, warmup_s=0.1, drain_s=0.4)
+        after = crowd.load(100, seconds=0.55, warmup_s=0.1, drain_s=0.4)
     assert counts["lost"] == after["lost"] == 0
     assert after["compressed"] == after["texts"] > 0
     assert after["text_bytes"] == after["texts"] * 1_000
