@@ -13,6 +13,9 @@ BUSY_UP = 0.92
 """Above this share of a core, publications wait for each other: every buffer and call that is saved is capacity."""
 BUSY_DOWN = 0.84
 """Below it the window shrinks. The distance to BUSY_UP keeps the window from swinging with the load it removes."""
+BUSY_LATE = 0.3
+"""A loop that is late while its process has more than this share works as fast as it is let: where others share the core, or a
+container has a part of one, a process with too much to do never reaches BUSY_UP."""
 WINDOW_FIRST_S = 0.004
 WINDOW_MAX_S = 0.050
 """The window's share of the 100 ms: a publication waits for it once, and up to half as long for the flushes of other rooms."""
@@ -82,11 +85,12 @@ class RealtimePerformanceOptimizer:
 
     def _window(self, reading: Reading) -> Tuning | None:
         window_s, busy = self.tuning.window_s, reading.busy
-        if busy > BUSY_UP and window_s < WINDOW_MAX_S:
+        starved = busy > BUSY_LATE and reading.lag_s > LAG_DOWN_S
+        if (busy > BUSY_UP or starved) and window_s < WINDOW_MAX_S:
             larger_s = min(WINDOW_MAX_S, max(WINDOW_FIRST_S, window_s * GROWTH))
             over_bytes = self._compress_over_bytes * BUSY_COMPRESS
             return self._changed(f"busy {busy:.0%}: join more", window_s=larger_s, compress_over_bytes=over_bytes)
-        if busy < BUSY_DOWN and window_s > 0:
+        if busy < BUSY_DOWN and window_s > 0 and not starved:
             smaller_s = window_s / GROWTH if window_s / GROWTH >= WINDOW_FIRST_S else 0.0
             over_bytes = self._compress_over_bytes * (BUSY_COMPRESS if smaller_s else 1)
             return self._changed(f"busy {busy:.0%}: join less", window_s=smaller_s, compress_over_bytes=over_bytes)

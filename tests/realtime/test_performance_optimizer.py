@@ -37,6 +37,20 @@ def test_between_the_bounds_it_stays_and_below_it_goes_to_nothing() -> None:
     assert windows[1] == windows[2] == windows[3] and windows[-1] == 0.0
 
 
+def test_with_a_part_of_a_core_what_is_late_is_joined_too() -> None:
+    """A busy neighbour or a container's limit: the process never comes to use a whole core."""
+    optimizer = RealtimePerformanceOptimizer()
+    late = Reading(busy=BUSY_DOWN / 2, lag_s=LAG_DOWN_S + 0.01)
+    windows = [optimizer.step(late, n).window_s for n in range(12)]
+    assert windows[0] == WINDOW_FIRST_S and windows == sorted(windows) and windows[-1] == WINDOW_MAX_S
+    assert optimizer.step(Reading(busy=BUSY_DOWN / 2), 12).window_s < WINDOW_MAX_S
+
+
+def test_a_late_loop_that_is_not_busy_waits_for_nothing() -> None:
+    """A slow disk or a stopped machine is not helped by joining."""
+    assert RealtimePerformanceOptimizer().step(Reading(busy=0.1, lag_s=1.0), 0.0).window_s == 0.0
+
+
 def test_what_was_not_measured_changes_nothing() -> None:
     assert run(0.95, None, None) == [WINDOW_FIRST_S] * 3
 
