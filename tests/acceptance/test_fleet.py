@@ -49,7 +49,7 @@ async def test_it_needs_nothing_and_shows_its_workers(processes: Processes, flee
 
 def test_nobody_is_left_when_the_supervisor_is_killed(fleet: FleetServer) -> None:
     pids = fleet.pids()
-    assert len(pids) == 5  # dispatcher, web, two workers, Redis
+    assert len(pids) == 6  # dispatcher, web, two workers, control loop, Redis
     os.kill(fleet.workers()[0]["pid"], signal.SIGSTOP)
     fleet.kill()
     wait_until(lambda: alive(pids) == [], "all of them are gone", timeout_s=5)

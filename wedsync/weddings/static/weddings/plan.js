@@ -92,9 +92,11 @@ function showSending(row, id) {
 
 const same = (button, data) => (button.dataset.to ? data.status === button.dataset.to : data.minutes === Number(button.dataset.minutes));
 
-onPress(fields.sheet, "act", (button, { act, to, minutes }) => {
-  const item = Number(button.closest("[data-item]").dataset.item);
-  say(act, to ? { item, status: to } : { item, minutes: Number(minutes) });
+onPress(fields.sheet, "act", async (button, { act, to, minutes }) => {
+  const row = button.closest("[data-item]");
+  const item = Number(row.dataset.item);
+  button.toggleAttribute("data-busy", true); // at once: the second tap of an impatient thumb comes before the next drawing
+  if (!(await say(act, to ? { item, status: to } : { item, minutes: Number(minutes) }))) showSending(row, item);
 });
 
 // -- now and next -----------------------------------------------------------------------------------------------------
