@@ -79,6 +79,7 @@ class Screens:
 async def gather(home: House, proxy: ChaosProxy) -> Screens:
     screens = Screens(home, planner := await home.planner(await home.person()))
     screens.listen(planner, screens.to_planner, screens.to_planner)
+    await is_live(planner)  # the log-in has led here: what is under way cannot be loaded anew
     await planner.reload()
     await screens.vendor("DJ")
     await screens.vendor("Venue")
