@@ -174,7 +174,7 @@ async def run(parts: Services) -> None:
                 loop = ControlLoop(parts, in_thread)
                 delivery = asyncio.create_task(delivering(parts.clock, sending), name="notices")
             elif not held and delivery is not None:
-                delivery.cancel()
+                await _ended(delivery)
                 loop = delivery = None
             if loop is not None:
                 try:
@@ -184,5 +184,9 @@ async def run(parts: Services) -> None:
             await parts.clock.sleep(TICK_S)
     finally:
         if delivery is not None:
-            delivery.cancel()
-            await asyncio.gather(delivery, return_exceptions=True)
+            await _ended(delivery)
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)

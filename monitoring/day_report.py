@@ -15,8 +15,7 @@ from math import ceil
 import msgspec
 from msgspec import Struct
 
-from realtime.histogram import STEPS, index_of
-from realtime.report import Buckets
+from realtime.histogram import Buckets, beyond, merged, quantile_s
 
 MINUTE = timedelta(minutes=1)
 LINE_MS = 100.0
@@ -118,13 +117,8 @@ class DayReport(Struct, frozen=True):
 
 
 def percentile_ms(buckets: Buckets, share: float) -> float:
-    """The upper edge of the bucket with the nearest-rank percentile. `buckets` is not empty."""
-    rank, seen = max(1, ceil(share * sum(buckets.values()))), 0
-    for index in sorted(buckets):
-        seen += buckets[index]
-        if seen >= rank:
-            break
-    return round(float(2.0 ** (index / STEPS)) / 1_000, 2)
+    """`quantile_s` of buckets that are not empty, as it is written down."""
+    return round((quantile_s(buckets, share) or 0.0) * 1_000, 2)
 
 
 def latency(buckets: Buckets) -> Latency | None:
@@ -132,9 +126,8 @@ def latency(buckets: Buckets) -> Latency | None:
     total = sum(buckets.values())
     if not total:
         return None
-    late = sum(count for index, count in buckets.items() if index > index_of(LINE_MS / 1_000))
     p50, p95, p99 = (percentile_ms(buckets, share) for share in (0.5, 0.95, 0.99))
-    return Latency(total, p50, p95, p99, late)
+    return Latency(total, p50, p95, p99, beyond(buckets, LINE_MS / 1_000))
 
 
 def build(
@@ -152,14 +145,12 @@ def build(
         notes.append(f"{absent} of {wanted} minutes: monitoring has no record of them, nobody was connected or it did not run.")
     if journal.pruned:
         notes.append("Publications that were pruned from the journal before this report was made.")
-    merged: Buckets = {}
+    all_of_it = merged(minute.latency for minute in minutes)
     roles: dict[str, float] = {}
     for minute in minutes:
-        for index, count in minute.latency.items():
-            merged[index] = merged.get(index, 0) + count
         for role, people in minute.connections.items():
             roles[role] = roles.get(role, 0.0) + people
-    if not merged:
+    if not all_of_it:
         notes.append("Latency: no urgent publication was delivered in a recorded minute.")
     return DayReport(
         wedding=wedding,
@@ -170,7 +161,7 @@ def build(
         delivered=sum(minute.deliveries for minute in minutes) if minutes else None,
         replayed=sum(minute.replayed for minute in minutes) if minutes else None,
         faults=sum(minute.faults for minute in minutes) if minutes else None,
-        latency=latency(merged),
+        latency=latency(all_of_it),
         connected_minutes={role: round(people) for role, people in sorted(roles.items())} if minutes else None,
         most_people=max((round(sum(minute.connections.values())) for minute in minutes), default=None),
         troubles=list(troubles),

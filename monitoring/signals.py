@@ -9,8 +9,8 @@ from msgspec import Struct
 
 from monitoring.alerts import Labels
 from monitoring.slo import PAIRS, Budget, Objective
-from realtime.histogram import index_of
-from realtime.report import Buckets, WorkerReport
+from realtime.histogram import added, beyond
+from realtime.report import WorkerReport
 
 
 class Signal(Struct, frozen=True):
@@ -91,17 +91,6 @@ class Rolling:
         return sum(part[1] for part in self._parts), sum(part[2] for part in self._parts)
 
 
-def beyond(buckets: Buckets, limit_s: float) -> int:
-    """How many of a histogram were over the limit, to the bucket: 2.2 %."""
-    edge = index_of(limit_s)
-    return sum(count for index, count in buckets.items() if index > edge)
-
-
-def fresh(now: Buckets, before: Buckets) -> Buckets:
-    """What has been added to a histogram that only grows."""
-    return {index: count - before.get(index, 0) for index, count in now.items() if count > before.get(index, 0)}
-
-
 def of(name: str, value: str) -> Labels:
     return ((name, value),)
 
@@ -154,7 +143,7 @@ class Signals:
         for budget, field, names, limit_s in self._budgets:
             new, old = getattr(report, field), getattr(before, field)
             for name in names:
-                some = fresh(new.get(name, {}), old.get(name, {}))
+                some = added(new.get(name, {}), old.get(name, {}))
                 budget.add(now_s, bad=beyond(some, limit_s), total=sum(some.values()))
         if report.gaps_total is not None:
             faults = self._faults.setdefault(slot, Rolling(300))
@@ -167,7 +156,7 @@ class Signals:
             was = before.weddings.get(name)
             if was is None or wedding.deliveries_total == was.deliveries_total:
                 continue
-            some = fresh(wedding.latency, was.latency)
+            some = added(wedding.latency, was.latency)
             late = self._late.setdefault(name, Rolling(60))
             late.add(now_s, beyond(some, WEDDING_LIMIT_S), sum(some.values()))
 

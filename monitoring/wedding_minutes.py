@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from monitoring.day_report import Minute
-from monitoring.signals import fresh
-from realtime.report import Buckets, WeddingReport, WorkerReport
+from realtime.histogram import Buckets, added
+from realtime.report import WeddingReport, WorkerReport
 
 MINUTE_S = 60
 
@@ -24,7 +24,7 @@ class _Sum:
         self.deliveries += now.deliveries_total - before.deliveries_total
         self.replayed += now.replayed_total - before.replayed_total
         self.faults += now.faults_total - before.faults_total
-        for index, count in fresh(now.latency, before.latency).items():
+        for index, count in added(now.latency, before.latency).items():
             self.latency[index] = self.latency.get(index, 0) + count
 
 

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from asgiref.sync import async_to_sync
 from channels.layers import InMemoryChannelLayer, get_channel_layer
 from django.conf import settings
-from django.db import close_old_connections
+from django.db import connections
 from django.utils.module_loading import import_string
 
 from realtime.adapters.dispatch import DispatcherFront
@@ -95,9 +95,10 @@ def in_threads(name: str, count: int) -> Callable[..., Any]:
     def with_connection(function: Callable[..., T], *args: object) -> T:
         try:
             return function(*args)
-        except Exception:
-            close_old_connections()
-            raise
+        finally:
+            for connection in connections.all(initialized_only=True):
+                if connection.errors_occurred:  # also where the function has made its peace with it
+                    connection.close_if_unusable_or_obsolete()
 
     async def run(function: Callable[..., T], *args: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(pool, with_connection, function, *args)

@@ -44,8 +44,12 @@ class Canaries:
         self._mailbox.send(ROOM, [self._encode(canary)])
 
     def receive(self, raw: bytes) -> None:
-        """One from the mailbox; what cannot be read comes from another release, and says that much gets through."""
-        canary, now_s = self._decode(raw), self._clock.monotonic()
+        """One from the mailbox; what cannot be read comes from another release."""
+        now_s = self._clock.monotonic()
+        try:
+            canary = self._decode(raw)
+        except msgspec.MsgspecError:
+            return
         if _host(canary.process) == _host(self._process):
             took_s = now_s - canary.monotonic_s
         else:

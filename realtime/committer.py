@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
@@ -19,7 +20,10 @@ logger = logging.getLogger(__name__)
 RETRY_S = 0.5
 """How long after a failed commit the emergencies that wait are tried again."""
 COMMIT_GOAL_S = 0.012
-"""A commit may take about so long: what is urgent and comes a moment too late waits for it, with 100 ms in all to go by."""
+"""What its publications may add to a commit: what is urgent and comes a moment too late waits for it, with 100 ms in all. What
+every commit takes, on a slow disk above all, is not theirs, and does not get less with fewer of them."""
+LEAST_GROWS = 1.02
+"""A commit: the shortest lately is forgotten within a few dozen commits, when the disk has become slower."""
 BATCH_MIN, BATCH_FIRST = 8, 32
 
 
@@ -43,8 +47,8 @@ class Submission:
         self.timer: asyncio.TimerHandle | None = None
 
     @property
-    def urgent(self) -> bool:
-        return self.draft.kind.priority == Priority.P0
+    def emergency(self) -> bool:
+        return self.draft.kind.priority is Priority.P0
 
 
 class Committer:
@@ -74,6 +78,7 @@ class Committer:
         self._urgent: deque[Submission] = deque()
         self._waiting: deque[Submission] = deque()
         self._batch_max = min(BATCH_FIRST, config.commit_max_entries)
+        self._least_s = math.inf
         self._task: asyncio.Task[None] | None = None
         self._sweep_wanted = False
         self.down = False
@@ -83,11 +88,11 @@ class Committer:
         loop = asyncio.get_running_loop()
         submission = Submission(draft, loop.create_future(), left_early)
         waiting = self._waiting if draft.kind.priority > Priority.P1 else self._urgent
-        if len(waiting) >= self._config.commit_queue_max and not submission.urgent:
+        if len(waiting) >= self._config.commit_queue_max and not submission.emergency:
             submission.stored.set_exception(JournalUnavailable(retry_after_ms=1_000))
             return submission.stored
         waiting.append(submission)
-        if submission.urgent:
+        if submission.emergency:
             if self.down:
                 self._go_early(submission)
             else:
@@ -146,7 +151,7 @@ class Committer:
         try:
             outcomes: list[Outcome] = await self._in_thread(self._writer.commit, [s.draft for s in batch])
         except JournalUnavailable:
-            self._keep_urgent(batch)
+            self._keep_emergencies(batch)
             raise
         except asyncio.CancelledError:
             for submission in batch:
@@ -165,9 +170,10 @@ class Committer:
 
     def _adapt(self, size: int, took_s: float) -> None:
         """Keep commits near their goal: halve what one takes when it was too long, take more again when there is time."""
-        if took_s > COMMIT_GOAL_S:
+        self._least_s = min(took_s, self._least_s * LEAST_GROWS)
+        if took_s - self._least_s > COMMIT_GOAL_S:
             self._batch_max = max(BATCH_MIN, min(self._batch_max, size) // 2)
-        elif size == self._batch_max:
+        elif size >= self._batch_max:
             self._batch_max = min(self._config.commit_max_entries, self._batch_max * 3 // 2)
 
     def _offer(self, entries: Sequence[Entry]) -> None:
@@ -177,12 +183,12 @@ class Committer:
         except Exception:
             logger.exception("%d stored publications could not be offered", len(entries))
 
-    def _keep_urgent(self, batch: list[Submission]) -> None:
+    def _keep_emergencies(self, batch: list[Submission]) -> None:
         everything = batch + list(self._urgent) + list(self._waiting)
         self._urgent.clear()
         self._waiting.clear()
         for submission in everything:
-            if submission.urgent:
+            if submission.emergency:
                 self._go_early(submission)
                 self._urgent.append(submission)
             else:

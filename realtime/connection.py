@@ -18,7 +18,6 @@ from realtime.roles import ROLES, VIEWS
 
 USUAL = ConnectionPlan(heartbeat_s=25.0, window_bytes=RealtimeConfig().outbox_bytes)
 """Until the first plan is made."""
-OUTBOX_MAX_BYTES = USUAL.window_bytes
 LEFT_OUT = sorted(kind.name for kind in KINDS.values() if kind.spare)
 """Kinds that one who is served sparingly does without."""
 PORTION_BYTES = 65_536

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from realtime.clock import Clock
+from realtime.kinds import Priority
 from realtime.performance_optimizer import Tuning
 from realtime.room import HeldRoom
 
@@ -26,24 +27,34 @@ class Flushing:
         self._emergencies: set[str] = set()
         self._paused: dict[str, HeldRoom] = {}
 
-    def flush(self, room: HeldRoom, *, urgent: bool = False, soon: bool = False, fleeting: bool = False) -> None:
+    def flush(self, room: HeldRoom) -> None:
         """At once while this process is idle or when it is urgent; under load what comes within the window goes together."""
         if not room.pending or room.slices:
             return  # the last slice asks again
-        if fleeting and self._emergencies:
+        urgent = room.most_urgent
+        if urgent is Priority.P3 and self._emergencies:
             self._paused[room.name] = room
             return
-        window_s = EMERGENCY_WINDOW_S if fleeting and self.tuning.emergency else self.tuning.window_s
-        if soon:
-            window_s = min(window_s, SOON_WINDOW_S)
+        window_s = self._window_s(urgent)
         due_s = self._clock.monotonic() + window_s
-        if urgent or not window_s:
+        if not window_s:
             self.now(room, light=False)
         elif room.flush_due_s is None or due_s < room.flush_due_s:
             room.flush_due_s = due_s
             asyncio.get_running_loop().call_later(window_s, self._flush_due, room)
-        if urgent and room.slices:
+        if urgent is Priority.P0 and room.slices:
             self._emergencies.add(room.name)
+
+    def _window_s(self, urgent: Priority) -> float:
+        """How long what is pending may wait for company, by the most urgent of it."""
+        match urgent:
+            case Priority.P0:
+                return 0.0
+            case Priority.P1:
+                return min(self.tuning.window_s, SOON_WINDOW_S)
+            case Priority.P3 if self.tuning.emergency:
+                return EMERGENCY_WINDOW_S
+        return self.tuning.window_s
 
     def _flush_due(self, room: HeldRoom) -> None:
         room.flush_due_s = None

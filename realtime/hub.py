@@ -20,7 +20,7 @@ from realtime.closing import CloseCode
 from realtime.config import RealtimeConfig
 from realtime.connection import Connection
 from realtime.connection_optimizer import ConnectionPlan
-from realtime.errors import RealtimeError
+from realtime.errors import Overloaded, RealtimeError
 from realtime.flushing import Flushing
 from realtime.frame import Frame
 from realtime.joining import Joining, Reader
@@ -159,10 +159,11 @@ class Hub:
             self._mailbox.send(name, [pack(Parcel(self.process, mine))])
 
     def ephemeral(self, draft: Draft) -> None:
-        """A publication that is never stored: to everybody who is there now. Nobody wants it who gets it much later."""
+        """A publication that is never stored: to everybody who is there now. Raises Overloaded when it has waited here, because
+        this process stood still: nobody wants it much later."""
         if self._stood_still(self._clock.monotonic()):
             self.measures.shed[draft.sender.role] += 1
-            return
+            raise Overloaded
         self._send_fleeting(self.fleeting_entry(draft), provisional=False)
 
     def provisional(self, draft: Draft) -> None:
@@ -223,13 +224,10 @@ class Hub:
         room = self.rooms.get(name)
         if room is None:
             return
-        urgent, soon = False, False
         for entry in entries:
             room.take(entry)
-            urgent |= entry.kind in KINDS and KINDS[entry.kind].priority is Priority.P0
-            soon |= entry.kind in KINDS and KINDS[entry.kind].priority is Priority.P1
-        self.emergencies_total += urgent
-        self.flushing.flush(room, urgent=urgent, soon=soon)
+            self.emergencies_total += entry.kind in KINDS and KINDS[entry.kind].priority is Priority.P0
+        self.flushing.flush(room)
         if room.ahead:
             self._fill_later(room)
 
@@ -242,7 +240,7 @@ class Hub:
             room.provisional[entry.sender.member, entry.id] = frame
         self.emergencies_total += provisional
         room.pass_on(frame)
-        self.flushing.flush(room, urgent=provisional, fleeting=not provisional)
+        self.flushing.flush(room)
 
     # -- catching up --------------------------------------------------------------------------------------------------
 

@@ -79,12 +79,21 @@ class Inbox:
             case Ping(ref):
                 connection.tell(Pong(ref))
             case Hint():
-                self._hub.faults(connection, message.gaps)
-                connection.told = Told(message.visible, message.save_data, message.effective)
-                self._plan(connection)
+                self._hint(message)
             case Leave():
                 self._hub.leave(connection, on_purpose=True)
                 connection.end(CloseCode.NORMAL, "Goodbye.")
+
+    def _hint(self, hint: Hint) -> None:
+        connection = self._connection
+        try:
+            self._pay("")  # a new plan flushes the room: nobody may ask for one as often as they like
+        except RateLimited as error:
+            self._refuse("", error)
+            return
+        self._hub.faults(connection, hint.gaps)
+        connection.told = Told(hint.visible, hint.save_data, hint.effective)
+        self._plan(connection)
 
     def _publish(self, message: Publish) -> None:
         connection = self._connection
@@ -105,12 +114,12 @@ class Inbox:
                 self._hub.measures.shed[connection.member.role] += 1
                 connection.rest(REST_S)
                 raise Overloaded(retry_after_ms=OVERLOADED_RETRY_MS)
+            if not checked.kind.durable:
+                self._hub.ephemeral(checked)
+                connection.tell(Ok(message.id))
+                return
         except RealtimeError as error:
             self._refuse(message.id, error)
-            return
-        if not checked.kind.durable:
-            self._hub.ephemeral(checked)
-            connection.tell(Ok(message.id))
             return
         stored = self._committer.submit(checked, lambda: connection.tell(Ok(message.id, provisional=True)))
         stored.add_done_callback(lambda done: self._answer(message.id, done))

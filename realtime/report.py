@@ -7,10 +7,9 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
-WorkerState = Literal["starting", "ready", "draining", "lame"]
+from realtime.histogram import Buckets
 
-Buckets = dict[int, int]
-"""A latency histogram as {index: count}, sparse; `realtime.histogram` says what an index means."""
+WorkerState = Literal["starting", "ready", "draining", "lame"]
 
 
 class WeddingReport(Struct, frozen=True, omit_defaults=True):

@@ -76,6 +76,8 @@ class HeldRoom:
         self.provisional: dict[tuple[str, str], Frame] = {}
         # {cohort: what all its members get with the next flush}
         self.pending: dict[Cohort, list[Item]] = {}
+        # Of what is pending for those who are not served lightly.
+        self.most_urgent = Priority.P3
         self.flush_due_s: float | None = None
         self.light_due = False
         # What is on its way to a cohort so large that it takes several turns; in order.
@@ -128,7 +130,7 @@ class HeldRoom:
         frame = Frame(entry, received_s=self._measures.received_s(entry))
         for cohort in self.cohorts:
             if sees(cohort[0], entry.audience):
-                self.pending.setdefault(cohort, []).append((frame.text(self.head(cohort[0])), frame))
+                self._owe(cohort, (frame.text(self.head(cohort[0])), frame))
         self.offset = entry.offset
         self.heads[entry.audience] = entry.offset
         self.provisional.pop((entry.sender.member, entry.id), None)
@@ -140,15 +142,19 @@ class HeldRoom:
         for cohort in self.cohorts:
             view, _, light = cohort
             if sees(view, frame.audience) and not (light and frame.spare):
-                self.pending.setdefault(cohort, []).append((frame.text(), frame))
+                self._owe(cohort, (frame.text(), frame))
         self.measures.publications_total += 1
+
+    def _owe(self, cohort: Cohort, item: Item) -> None:
+        self.pending.setdefault(cohort, []).append(item)
+        self.most_urgent = min(self.most_urgent, item[1].priority)
 
     def flush(self, compress_over_bytes: int, *, light: bool = True) -> None:
         """Send what is pending: one buffer a cohort, one call a member. Large cohorts are left to `send_slice`.
 
         `light` False: members who are served sparingly wait for more, unless something durable and urgent is for them.
         """
-        pending, self.pending = self.pending, {}
+        pending, self.pending, self.most_urgent = self.pending, {}, Priority.P3
         for cohort in sorted(pending, key=_rank):
             items = pending[cohort]
             if cohort[2] and not light and all(frame.priority > Priority.P1 for _, frame in items):

@@ -141,24 +141,31 @@ class Services:
 
     async def _tuning(self) -> None:
         """Measure this process and follow the optimizer."""
-        clock, hub = self.clock, self.hub
-        before_s, cpu_s, emergencies = clock.monotonic(), clock.cpu_s(), hub.emergencies_total
+        measured = self.clock.monotonic(), self.clock.cpu_s(), self.hub.emergencies_total
         while True:
-            await clock.sleep(TUNE_EVERY_S)
-            now_s, now_cpu_s = clock.monotonic(), clock.cpu_s()
-            elapsed_s = now_s - before_s
-            if elapsed_s <= 0:
-                continue
-            # The loop was busy with something else for as long as this timer is late.
-            hub.alive(now_s)
-            self.busy, lag_s = (now_cpu_s - cpu_s) / elapsed_s, max(0.0, elapsed_s - TUNE_EVERY_S)
-            self._lag_s = max(lag_s, self._lag_s or 0.0)
-            for connection in hub.measures.stuck(self.config.stuck_after_s):
-                connection.end_too_slow()
-            emergency, outbox_bytes = hub.emergencies_total > emergencies, hub.measures.outbox_bytes
-            reading = Reading(self.busy, lag_s, outbox_bytes, self.committer.backlog_s(), emergency)
-            before_s, cpu_s, emergencies = now_s, now_cpu_s, hub.emergencies_total
-            hub.tuning = self.optimizer.step(reading, now_s)
+            await self.clock.sleep(TUNE_EVERY_S)
+            try:
+                measured = self._tune(*measured)
+            except Exception:  # without the next round nothing here would be noticed any more
+                logger.exception("this process could not be tuned")
+
+    def _tune(self, before_s: float, cpu_s: float, emergencies: int) -> tuple[float, float, int]:
+        """One round, since the last one at `before_s`. Returns what the next one starts from."""
+        clock, hub = self.clock, self.hub
+        now_s, now_cpu_s = clock.monotonic(), clock.cpu_s()
+        elapsed_s = now_s - before_s
+        if elapsed_s <= 0:
+            return before_s, cpu_s, emergencies
+        hub.alive(now_s)
+        # The loop was busy with something else for as long as this timer is late.
+        self.busy, lag_s = (now_cpu_s - cpu_s) / elapsed_s, max(0.0, elapsed_s - TUNE_EVERY_S)
+        self._lag_s = max(lag_s, self._lag_s or 0.0)
+        for connection in hub.measures.stuck(self.config.stuck_after_s):
+            connection.end_too_slow()
+        emergency, outbox_bytes = hub.emergencies_total > emergencies, hub.measures.outbox_bytes
+        reading = Reading(self.busy, lag_s, outbox_bytes, self.committer.backlog_s(), emergency)
+        hub.tuning = self.optimizer.step(reading, now_s)
+        return now_s, now_cpu_s, hub.emergencies_total
 
     def take_lag_s(self) -> float | None:
         """The longest time the loop was late since this was asked last; None: not measured yet."""
@@ -174,7 +181,10 @@ class Services:
             counted: Counter[tuple[str, str]] = Counter()
             for start in range(0, size * steps, size):
                 for connection in members[start : start + size]:
-                    self.plan(connection)
+                    try:
+                        self.plan(connection)
+                    except Exception:  # the others want their plans all the same
+                        logger.exception("%s cannot be planned", connection.member.member)
                     counted[_SERVED[connection.plan.light], connection.plan.encoding] += 1
                 await self.clock.sleep(PLAN_STEP_S)
             self.plans = {", ".join(how): count for how, count in counted.items()}

@@ -84,7 +84,7 @@ class SocketWire:
     land inside a frame; when that has left, `drained` is called.
     """
 
-    __slots__ = ("_drained", "_ignore", "_protocol", "_send", "_transport", "take")
+    __slots__ = ("_drained", "_ignore", "_protocol", "_resting", "_send", "_transport", "take")
 
     def __init__(self, protocol: WireProtocol) -> None:
         self._protocol = protocol
@@ -92,7 +92,7 @@ class SocketWire:
         # TLS, or anything else that is not a plain socket, has to encrypt first.
         self._send = protocol.transport.socket.send if type(protocol.transport) is tcp.Server else None
         self._drained: Callable[[], None] = nothing
-        self._ignore = False
+        self._ignore = self._resting = False
         self.take: Callable[[bytes | None], None] | None = None
 
     def open(self, drained: Callable[[], None], take: Callable[[bytes | None], None]) -> None:
@@ -127,11 +127,13 @@ class SocketWire:
 
     def rest(self, seconds: float) -> None:
         """Read nothing for so long: what comes meanwhile stays with the kernels, and its sender is slowed down."""
-        if self._transport.connected and not self._transport.disconnecting:
+        if not self._resting and self._transport.connected and not self._transport.disconnecting:
+            self._resting = True
             self._transport.stopReading()
             reactor.callLater(seconds, self._read_again)
 
     def _read_again(self) -> None:
+        self._resting = False
         if self._transport.connected and not self._transport.disconnecting:
             self._transport.startReading()
 

@@ -138,4 +138,7 @@ class LayerMailbox:
                 await self._clock.sleep(self._timeout_s)
                 continue
             for parcel in message["parcels"]:
-                receive(message["room"], parcel)
+                try:
+                    receive(message["room"], parcel)
+                except Exception:  # one parcel must not make this process deaf to all that follow
+                    logger.exception("a parcel for %s could not be taken", message["room"])

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable
 from typing import Any, TypeVar
 
+from msgspec import MsgspecError
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
@@ -13,6 +15,7 @@ from realtime.clock import Clock
 from realtime.errors import RegistryUnavailable
 from realtime.report import Drain, Move, WorkerReport, decode_order, decode_report, encode_order, encode_report
 
+logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 REPORT_TTL_S = 5.0
@@ -109,7 +112,7 @@ class RedisRegistry:
         gone = [name for name, raw in zip(names, found, strict=True) if raw is None]
         if gone:
             await self._done(self._redis.srem(self._key("workers"), *gone))
-        return sorted((decode_report(raw) for raw in found if raw is not None), key=_by_slot)
+        return sorted((report for raw in found if raw is not None and (report := _readable(raw))), key=_by_slot)
 
     async def withdraw(self, worker: str) -> None:
         await self._done(self._redis.delete(self._key("worker", worker)))
@@ -147,6 +150,15 @@ class RedisRegistry:
                 return await call
         except (RedisError, OSError, TimeoutError) as error:
             raise RegistryUnavailable(f"Redis does not answer: {error!r}") from error
+
+
+def _readable(raw: bytes) -> WorkerReport | None:
+    """The report; None for one of another release that cannot be read: the others count all the same."""
+    try:
+        return decode_report(raw)
+    except MsgspecError as error:
+        logger.warning("a worker's report cannot be read: %s", error)
+        return None
 
 
 def _ms(seconds: float) -> int:

@@ -6,9 +6,7 @@ The verdict comes from here and from nothing else (Jepsen: ops.md 5.1). Compact,
 
 from __future__ import annotations
 
-import math
 from array import array
-from collections import Counter
 from typing import Any
 
 import msgspec
@@ -16,6 +14,7 @@ from msgspec import UNSET, Raw, Struct
 
 from realtime.client_events import CaughtUp, Closed, Confirmed, Event, Gap, Received, Settled, SnapshotTaken, Via
 from realtime.clock import Clock
+from realtime.histogram import Histogram
 from realtime.kinds import KINDS, Priority
 from realtime.messages import Ok, Pub
 
@@ -89,35 +88,13 @@ class Seen:
             self.shapes.setdefault(shape, f"item {item.get('id')}")
 
 
-class Latencies:
-    """A histogram of microseconds with buckets of base 2^(1/32): 1.1 % relative error, merged by adding (ops.md 4.2)."""
-
-    def __init__(self) -> None:
-        self.buckets: Counter[int] = Counter()
-
-    def add(self, seconds: float) -> None:
-        self.buckets[math.ceil(32 * math.log2(max(1.0, seconds * 1e6)))] += 1
-
-    def __len__(self) -> int:
-        return self.buckets.total()
-
-    def quantile_ms(self, q: float) -> float | None:
-        """The latency that a share `q` of all did not exceed, None when nothing was measured."""
-        wanted, passed = math.ceil(q * len(self)), 0
-        for bucket in sorted(self.buckets):
-            passed += self.buckets[bucket]
-            if passed >= wanted:
-                return float(2 ** (bucket / 32) / 1_000)
-        return None
-
-
 class History:
     """All messages of a drill and all members that watched."""
 
     def __init__(self) -> None:
         self.messages: list[Message] = []
         self.members: list[Seen] = []
-        self.latencies: dict[Priority, Latencies] = {priority: Latencies() for priority in Priority}
+        self.latencies: dict[Priority, Histogram] = {priority: Histogram() for priority in Priority}
         self._refs: dict[tuple[str, str, str], int] = {}
 
     def watch(self, room: str, member: str, role: str) -> Seen:
@@ -198,7 +175,7 @@ class Recorder:
             return
         message = self._history.messages[ref]
         if self.timed and message.sent and via is not Via.REPLAY:
-            self._history.latencies[kind.priority].add(self._clock.monotonic() - message.intended_s)
+            self._history.latencies[kind.priority].record(self._clock.monotonic() - message.intended_s)
         if pub.result is not UNSET:
             self._exposed(pub.result)
         if kind.name == "timeline.items":

@@ -12,9 +12,10 @@ from pathlib import Path
 
 from realtime.client_events import Event, Received, Via
 from realtime.drills.faults import FaultDrill
-from realtime.drills.history import Latencies, Recorder
+from realtime.drills.history import Recorder
 from realtime.drills.server import DrillFailed
 from realtime.fleet import processes
+from realtime.histogram import Histogram
 from realtime.kinds import KINDS, Priority
 
 AT = 0.2
@@ -65,7 +66,7 @@ class RedisKillDrill(FaultDrill):
             yield {"REDIS_URL": cls.redis.url}
 
     async def inject(self) -> None:
-        self._outage = Latencies()
+        self._outage = Histogram()
         self._gone = False
         await self._clock.sleep(AT * self.options.duration_s)
         gone_s = min(GONE_S, 0.5 * self.options.duration_s)
@@ -94,7 +95,7 @@ class RedisKillDrill(FaultDrill):
             return
         message = self.history.messages[self.history.ref(self.plan[n].name, sender, event.pub.id, event.pub.kind)]
         if message.sent:
-            self._outage.add(self._clock.monotonic() - message.intended_s)
+            self._outage.record(self._clock.monotonic() - message.intended_s)
 
     def promises(self) -> list[str]:
         p99_ms = self._outage.quantile_ms(0.99)

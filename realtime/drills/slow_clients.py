@@ -11,8 +11,8 @@ from collections.abc import Iterator
 import psutil
 
 from realtime.drills.faults import FaultDrill
-from realtime.drills.history import Latencies
 from realtime.drills.workloads import Planned
+from realtime.histogram import Histogram
 from realtime.kinds import Priority
 
 SHARE = 20
@@ -43,7 +43,7 @@ class SlowClientsDrill(FaultDrill):
         await self._clock.sleep(STALL_AT * duration_s)
         connections = sum(client.session.connections for client in clients)
         before = most = _rss(workers)
-        quick, self.history.latencies = self.history.latencies, {priority: Latencies() for priority in Priority}
+        quick, self.history.latencies = self.history.latencies, {priority: Histogram() for priority in Priority}
         for n, m in victims:
             self._recorders[sum(len(room.roles) for room in self.plan[:n]) + m].timed = False
             self.clients[n][m].stall(True)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from realtime.histogram import STEPS
+from realtime.histogram import added, merged, quantile_s
 from realtime.policy.balancing import Worker, load_of, slow_start, unevenness
 from realtime.policy.rebalancing import Held
 from realtime.policy.scaling import Load
 from realtime.policy.windows import EventWindow
-from realtime.report import Buckets, WorkerReport
+from realtime.report import WorkerReport
 
 P99_LEAST = 100
 """Deliveries below which a 99th percentile is one accident."""
@@ -84,16 +84,5 @@ def _rate(steps: Sequence[tuple[WorkerReport, WorkerReport, int]]) -> float | No
 
 def _p99_s(one: WorkerReport, other: WorkerReport) -> float | None:
     """Of P0 and P1 between two reports of one worker, seconds; None with too few deliveries to say."""
-    counts: Buckets = {}
-    for priority in ("P0", "P1"):
-        earlier = one.latency.get(priority, {})
-        for index, n in other.latency.get(priority, {}).items():
-            counts[index] = counts.get(index, 0) + n - earlier.get(index, 0)
-    total, seen = sum(counts.values()), 0
-    if total < P99_LEAST:
-        return None
-    for index in sorted(counts):
-        seen += counts[index]
-        if seen >= 0.99 * total:
-            return float(2 ** (index / STEPS)) / 1e6
-    return None
+    counts = merged(added(other.latency.get(priority, {}), one.latency.get(priority, {})) for priority in ("P0", "P1"))
+    return quantile_s(counts, 0.99) if sum(counts.values()) >= P99_LEAST else None

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from monitoring.signals import FORGET_S, OBJECTIVES, SIGNALS, Signals, Table, beyond, of
-from realtime.histogram import index_of
-from realtime.report import Buckets, WeddingReport, WorkerReport
+from realtime.histogram import Buckets, index_of
+from realtime.report import WeddingReport, WorkerReport
 
 W1, W2 = of("worker", "w1"), of("worker", "w2")
 P01 = of("slo", OBJECTIVES[0][0].name)

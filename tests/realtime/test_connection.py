@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from realtime.closing import CloseCode
-from realtime.connection import OUTBOX_MAX_BYTES, Connection, Item, joined, text_frame
+from realtime.connection import USUAL, Connection, Item, joined, text_frame
 from realtime.frame import Frame
 from realtime.link import Link
 from realtime.messages import Pub, Sender, decode_to_client, encode
@@ -126,7 +126,7 @@ def test_one_that_does_not_read_is_closed_and_its_memory_freed() -> None:
     wire = FakeWire(False)
     connection = Connection("w", GUEST, wire)
     for _ in range(5):
-        connection.write([item(b"x" * (OUTBOX_MAX_BYTES // 2))])
+        connection.write([item(b"x" * (USUAL.window_bytes // 2))])
     assert connection.closing is CloseCode.TOO_SLOW and wire.closed == [4008]
     assert connection.n_bytes < 300
 

@@ -15,7 +15,7 @@ from realtime.adapters.registry import MemoryRegistry
 from realtime.clock import SystemClock
 from realtime.committer import Committer
 from realtime.config import RealtimeConfig
-from realtime.connection import OUTBOX_MAX_BYTES, Connection
+from realtime.connection import USUAL, Connection
 from realtime.consumers import position
 from realtime.errors import BadCredentials
 from realtime.hub import Hub
@@ -244,7 +244,7 @@ async def test_one_whose_access_was_withdrawn_goes_and_stays_away(site: Site) ->
 async def test_one_that_does_not_read_is_ended_and_its_memory_freed() -> None:
     connection = Connection(ROOM, GUEST)
     for _ in range(3):
-        connection.send([b"x" * (OUTBOX_MAX_BYTES // 2)])
+        connection.send([b"x" * (USUAL.window_bytes // 2)])
     assert connection.closing == 4008
     assert [len(text) < 200 for text in await connection.texts()] == [True]
 

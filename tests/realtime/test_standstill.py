@@ -5,9 +5,11 @@ from __future__ import annotations
 from datetime import timedelta
 
 import msgspec
+import pytest
 
 from realtime.config import RealtimeConfig
 from realtime.connection import Connection
+from realtime.errors import Overloaded
 from realtime.hub import FLEETING_MAX_AGE_S, STALE_S, STANDSTILL_S, Hub
 from realtime.kinds import KINDS, decode_data
 from realtime.messages import Sender
@@ -39,13 +41,15 @@ class Place:
         return [pub.id for pub in pubs_of(self.wire.sent) if pub.kind == "reaction"]
 
 
-async def test_what_waited_in_the_sockets_is_shed_and_counted() -> None:
+async def test_what_waited_in_the_sockets_is_refused_and_counted() -> None:
     place = await Place().open()
     place.hub.ephemeral(place.clap("before"))
     place.clock.advance(STANDSTILL_S + 0.1)
-    place.hub.ephemeral(place.clap("read before the timer"))
+    with pytest.raises(Overloaded):
+        place.hub.ephemeral(place.clap("read before the timer"))
     place.hub.alive(place.clock.monotonic())
-    place.hub.ephemeral(place.clap("read after the timer"))
+    with pytest.raises(Overloaded):
+        place.hub.ephemeral(place.clap("read after the timer"))
     for _ in range(int(STALE_S / 0.1) + 2):  # as often as in a process
         place.clock.advance(0.1)
         place.hub.alive(place.clock.monotonic())

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from realtime.client_events import Via
 from realtime.drills.checker import behind, check, last_acknowledged
-from realtime.drills.history import CONFIRMED, History, Latencies, Seen
+from realtime.drills.history import CONFIRMED, History, Seen
+from realtime.histogram import Histogram
 from realtime.kinds import KINDS
 from realtime.roles import ROLES
 
@@ -194,9 +195,9 @@ def test_ephemeral_traffic_is_counted_and_only_promised_when_asked() -> None:
 
 @given(st.lists(st.floats(1e-5, 50), min_size=1, max_size=200))
 def test_quantiles_are_within_the_width_of_a_bucket(seconds: list[float]) -> None:
-    latencies = Latencies()
+    latencies = Histogram()
     for one in seconds:
-        latencies.add(one)
+        latencies.record(one)
     exact_ms = sorted(seconds)[-1] * 1_000
     assert latencies.quantile_ms(1.0) == pytest.approx(exact_ms, rel=0.03)
-    assert Latencies().quantile_ms(0.99) is None
+    assert Histogram().quantile_ms(0.99) is None
