@@ -11,10 +11,11 @@ import math
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from realtime.client_events import CaughtUp, Closed, Event, Moved
 from realtime.clock import Clock
@@ -41,6 +42,14 @@ class Ended(Struct):
     back_s: float | None = None
 
 
+class Moment(Struct, frozen=True):
+    """Something that happened, seconds after the play began."""
+
+    at_s: float
+    sort: Literal["injection", "restoration", "detection", "alert"]
+    said: str
+
+
 class FaultResult(Struct):
     """What a fault drill prints with --json."""
 
@@ -49,14 +58,19 @@ class FaultResult(Struct):
     facts: dict[str, float | int | str | None] = field(default_factory=dict)
     passed: bool = False
     reason: str = ""
+    moments: list[Moment] = field(default_factory=list)
 
 
 class FaultDrill(LoadDrill):
     """A play with a fault in it. Subclasses inject it, and say what has to be true afterwards."""
 
     name = ""
+    injects = ""
+    invariant = ""
+    recovery = "none"
     minutes = 0.5
-    """How long to play unless told otherwise."""
+    people = 400
+    workers = 2
     judge_latency = False
     """Whether the goal for P0 and P1 holds through the fault."""
 
@@ -68,6 +82,8 @@ class FaultDrill(LoadDrill):
         self.ended: list[Ended] = []
         self.moves = 0
         self.facts: dict[str, float | int | str | None] = {}
+        self.moments: list[Moment] = []
+        self._began_s = clock.monotonic()
         self._open: dict[str, Ended] = {}
 
     @classmethod
@@ -77,7 +93,7 @@ class FaultDrill(LoadDrill):
         yield {}
 
     async def inject(self) -> None:
-        """Do the harm. Called when the play begins; returns when it is over."""
+        """Do the harm. Called when the play begins; returns when it is over. Says `injected`, `noticed` and `restored`."""
         raise NotImplementedError
 
     def promises(self) -> list[str]:
@@ -93,11 +109,12 @@ class FaultDrill(LoadDrill):
         if self.judge_latency and load.reason and not reasons:
             reasons.append(load.reason)
         reasons += self.promises()
-        return FaultResult(self.name, load, self.facts, not reasons, "\n".join(reasons))
+        return FaultResult(self.name, load, self.facts, not reasons, "\n".join(reasons), self.moments)
 
     # -- hooks of the load drill --------------------------------------------------------------------------------------
 
     async def _play(self) -> None:
+        self._began_s = self._clock.monotonic()
         injecting = asyncio.create_task(self.inject(), name=self.name)
         try:
             await super()._play()
@@ -126,6 +143,21 @@ class FaultDrill(LoadDrill):
             tell(event)
 
         return on_event
+
+    def injected(self, what: str) -> None:
+        """The harm begins now: what is measured from here on is "during". `what` is a line of the report's time line."""
+        self.moments.append(Moment(self._since_start_s(), "injection", what))
+
+    def restored(self, what: str) -> None:
+        """The harm is over: what is measured from here on is "after"."""
+        self.moments.append(Moment(self._since_start_s(), "restoration", what))
+
+    def noticed(self, what: str) -> None:
+        """The server noticed it: for the time line."""
+        self.moments.append(Moment(self._since_start_s(), "detection", what))
+
+    def _since_start_s(self) -> float:
+        return round(self._clock.monotonic() - self._began_s, 3)
 
     # -- tools --------------------------------------------------------------------------------------------------------
 
@@ -177,4 +209,4 @@ class FaultDrill(LoadDrill):
 def encode(result: FaultResult) -> bytes:
     """JSON of the result; somebody who never came back is null."""
     facts = {name: None if value == math.inf else value for name, value in result.facts.items()}
-    return msgspec.json.encode(FaultResult(result.drill, result.load, facts, result.passed, result.reason))
+    return msgspec.json.encode(replace(result, facts=facts))

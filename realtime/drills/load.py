@@ -24,6 +24,7 @@ from realtime.client_events import Event, SnapshotTaken
 from realtime.clock import Clock
 from realtime.drills.checker import Report, Violation, behind, check, last_acknowledged
 from realtime.drills.history import History, Recorder
+from realtime.drills.needs import Need
 from realtime.drills.proxy import ChaosProxy, FrameTamper
 from realtime.drills.server import DrillFailed
 from realtime.drills.workloads import BURST_SHARE, PROFILES, Planned, Profile, RoomPlan, rooms, schedule
@@ -114,7 +115,28 @@ def profile_of(options: Options) -> Profile:
 
 
 class LoadDrill:
-    """One run against a server that has the weddings. `ticket(room, member)` makes a join ticket."""
+    """One run against a server that has the weddings. `ticket(room, member)` makes a join ticket.
+
+    The class declares what `drill list` explains and the command offers; a drill that breaks something overrides it.
+    """
+
+    name = "load"
+    injects = "nothing: so many people, so much said, in open loop"
+    invariant = "everything acknowledged is seen, once, in order, by those who may; P0 and P1 p99 within 100 ms"
+    recovery = "none"
+    """The recovery-time goal."""
+    minutes = 1.0
+    """How long to play unless told otherwise."""
+    people = 1_000
+    """Connections unless told otherwise."""
+    workers = 0
+    """Of the drill's own fleet; 0: one Daphne without a fleet."""
+    needs: tuple[Need, ...] = ()
+    """Programs and privileges; without one the drill is refused by name."""
+    alerts: tuple[str, ...] = ()
+    """Alert rules that have to fire in the drill's own fleet, or the drill fails."""
+    live = False
+    """Whether it may be played on the running fleet, inside weddings of its own."""
 
     def __init__(
         self, options: Options, url: str, ticket: Callable[[str, Sender], str], clock: Clock, progress: Progress

@@ -21,16 +21,12 @@ from monitoring.drill_runs import record
 from realtime.access import issue_ticket
 from realtime.clock import SystemClock
 from realtime.drills import faults
-from realtime.drills.deploy import DeployDrill
+from realtime.drills.catalogue import DRILLS, KNOWN, about
 from realtime.drills.faults import FaultDrill, FaultResult
-from realtime.drills.hang import HangDrill
-from realtime.drills.kill import KillDrill
 from realtime.drills.load import LoadDrill, Options, Result, profile_of
+from realtime.drills.needs import refusal
 from realtime.drills.proxy import FrameTamper
-from realtime.drills.redis_kill import RedisKillDrill
 from realtime.drills.server import DrillFailed, own_server, seed
-from realtime.drills.slow_clients import SlowClientsDrill
-from realtime.drills.storm import StormDrill
 from realtime.drills.workloads import PROFILES, rooms
 from realtime.messages import Sender
 
@@ -38,17 +34,6 @@ TICKET_S = 24 * 3_600
 DEFAULT_CONNECTIONS = 1_000
 """What a laptop plays beside the server; the profile's own number with --connections."""
 MISUSE = 2
-FAULTS: dict[str, type[FaultDrill]] = {
-    drill.name: drill for drill in (KillDrill, HangDrill, DeployDrill, StormDrill, RedisKillDrill, SlowClientsDrill)
-}
-FAULTS_HELP = {
-    "kill": "one worker of two is killed: who comes back when, is anything lost?",
-    "hang": "one worker stands still for 20 s: does anybody new get stuck in it?",
-    "deploy": "all workers are replaced: does anybody notice?",
-    "storm": "everybody loses the connection at once: who is back when?",
-    "slow-clients": "one phone in twenty stops reading: do the others notice, does it miss anything?",
-    "redis-kill": "the Redis between the workers is gone for 30 s and comes back empty: does delivery go on?",
-}
 
 
 class Command(BaseCommand):
@@ -68,15 +53,21 @@ class Command(BaseCommand):
         load.add_argument("--database-url", default="", help="for the drill's own server (default: a temporary SQLite file)")
         load.add_argument("--fault", default="", metavar="FAULT", help=f"spoil one frame: {', '.join(FrameTamper.FAULTS)}")
         load.add_argument("--json", action="store_true", help="print one JSON object")
-        for name, fault in FAULTS.items():
-            breaking = actions.add_parser(name, help=FAULTS_HELP[name])
+        for name, fault in DRILLS.items():
+            breaking = actions.add_parser(name, help=fault.injects.replace("%", "%%"), description=_described(fault))
             breaking.add_argument("--profile", default="sat-june-10k-x10", metavar="NAME", help="default sat-june-10k-x10")
-            breaking.add_argument("--connections", type=int, default=400, metavar="N", help="default 400")
+            breaking.add_argument("--connections", type=int, default=fault.people, metavar="N", help=f"default {fault.people}")
             breaking.add_argument(
                 "--minutes", type=float, default=fault.minutes, metavar="M", help=f"default {fault.minutes:g}"
             )
             breaking.add_argument("--seed", type=int, default=1, help="the same seed says the same (default 1)")
-            breaking.add_argument("--workers", type=int, default=2, metavar="N", help="of the drill's own fleet (default 2)")
+            breaking.add_argument(
+                "--workers",
+                type=int,
+                default=fault.workers,
+                metavar="N",
+                help=f"of the drill's own fleet (default {fault.workers})",
+            )
             breaking.add_argument(
                 "--database-url", default="", help="for the drill's own fleet (default: a temporary SQLite file)"
             )
@@ -94,20 +85,23 @@ class Command(BaseCommand):
             case "load":
                 self._load(options)
             case name:
-                self._fault(FAULTS[name], options)
+                self._fault(DRILLS[name], options)
 
     def _list(self, *, as_json: bool) -> None:
         if as_json:
-            about = {p.name: {"connections": p.connections, "factor": p.factor, "about": p.about} for p in PROFILES.values()}
-            self.stdout.write(json.dumps({"drills": ["load", *FAULTS], "profiles": about}))
+            profiles = {p.name: {"connections": p.connections, "factor": p.factor, "about": p.about} for p in PROFILES.values()}
+            self.stdout.write(json.dumps({"drills": [about(drill) for drill in KNOWN], "profiles": profiles}))
             return
         table = Table("profile of `drill load`", "connections", "what it is")
         for profile in PROFILES.values():
             table.add_row(profile.name, f"{profile.connections:,}", profile.about)
         self._console(sys.stdout).print(table)
-        drills = Table("drill", "what it does")
-        for name, what in FAULTS_HELP.items():
-            drills.add_row(name, what)
+        drills = Table("drill", "injects", "invariant", "recovery-time goal", show_lines=True)
+        for drill in KNOWN:
+            missing = refusal(drill.name, drill.needs)
+            drills.add_row(
+                drill.name, drill.injects + (f" [not here: {missing}]" if missing else ""), drill.invariant, drill.recovery
+            )
         self._console(sys.stdout).print(drills)
 
     def _seed(self, options: dict[str, Any]) -> None:
@@ -157,6 +151,8 @@ class Command(BaseCommand):
 
     def _fault(self, drill: type[FaultDrill], options: dict[str, Any]) -> None:
         """One that breaks something, on a fleet of its own."""
+        if missing := refusal(drill.name, drill.needs):
+            raise CommandError(missing, returncode=MISUSE)
         asked, started_at = self._options(options | {"burst": False, "fault": ""}), SystemClock().now()
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             try:
@@ -226,6 +222,11 @@ class Command(BaseCommand):
 
     def _console(self, file: Any) -> Console:
         return Console(file=file, soft_wrap=True)
+
+
+def _described(drill: type[LoadDrill]) -> str:
+    said = f"Injects: {drill.injects}. Invariant: {drill.invariant}. Recovery-time goal: {drill.recovery}."
+    return said.replace("%", "%%")
 
 
 def _keep(name: str, asked: Options, started_at: datetime, result: Result | FaultResult, found: bytes) -> None:
