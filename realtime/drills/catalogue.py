@@ -11,12 +11,13 @@ from realtime.drills.deploy import DeployDrill
 from realtime.drills.faults import FaultDrill
 from realtime.drills.hang import HangDrill
 from realtime.drills.kill import KillDrill
-from realtime.drills.load import LoadDrill
 from realtime.drills.redis_kill import RedisKillDrill
+from realtime.drills.saturday import SaturdayDrill
 from realtime.drills.slow_clients import SlowClientsDrill
 from realtime.drills.storm import StormDrill
 
 _ALL: tuple[type[FaultDrill], ...] = (
+    SaturdayDrill,
     # the fleet
     KillDrill,
     HangDrill,
@@ -27,10 +28,9 @@ _ALL: tuple[type[FaultDrill], ...] = (
     SlowClientsDrill,
 )
 DRILLS: dict[str, type[FaultDrill]] = {drill.name: drill for drill in _ALL}
-KNOWN: tuple[type[LoadDrill], ...] = (LoadDrill, *_ALL)
 
 
-def about(drill: type[LoadDrill]) -> dict[str, Any]:
+def about(drill: type[FaultDrill]) -> dict[str, Any]:
     """What `drill list --json` says of one."""
     return {
         "name": drill.name,
@@ -40,6 +40,7 @@ def about(drill: type[LoadDrill]) -> dict[str, Any]:
         "minutes": drill.minutes,
         "connections": drill.people,
         "workers": drill.workers,
+        "profile": drill.usual_profile,
         "alerts": list(drill.alerts),
         "live": drill.live,
         "needs": [{"name": need.name, "hint": need.hint, "met": need.met()} for need in drill.needs],
