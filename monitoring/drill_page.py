@@ -12,7 +12,7 @@ from typing import Any
 from django.template.loader import render_to_string
 from django.utils import timezone
 
-from monitoring.drill_chart import PRIORITIES, Harm, count_chart, latency_chart
+from monitoring.drill_chart import PRIORITIES, Harms, count_chart, latency_chart
 from monitoring.models.drills import DrillRun
 
 STYLE = (Path(__file__).parent / "drill_report.css").read_text(encoding="utf-8")
@@ -49,7 +49,7 @@ def html(run: DrillRun, last: DrillRun | None) -> str:
         "latencies": _latencies(result, load),
         "promises": _promises(load),
         "moments": [m | {"at": f"{m['at_s']:.1f} s", "sort": SORTS.get(m["sort"], "")} for m in result.get("moments", [])],
-        "alarms": result.get("alarms", []),
+        "alarms": [a | {"rule": a["said"].partition(" (")[0] or a["rule"]} for a in result.get("alarms", [])],
         "facts": [(words(name), value_of(name, value)) for name, value in result.get("facts", {}).items()],
         "conditions": [(words(name), value) for name, value in (run.options | result.get("about", {})).items()],
         "last": last,
@@ -72,7 +72,7 @@ def _charts(result: Mapping[str, Any], load: Mapping[str, Any]) -> dict[str, Any
     if len(curve) < 2:
         return {}
     length_s = max(load["duration_s"], curve[-1]["at_s"], *(sample["at_s"] for sample in samples))
-    harm = harm_of(result.get("moments", []))
+    harm = harms_of(result.get("moments", []))
     counts = [
         (title, svg)
         for name, title in (("people", "People connected"), ("workers", "Workers ready"))
@@ -81,11 +81,15 @@ def _charts(result: Mapping[str, Any], load: Mapping[str, Any]) -> dict[str, Any
     return {"latency_chart": latency_chart(curve, length_s, harm), "counts": counts}
 
 
-def harm_of(moments: list[dict[str, Any]]) -> Harm:
-    """(first injection, last restoration), seconds of the play; None: nothing was injected."""
-    began = [moment["at_s"] for moment in moments if moment["sort"] == "injection"]
-    over = [moment["at_s"] for moment in moments if moment["sort"] == "restoration"]
-    return (min(began), max(over, default=math.inf)) if began else None
+def harms_of(moments: list[dict[str, Any]]) -> Harms:
+    """[(injection, restoration)], seconds of the play."""
+    found: Harms = []
+    for moment in moments:
+        if moment["sort"] == "injection" and (not found or found[-1][1] < math.inf):
+            found.append((moment["at_s"], math.inf))
+        elif moment["sort"] == "restoration" and found:
+            found[-1] = (found[-1][0], moment["at_s"])
+    return found
 
 
 def _sentence(load: Mapping[str, Any]) -> str:
@@ -115,7 +119,7 @@ def _latencies(result: Mapping[str, Any], load: Mapping[str, Any]) -> list[tuple
     for name in PRIORITIES:
         phases = [(p, m) for p, m in result.get("phases", {}).get(name, {}).items() if m["count"]]
         if len(phases) < 2:
-            phases = [("", load["latency"][name])] if name in load["latency"] else []
+            phases = [("", load["latency"][name])] if load["latency"].get(name, {}).get("count") else []
         for phase, measured in phases:
             quantiles = ["–" if measured[q] is None else f"{measured[q]:,.1f}" for q in ("p50_ms", "p95_ms", "p99_ms")]
             rows.append((name, phase, [f"{measured['count']:,}", *quantiles]))

@@ -40,6 +40,7 @@ MISUSE = 2
 COMMON = {
     "action", "profile", "connections", "minutes", "seed", "workers", "database_url", "fault", "json", "html", "live",
     "override", "by", "url", "burst",
+    "verbosity", "settings", "pythonpath", "traceback", "no_color", "force_color", "skip_checks",
 }  # fmt: skip
 """Options that are not the drill's own."""
 
@@ -134,6 +135,7 @@ class Command(BaseCommand):
             extra={name: value for name, value in options.items() if name not in COMMON},
         )
         try:
+            asked = drill.settled(asked)
             drill.plan_of(asked)
         except ValueError as error:
             raise CommandError(str(error), returncode=MISUSE) from None
