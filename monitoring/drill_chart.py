@@ -93,7 +93,7 @@ def _seconds(length_s: float, height: int = HEIGHT) -> list[str]:
 
 
 def _clock(at_s: float) -> str:
-    return f"{at_s:g} s" if at_s < 120 else f"{at_s / 60:g} min"
+    return f"{at_s:g} s" if at_s < 120 else f"{at_s / 60:.3g} min"
 
 
 def _level(y: float, label: str) -> list[str]:

@@ -13,6 +13,7 @@ from realtime.drills.hang import HangDrill
 from realtime.drills.kill import KillDrill
 from realtime.drills.redis_kill import RedisKillDrill
 from realtime.drills.rehearsal import RehearsalDrill
+from realtime.drills.replay import ReplayDrill
 from realtime.drills.saturday import SaturdayDrill
 from realtime.drills.slow_clients import SlowClientsDrill
 from realtime.drills.storm import StormDrill
@@ -27,6 +28,7 @@ _ALL: tuple[type[FaultDrill], ...] = (
     RedisKillDrill,
     # a whole day
     RehearsalDrill,
+    ReplayDrill,
     # people, phones and networks
     SlowClientsDrill,
 )
