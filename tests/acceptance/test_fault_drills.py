@@ -1,4 +1,4 @@
-"""The drills of a Saturday pass against our fleet, with 200 people and 12 seconds each; each is what an operator runs, shorter."""
+"""The drills of a Saturday pass with 200 people and 12 seconds each: what an operator runs, only shorter."""
 
 from __future__ import annotations
 
