@@ -64,8 +64,12 @@ class Pair:
         self.protocol.path, self.protocol.client_addr = b"/", None
         self.protocol.wire = self
         self.take = self.heard.append
+        self.send = self.transport.write
         if not short:
             self.protocol.dataReceived = super(WireProtocol, self.protocol).dataReceived
+
+    def unplug(self) -> None:
+        """It is closing."""
 
     def feed(self, parts: list[bytes]) -> tuple[list[bytes | None], bytes, int]:
         for part in parts:
