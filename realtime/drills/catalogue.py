@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from realtime.drills.calibrate import CalibrateDrill
 from realtime.drills.deploy import DeployDrill
 from realtime.drills.faults import FaultDrill
 from realtime.drills.hang import HangDrill
@@ -20,6 +21,7 @@ from realtime.drills.storm import StormDrill
 
 _ALL: tuple[type[FaultDrill], ...] = (
     SaturdayDrill,
+    CalibrateDrill,
     # the fleet
     KillDrill,
     HangDrill,
