@@ -104,7 +104,7 @@ class Command(BaseCommand):
     def _page(self, options: dict[str, Any]) -> None:
         """Exit: 0 sent (with --wait: acknowledged), 1 not acknowledged in time, 2 nobody is to be paged."""
         try:
-            with self._bar() as progress:
+            with self._bar("paging") as progress:
                 run = page(options["by"], options["wait"], SystemClock(), time.sleep, progress)
         except (NoReceivers, DatabaseError) as error:
             raise CommandError(str(error), returncode=MISUSE) from None
@@ -149,12 +149,12 @@ class Command(BaseCommand):
             ended_at=SystemClock().now(),
             keep=not asked.fault,  # a message that was spoiled on purpose says nothing of the server
         )
-        if options["html"] is not None:
-            self._write(options["html"], html(run, drill_runs.last_passed(drill.name, started_at)))
         if options["json"]:
             self.stdout.write(json.dumps(found))
         else:
             print_result(self._console(sys.stdout), result)
+        if options["html"] is not None:
+            self._write(options["html"], html(run, drill_runs.last_passed(drill.name, started_at)))
         if not result.passed:
             sys.exit(1)
 
@@ -205,7 +205,8 @@ class Command(BaseCommand):
         async def main(progress: Callable[[str, float], None]) -> FaultResult:
             task = asyncio.current_task()
             assert task is not None
-            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+            for number in (signal.SIGINT, signal.SIGTERM):
+                asyncio.get_running_loop().add_signal_handler(number, task.cancel)
             return await carry_out(drill, asked, where, SystemClock(), progress)
 
         try:
@@ -219,10 +220,10 @@ class Command(BaseCommand):
             raise CommandError("stopped; what the drill had made is gone", returncode=MISUSE) from None
 
     @contextmanager
-    def _bar(self) -> Iterator[Callable[[str, float], None]]:
+    def _bar(self, first: str = "starting a server") -> Iterator[Callable[[str, float], None]]:
         columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
         with Progress(*columns, console=self._console(sys.stderr), transient=True) as bar:
-            task = bar.add_task("starting a server", total=1.0)
+            task = bar.add_task(first, total=1.0)
             yield lambda what, share: bar.update(task, description=what, completed=share)
 
     def _write(self, path: Path, page: str) -> None:
