@@ -48,7 +48,7 @@ def print_result(console: Console, result: FaultResult) -> None:
         for alarm in result.alarms:
             when = "did not fire" if alarm.at_s is None else f"fired after {alarm.at_s:g} s"
             facts.add_row(
-                f"alert {alarm.said.partition(' (')[0] or alarm.rule}",
+                f"alert {alarm.rule}",
                 when + (", as it should" if alarm.required and alarm.at_s is not None else ""),
             )
         console.print(facts)

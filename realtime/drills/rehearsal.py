@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from argparse import ArgumentParser
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from datetime import UTC, date, datetime, time, timedelta
@@ -169,20 +170,24 @@ class RehearsalDrill(FaultDrill):
         peak_s = max((s for b in everything.bookings for s in b.begins_s), key=everything.expected)
         peak = everything.expected(peak_s)
         self.facts |= {"forecast_peak": round(peak), "people_for_each_one_played": round(peak / load.connections, 1)}
+        zone = Counter(booking.zone for booking in everything.bookings).most_common(1)[0][0]
+        where = f"{zone.key.rpartition('/')[2].replace('_', ' ')} time"
         faults = "; ".join(
-            f"at {datetime.fromtimestamp(day.clock_s(moment.at_s), UTC):%H:%M} UTC {moment.said}"
+            f"at {datetime.fromtimestamp(day.clock_s(moment.at_s), zone):%H:%M} {moment.said}"
             for moment in result.moments
             if moment.sort == "injection"
         )
+        backs = [float(b) for name, b in self.facts.items() if name.endswith("all_back_s") and b is not None]
+        back = f" After the worst of it everybody was back within {max(backs):.1f} seconds." if backs else ""
         kept = "Nothing was lost, nothing was shown twice, nothing came in the wrong order."
         broken = "Not everything that was promised was kept: the verdict above says what."
         return [
             f"{day.on:%A} {day.on.day} {day.on:%B %Y} has {day.weddings:,} weddings. The forecast is {peak:,.0f} people at "
-            f"once at most, at {datetime.fromtimestamp(peak_s, UTC):%H:%M} UTC.",
+            f"once at most, at {datetime.fromtimestamp(peak_s, zone):%H:%M} {where}.",
             f"The whole day was played in {day.length_s / 60:.1f} minutes with {load.connections:,} people in {load.rooms:,} "
             f"weddings that stand for all of them; they came, left and spoke as people do, {load.publishes:,} messages that "
             f"were shown {load.deliveries:,} times.",
-            f"Three things were broken on purpose: {faults}.",
+            f"Three things were broken on purpose: {faults} ({where}).{back}",
             kept if result.passed else broken,
             "This shows that the day's course and its faults are survived. That the machines are large enough for all its "
             "people is shown by the calibration, which readiness asks for, too.",

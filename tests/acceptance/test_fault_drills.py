@@ -79,3 +79,53 @@ def test_one_spoiled_message_fails_a_drill(processes: Processes, name: str, faul
 def test_one_hidden_alert_fails_a_drill(processes: Processes) -> None:
     result = drill(processes, "hang", 0.3, "--connections", "60", "--fault", "hide", passes=False)
     assert result["reason"] == "the alert worker-missing should have fired and did not"
+
+
+# -- whole days ------------------------------------------------------------------------------------------------------------
+
+SAID = """
+from realtime.messages import Sender
+from realtime.publish import publish
+who = {role: Sender(f"m-{role}", role, role) for role in ("planner", "vendor", "guest")}
+for n in range(20):
+    publish("rose-garden", "chat.crew", {"text": f"crew {n}"}, sender=who["planner" if n % 2 else "vendor"])
+    publish("rose-garden", "chat.guests", {"text": f"guests {n}"}, sender=who["guest"])
+"""
+
+
+def test_a_day_log_is_played_again(processes: Processes) -> None:
+    processes.demo()
+    processes.manage("shell", "--no-imports", "-c", SAID)
+    file = str(processes.folder / "rose.jsonl")
+    processes.manage("day_log", "export", "rose-garden", file)
+    result = json.loads(processes.manage("drill", "replay", file, "--speed", "30", "--json"))
+    assert result["passed"] and result["facts"]["said_again"] == result["facts"]["in_the_log"] >= 40
+    assert result["facts"]["refused"] == 0 and result["facts"]["in_order"] != "no"
+
+
+def test_a_saturday_is_rehearsed_and_readiness_knows(processes: Processes) -> None:
+    for database in ("default", "history"):
+        processes.manage("migrate", "-v0", "--database", database)
+    processes.manage("import_calendar", "wedsync/weddings/demo/calendar/saturday-june.csv")
+    page = processes.folder / "rehearsal.html"
+    command = (
+        "drill",
+        "rehearsal",
+        "--date",
+        "2027-06-12",
+        "--speed",
+        "2000",
+        "--connections",
+        "120",
+        "--html",
+        str(page),
+        "--json",
+    )
+    code, printed = processes.managed(*command)
+    result = json.loads(printed)
+    assert code == 0, result["reason"]
+    assert "270 weddings" in result["story"][0]
+    assert sum(moment["sort"] == "injection" for moment in result["moments"]) == 3
+    assert "Rehearsal of Saturday 12 June 2027" in page.read_text(encoding="utf-8")
+    checks = json.loads(processes.managed("readiness", "2027-06-12", "--json")[1])["checks"]
+    assert {check["name"]: check["verdict"] for check in checks}["rehearsal"] == "ok"
