@@ -276,6 +276,32 @@ def test_a_full_socket_keeps_the_order_and_says_when_it_has_drained() -> None:
     theirs.close()
 
 
+def test_the_kernel_says_how_the_other_end_is_reached() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        theirs = socket.create_connection(listener.getsockname())
+        ours, _ = listener.accept()
+    ours.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    transport = tcp.Server(ours, object(), ("127.0.0.1", 1), None, 1, MemoryReactor())
+    wire = SocketWire(OpenProtocol(transport))  # type: ignore[arg-type]
+    transport.connected = True
+    for _ in range(20):
+        ours.send(b"x" * 100)
+        theirs.send(b"and back")  # acknowledges
+        assert ours.recv(100) == b"and back"
+    link = wire.link()
+    assert link is not None and 0 < link.rtt_s < 1 and link.sent_total == 20 and link.unacked_bytes == link.lost_total == 0
+    assert wire.heard(60) and not wire.heard(0)
+    ours.setblocking(False)
+    ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65_536)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            ours.send(b"x" * 65_536)
+    link = wire.link()
+    assert link is not None and link.unacked_bytes > 50_000 and not wire.heard(60)
+    ours.close()
+    theirs.close()
+
+
 def test_after_the_close_nothing_is_sent() -> None:
     transport, theirs = pair()
     protocol = OpenProtocol(transport)
