@@ -229,9 +229,8 @@ def test_every_bad_row_is_named(tmp_path: Path) -> None:
     file = tmp_path / "bad.csv"
     file.write_text("\n".join([HEADER, *(GOOD.replace("hall-1", f"Hall {n}") for n in range(1_200))]))
     sentence = refused("import_calendar", str(file))
-    assert (
-        "250 mistakes" in sentence and "line 2, slug" in sentence and "line 201, slug" in sentence and "and 50 more" in sentence
-    )
+    assert "1,200 mistakes" in sentence and "and 200 more" in sentence
+    assert all(f"line {line}, slug: 'Hall" in sentence for line in range(2, 1_002))
 
 
 def test_a_dry_run_says_what_would_change_and_changes_nothing(tmp_path: Path, wedding: Wedding) -> None:
