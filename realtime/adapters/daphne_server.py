@@ -25,6 +25,8 @@ from daphne.ws_protocol import WebSocketFactory, WebSocketProtocol
 from twisted.internet import reactor, tcp
 
 from realtime.adapters.deflate import Inflating
+from realtime.adapters.frames_in import text_at
+from realtime.adapters.reactor import read_directly, use_uvloop
 from realtime.adapters.resting import Asked, Mailslot, Resting, rested
 from realtime.adapters.rounds import Rounds, nothing
 from realtime.closing import CloseCode
@@ -35,9 +37,9 @@ from realtime.link import Link
 
 logger = logging.getLogger(__name__)
 
-# struct tcp_info of linux/tcp.h: tcpi_snd_mss, tcpi_unacked, tcpi_rtt, tcpi_rttvar, tcpi_total_retrans, tcpi_notsent_bytes,
-# tcpi_min_rtt.
-_TCP_INFO, TCP_INFO_BYTES = struct.Struct("=16xI4xI40xII24xI40xII"), 160
+# struct tcp_info of linux/tcp.h: tcpi_snd_mss, tcpi_unacked, tcpi_last_data_sent, tcpi_rtt, tcpi_rttvar, tcpi_total_retrans,
+# tcpi_notsent_bytes, tcpi_min_rtt.
+_TCP_INFO, TCP_INFO_BYTES = struct.Struct("=16xI4xI16xI20xII24xI40xII"), 160
 READ_BYTES = 8_192
 """Of one socket in one turn of the loop: about fifty messages, 2 ms, before everybody else has their turn."""
 SEND_BUFFER_BYTES = 65_536
@@ -68,6 +70,7 @@ def when_running(start: Callable[[], Coroutine[Any, Any, None]]) -> None:
 def install() -> None:
     """Let Daphne build our protocol. Its server makes the factory after it has imported the application, so this is in time."""
     daphne.server.WebSocketFactory = WireFactory
+    use_uvloop()
     # Autobahn paints what it says to its debug log, whether or not anybody listens: 8 % of a handshake, three words a message.
     for module in (autobahn.twisted.websocket, autobahn.websocket.protocol):
         module.hltype = module.hlval = _unpainted
@@ -136,20 +139,32 @@ class SocketWire:
         self._resting = False
         if self._transport.connected and not self._transport.disconnecting:
             self._transport.startReading()
+            read_directly(self._transport)
 
     def link(self) -> Link | None:
         """What the kernel knows of the way to the other end (tcp(7), TCP_INFO); None where it does not say."""
-        if self._send is None or not self._transport.connected:
+        info = self._info()
+        if info is None:
             return None
-        try:
-            raw = self._transport.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, TCP_INFO_BYTES)
-            mss, unacked, rtt_us, jitter_us, lost, not_sent, shortest_us = _TCP_INFO.unpack_from(raw)
-        except (OSError, struct.error):
-            return None
+        mss, unacked, _, rtt_us, jitter_us, lost, not_sent, shortest_us = info
         if 2 * jitter_us + ROUNDING_US >= rtt_us:
             return None  # a single sample (RFC 6298, 2.2), of the handshake: it says how late we accepted, not how far it is
         # The shortest: the smoothed one remembers for long how late the handshake of a storm was.
         return Link(shortest_us / 1e6, jitter_us / 1e6, unacked * mss + not_sent, lost)
+
+    def heard(self, seconds: float) -> bool:
+        """Whether the other end has acknowledged all, and something that was sent within so long: it need not be pinged."""
+        info = self._info()
+        return info is not None and not info[1] and not info[6] and info[2] < seconds * 1_000
+
+    def _info(self) -> tuple[int, ...] | None:
+        if self._send is None or not self._transport.connected:
+            return None
+        try:
+            raw = self._transport.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, TCP_INFO_BYTES)
+            return _TCP_INFO.unpack_from(raw)
+        except (OSError, struct.error):
+            return None
 
     def close(self, code: int) -> None:
         """Send the close frame after what is waiting, and nothing after it."""
@@ -226,10 +241,42 @@ class WireProtocol(Resting, WebSocketProtocol):  # type: ignore[misc]  # Daphne 
         if type(self.transport) is tcp.Server:
             self.transport.bufferSize = READ_BYTES
             _keep_alive(self.transport.socket)
+            read_directly(self.transport)
         # The application has read the headers; its scopes, each a copy of the one before, share this list of them.
         self.clean_headers.clear()
         self.request = Asked(self.request.path)
         self.__dict__ = rested(type(self), self.__dict__)
+
+    def check_timeouts(self) -> None:
+        """Daphne's, without its ping for one that has shown that it is there."""
+        if self.state == self.STATE_OPEN and self.wire is not None:
+            now_s, server = time.time(), self.server  # noqa: TID251 - Daphne's clock
+            if now_s - self.last_ping > server.ping_interval and self.wire.heard(server.ping_interval):
+                self.last_ping = now_s
+            if now_s - self.last_ping <= server.ping_interval and now_s - self.socket_opened <= server.websocket_timeout:
+                return
+        super().check_timeouts()
+
+    def dataReceived(self, data: bytes) -> None:  # noqa: N802 - Twisted's name
+        """What the kernel had. Whole texts go straight to their reader; everything else is autobahn's."""
+        wire, at = self.wire, 0
+        if not self.data and self.current_frame is None and not self.inside_message:
+            while wire is not None and wire.take is not None and self.state == self.STATE_OPEN and not self.muted:
+                found = text_at(data, at)
+                if found is None:
+                    break
+                text, at = found
+                self._alive()
+                wire.take(text)
+                if at == len(data):
+                    return
+        super().dataReceived(data[at:])
+
+    def _alive(self) -> None:
+        """It has said something: nobody need ask, nor wait for the answer to what was asked."""
+        self.last_ping = time.time()  # noqa: TID251 - Daphne's clock
+        if self.autoPingTimeoutCall is not None:
+            self._cancelAutoPingTimeoutCall()
 
     def onMessage(self, payload: bytes, isBinary: bool) -> None:  # noqa: N802, N803
         wire = self.wire
@@ -286,22 +333,20 @@ def _keep_alive(raw: socket.socket) -> None:
     raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, KEEPALIVE_PROBES)
 
 
-class _WithWire:
-    """Daphne's server as the protocol sees it, with the wire and the agreement put into the scope of the application."""
-
-    def __init__(self, server: Any) -> None:
-        self._server = server
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._server, name)
-
-    def create_application(self, protocol: WireProtocol, scope: dict[str, Any]) -> Any:
+def create_application(server: Any, rounds: Rounds, protocol: Any, scope: dict[str, Any]) -> Any:
+    """Daphne's, with the wire and the agreement in the scope of a WebSocket. The end of an application is noticed at once."""
+    details = server.connections[protocol]
+    if isinstance(protocol, WireProtocol):
         scope.setdefault("extensions", {}).update({WIRE_EXTENSION: protocol.wire, DEFLATE_EXTENSION: protocol.agree})
-        server, slot = self._server, Mailslot()
         scope.setdefault("asgi", {"version": "3.0"})
+        slot = Mailslot()
         application = server.application(scope=scope, receive=slot.get, send=partial(server.handle_reply, protocol))
-        server.connections[protocol]["application_instance"] = asyncio.ensure_future(application)
-        return slot
+        details["application_instance"] = asyncio.ensure_future(application)
+    else:
+        slot = type(server).create_application(server, protocol, scope)
+    if "application_instance" in details:
+        details["application_instance"].add_done_callback(lambda _: rounds.soon(protocol))
+    return slot
 
 
 class WireFactory(WebSocketFactory):  # type: ignore[misc]
@@ -310,9 +355,11 @@ class WireFactory(WebSocketFactory):  # type: ignore[misc]
     protocol = WireProtocol
 
     def __init__(self, server_class: Any, *args: Any, **kwargs: Any) -> None:
-        super().__init__(_WithWire(server_class), *args, **kwargs)
+        super().__init__(server_class, *args, **kwargs)
         # Daphne walks all connections every second and every other second: 10 ms stalls with 5,000 of them.
-        server_class.application_checker = Rounds(server_class).step
+        rounds = Rounds(server_class)
+        server_class.application_checker = rounds.step
+        server_class.create_application = partial(create_application, server_class, rounds)
         server_class.timeout_checker = nothing
         self._give_options()
 
