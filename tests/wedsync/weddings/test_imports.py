@@ -17,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from realtime.models import JournalEntry, Room
+from realtime.roles import Audience
 from wedsync.weddings import demo
 from wedsync.weddings.calendars import COLUMNS, read
 from wedsync.weddings.models import RunSheetItem, Wedding
@@ -76,6 +77,21 @@ def test_a_sheet_twice_is_the_same_as_once_and_is_told_to_the_room(tmp_path: Pat
     before = state()
     assert run("import_runsheet", "w", str(file)) == {"read": 2, "changed": 0, "removed": 0}
     assert state() == before
+
+
+def test_what_is_for_the_crew_from_now_on_leaves_the_screens_of_guests(tmp_path: Path, wedding: Wedding) -> None:
+    file = tmp_path / "sheet.csv"
+    file.write_text(f"{SHEET_HEADER}\n{SHEET}")
+    run("import_runsheet", "w", str(file))
+    before = RunSheetItem.objects.get(title="Ceremony").pk
+    last = JournalEntry.objects.latest("offset").offset
+    rows = SHEET.splitlines()
+    file.write_text(f"{SHEET_HEADER},visibility\n{rows[0]},\n{rows[1]},crew\n")
+    assert run("import_runsheet", "w", str(file)) == {"read": 2, "changed": 1, "removed": 1}
+    told = {e.audience: json.loads(e.result or e.data) for e in JournalEntry.objects.filter(offset__gt=last)}
+    everyone, crew = told[Audience.EVERYONE], told[Audience.CREW]
+    assert ([item["title"] for item in everyone["items"]], everyone["removed"]) == (["Doors"], [before])
+    assert ([item["title"] for item in crew["items"]], crew["removed"]) == (["Doors", "Ceremony"], [before])
 
 
 @pytest.mark.parametrize("path", sorted(Path(demo.__file__).parent.glob("*.csv")), ids=lambda path: path.stem)
