@@ -157,13 +157,12 @@ async def first_silence(screens: Screens, proxy: ChaosProxy) -> None:
     await away.get_by_test_id("late-reason").fill("flat tyre")
     await away.get_by_test_id("late-send").click()
     await say(away, "crew word: at the lake")
+    # Its socket is still open as far as anybody knows; asked at once, since a server may notice before the page does.
+    await expect(planner.get_by_test_id("crew-live")).to_have_text("4 of 11")
     await offline(away)
     await expect(away.get_by_test_id("waiting")).to_have_text("2 waiting to be sent")
     await expect(away.get_by_test_id("messages")).to_contain_text("waiting to be sent")
     await expect(away.get_by_test_id("mystate")).to_contain_text("Waiting to be sent")
-    await expect(planner.get_by_test_id("crew-live")).to_have_text(
-        "4 of 11"
-    )  # its socket is still open as far as anybody knows
     await asyncio.sleep(max(0.0, ends - asyncio.get_running_loop().time()))
     proxy.forward(reset=True)
     await is_live(away, 40)
