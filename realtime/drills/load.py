@@ -232,7 +232,7 @@ class LoadDrill:
         room = self.plan[n]
         role, member = room.roles[m], member_id(room, m)
         recorder = Recorder(self.history, self.history.watch(room.name, member, role), self._clock)
-        address = len(self._recorders) // PORTS_PER_ADDRESS
+        base, source = self._way(n, m, base)
         self._recorders.append(recorder)
         on_event = self._listening(n, m, recorder)
         return Client(
@@ -241,9 +241,14 @@ class LoadDrill:
             fleet,
             on_event=on_event,
             rng=random.Random(f"{self.options.seed} {member}"),
-            source_address=f"127.0.0.{address + 1}" if address else None,
+            source_address=source,
             trusting=trusting,
         )
+
+    def _way(self, n: int, m: int, base: str) -> tuple[str, str | None]:
+        """(where to, local address) of member `m` of room `n`, who wants to get to `base`; asked once."""
+        address = len(self._recorders) // PORTS_PER_ADDRESS
+        return base, f"127.0.0.{address + 1}" if address else None
 
     def _listening(self, n: int, m: int, recorder: Recorder) -> Callable[[Event], None]:
         """Who is told what member `m` of room `n` is shown."""

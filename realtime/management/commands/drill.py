@@ -55,7 +55,7 @@ class Command(BaseCommand):
         load.add_argument("--json", action="store_true", help="print one JSON object")
         for name, fault in DRILLS.items():
             breaking = actions.add_parser(name, help=fault.injects.replace("%", "%%"), description=_described(fault))
-            breaking.add_argument("--profile", default="sat-june-10k-x10", metavar="NAME", help="default sat-june-10k-x10")
+            breaking.add_argument("--profile", default=fault.plays, metavar="NAME", help=f"default {fault.plays}")
             breaking.add_argument("--connections", type=int, default=fault.people, metavar="N", help=f"default {fault.people}")
             breaking.add_argument(
                 "--minutes", type=float, default=fault.minutes, metavar="M", help=f"default {fault.minutes:g}"
