@@ -77,6 +77,11 @@ def build(config: RealtimeConfig) -> Services:
     return Services(config, clock, domain, journal, mailbox, committer, hub, reading, announce, registry)
 
 
+def registry_at(url: str) -> Registry:
+    """The registry of a fleet whose Redis is at `url`: a private one is known to its supervisor alone."""
+    return RedisRegistry(url, timeout_s=settings.REALTIME.mailbox_timeout_s)
+
+
 @cache
 def services() -> Services:
     """The parts of this process, built from `settings.REALTIME` when first asked for."""

@@ -10,6 +10,7 @@ from itertools import islice
 
 from realtime.connection import PLAIN, Cohort, Connection, Item, joined
 from realtime.deflate import deflated
+from realtime.fence import fenced
 from realtime.frame import Frame
 from realtime.kinds import Priority
 from realtime.measures import Measures, RoomMeasures
@@ -58,7 +59,7 @@ class HeldRoom:
         self, name: str, position: Position, presence: Presence, window_entries: int, window_bytes: int, measures: Measures
     ) -> None:
         self.name = name
-        self.measures = RoomMeasures()
+        self.measures = RoomMeasures(fenced=fenced(name))
         self._measures = measures
         self.epoch = position.epoch
         self.offset = position.offset

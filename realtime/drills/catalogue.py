@@ -14,16 +14,17 @@ from realtime.drills.faults import FaultDrill
 from realtime.drills.fd_limit import FilesDrill
 from realtime.drills.hang import HangDrill
 from realtime.drills.kill import KillDrill
-from realtime.drills.load import LoadDrill
 from realtime.drills.megaroom import MegaroomDrill
 from realtime.drills.poison import PoisonDrill
 from realtime.drills.redis_kill import RedisKillDrill
+from realtime.drills.saturday import SaturdayDrill
 from realtime.drills.slow_clients import SlowClientsDrill
 from realtime.drills.storm import StormDrill
 from realtime.drills.venue_wifi import VenueWifiDrill
 from realtime.drills.wrong_clock import ClockDrill
 
 _ALL: tuple[type[FaultDrill], ...] = (
+    SaturdayDrill,
     # the fleet
     KillDrill,
     HangDrill,
@@ -42,10 +43,9 @@ _ALL: tuple[type[FaultDrill], ...] = (
     ClockDrill,
 )
 DRILLS: dict[str, type[FaultDrill]] = {drill.name: drill for drill in _ALL}
-KNOWN: tuple[type[LoadDrill], ...] = (LoadDrill, *_ALL)
 
 
-def about(drill: type[LoadDrill]) -> dict[str, Any]:
+def about(drill: type[FaultDrill]) -> dict[str, Any]:
     """What `drill list --json` says of one."""
     return {
         "name": drill.name,
@@ -55,6 +55,7 @@ def about(drill: type[LoadDrill]) -> dict[str, Any]:
         "minutes": drill.minutes,
         "connections": drill.people,
         "workers": drill.workers,
+        "profile": drill.usual_profile,
         "alerts": list(drill.alerts),
         "live": drill.live,
         "needs": [{"name": need.name, "hint": need.hint, "met": need.met()} for need in drill.needs],

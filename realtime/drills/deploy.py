@@ -18,6 +18,7 @@ class DeployDrill(FaultDrill):
     name = "deploy"
     injects = "all workers are replaced, one by one, while everybody is talking"
     invariant = "0/0/0; everybody is moved before their worker ends; no connection ends"
+    live = True
     recovery = "0 s: nobody may notice"
 
     async def inject(self) -> None:

@@ -4,57 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
-import os
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from realtime.drills.mounts import may_mount, mount, unmount
 from realtime.drills.needs import Need
 from realtime.drills.outage import JournalOutage
-from realtime.drills.server import DrillFailed
+from realtime.drills.owner import tag
+from realtime.drills.server import FOLDER
 from realtime.drills.workloads import Planned
 
 DISK_BYTES = 48 * 1_048_576
-PREFIX = "wedsync-disk-"
 BLOCK_BYTES = 65_536
 CHAT_BYTES = 1_500
 CHAT_EVERY_S = 0.2
 """In each room: what SQLite has room for inside its files is used up within a second or two."""
-MNT_DETACH = 2
-_libc = ctypes.CDLL(None, use_errno=True)
-
-
-def mount(folder: Path, n_bytes: int) -> None:
-    """Put a file system of so many bytes, in memory, on `folder`. Raises DrillFailed."""
-    if _libc.mount(b"wedsync-drill", os.fsencode(folder), b"tmpfs", 0, f"size={n_bytes},mode=700".encode()):
-        raise DrillFailed(f"a tmpfs cannot be mounted: {os.strerror(ctypes.get_errno())}; run as root, with CAP_SYS_ADMIN")
-
-
-def unmount(folder: Path) -> None:
-    """Take it away, even while somebody has a file open in it."""
-    _libc.umount2(os.fsencode(folder), MNT_DETACH)
-
-
-def may_mount() -> bool:
-    """Whether this process may do that; leaves nothing behind."""
-    with tempfile.TemporaryDirectory(prefix="wedsync-may-") as folder:
-        try:
-            mount(Path(folder), BLOCK_BYTES)
-        except DrillFailed:
-            return False
-        unmount(Path(folder))
-        return True
-
-
-def left_behind(mounts: str, alive: set[int]) -> list[str]:
-    """Of the lines of /proc/self/mounts: disks of drills whose process is no more. PURE."""
-    folders = [line.split()[1] for line in mounts.splitlines() if PREFIX in line]
-    return [
-        f for f in folders if (pid := Path(f).name.removeprefix(PREFIX).partition("-")[0]).isdecimal() and int(pid) not in alive
-    ]
 
 
 class DiskFullDrill(JournalOutage):
@@ -67,8 +34,7 @@ class DiskFullDrill(JournalOutage):
     @classmethod
     @asynccontextmanager
     async def surroundings(cls) -> AsyncIterator[dict[str, str]]:
-        _sweep()
-        cls.disk = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-"))
+        cls.disk = Path(tempfile.mkdtemp(prefix=f"{FOLDER}{tag()}-disk-"))
         try:
             mount(cls.disk, DISK_BYTES)
             yield {
@@ -90,13 +56,6 @@ class DiskFullDrill(JournalOutage):
         for k in range(int(self.options.duration_s / CHAT_EVERY_S)):
             for n in range(len(self.plan)):
                 yield Planned(k * CHAT_EVERY_S, n, 0, "chat.crew", {"text": "x" * CHAT_BYTES})
-
-
-def _sweep() -> None:
-    """Remove what a drill that was killed has left."""
-    alive = {int(name) for name in os.listdir("/proc") if name.isdecimal()}
-    for old in left_behind(Path("/proc/self/mounts").read_text(encoding="utf-8"), alive):
-        _remove(Path(old))
 
 
 def _remove(folder: Path) -> None:

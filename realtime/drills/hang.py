@@ -19,6 +19,9 @@ class HangDrill(FaultDrill):
     name = "hang"
     injects = "one worker stands still for 20 s (SIGSTOP) with its sockets open, then goes on as if nothing had been"
     invariant = "0/0/0; it is seen to be lame and gets nobody new; who knocks meanwhile gets in elsewhere"
+    live = True
+    alerts = ("worker-missing",)
+    may_fire = ("canary-lost", "worker-lag")
     recovery = "lame within 2 s, newcomers in within 5 s"
     minutes = 0.8
 

@@ -16,6 +16,8 @@ class KillDrill(FaultDrill):
     name = "kill"
     injects = "one worker is killed without a word (SIGKILL) while everybody is talking"
     invariant = "0 lost, 0 twice, 0 out of order, what was acknowledged in the last moment included; the worker is replaced"
+    live = True
+    may_fire = ("worker-missing",)
     recovery = "planners 1 s, 99 of 100 people 5 s, the worker 6 s"
 
     async def inject(self) -> None:

@@ -26,7 +26,7 @@ class MegaroomDrill(FaultDrill):
     injects = "emergencies in a room with nearly all of the connections (up to 10,000)"
     invariant = f"0/0/0; P1 in the weddings beside it: p99 within {OTHERS_GOAL_MS:g} ms"
     recovery = f"the last one in the room has the alert after {LAST_S:g} s"
-    plays = "megaroom-and-others"
+    usual_profile = "megaroom-and-others"
     minutes = 0.5
     people = 2_000
 

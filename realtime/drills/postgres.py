@@ -12,7 +12,8 @@ import tempfile
 from pathlib import Path
 from typing import Any, Self
 
-from realtime.drills.server import DrillFailed, free_port
+from realtime.drills.owner import tag
+from realtime.drills.server import FOLDER, DrillFailed, free_port
 from realtime.fleet import processes
 
 READY_S = 30
@@ -44,7 +45,7 @@ class Postgres:
             raise DrillFailed("there is no PostgreSQL here: apt-get install postgresql")
         self.port = free_port()
         self._bin = found
-        self._folder = Path(tempfile.mkdtemp(prefix="wedsync-postgres-"))
+        self._folder = Path(tempfile.mkdtemp(prefix=f"{FOLDER}{tag()}-postgres-"))
         self._data = self._folder / "data"
         self._numbers = itertools.count()
         self._process: subprocess.Popen[bytes] | None = None

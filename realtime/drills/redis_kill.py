@@ -14,7 +14,8 @@ from realtime.client_events import Event, Received, Via
 from realtime.drills.faults import FaultDrill
 from realtime.drills.history import Recorder
 from realtime.drills.needs import Need
-from realtime.drills.server import DrillFailed
+from realtime.drills.owner import tag
+from realtime.drills.server import FOLDER, DrillFailed
 from realtime.fleet import processes
 from realtime.histogram import Histogram
 from realtime.kinds import KINDS, Priority
@@ -46,9 +47,9 @@ class OwnRedis:
 @asynccontextmanager
 async def own_redis() -> AsyncIterator[OwnRedis]:
     """Started, and gone afterwards."""
-    with tempfile.TemporaryDirectory(prefix="wedsync-redis-") as folder:
+    with tempfile.TemporaryDirectory(prefix=f"{FOLDER}{tag()}-redis-", ignore_cleanup_errors=True) as folder:
         redis = OwnRedis(Path(folder))
-        await asyncio.to_thread(redis.start)
+        redis.start()
         try:
             yield redis
         finally:
@@ -80,7 +81,7 @@ class RedisKillDrill(FaultDrill):
         self.injected("Redis is killed")
         await self._clock.sleep(gone_s)
         self._gone = False
-        await asyncio.to_thread(self.redis.start)
+        self.redis.start()
         self.restored("Redis is back, empty")
         self.facts["gone_s"] = gone_s
 

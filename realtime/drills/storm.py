@@ -13,6 +13,7 @@ class StormDrill(FaultDrill):
     name = "storm"
     injects = "everybody loses the connection in the same moment"
     invariant = "0/0/0; everybody comes back by themselves, spread, planners first"
+    live = True
     recovery = "planners 3 s, all 8 s: the spread of 3 s and 5 more"
 
     async def inject(self) -> None:

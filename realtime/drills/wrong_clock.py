@@ -12,6 +12,8 @@ from django.conf import settings
 
 from realtime.access import issue_ticket
 from realtime.drills.faults import KNOCK_S, FaultDrill
+from realtime.drills.owner import tag
+from realtime.drills.server import FOLDER
 
 SLOT = "w2"
 OFF_S = 300.0
@@ -41,7 +43,7 @@ class ClockDrill(FaultDrill):
     @classmethod
     @asynccontextmanager
     async def surroundings(cls) -> AsyncIterator[dict[str, str]]:
-        with tempfile.TemporaryDirectory(prefix="wedsync-clock-") as folder:
+        with tempfile.TemporaryDirectory(prefix=f"{FOLDER}{tag()}-clock-") as folder:
             cls.file = Path(folder) / "offset"
             await cls.turn(0.0)
             skew = Path(__file__).parent / "skew"
@@ -70,14 +72,16 @@ class ClockDrill(FaultDrill):
         self.facts |= {"clock_of": SLOT, "by": "libfaketime" if library() else "Python's clocks", "knocked": 0, "let_in": 0}
         for name, offset_s in (("ahead", OFF_S), ("behind", -OFF_S)):
             await self.turn(offset_s)
-            await self._watch(max(LEAST_S, 0.25 * duration_s), name)
+            self.injected(f"the clock of {SLOT} is {OFF_S / 60:g} minutes {name}")
+            await self._look(max(LEAST_S, 0.25 * duration_s), name)
         for n in range(STEPS):
             await self.turn(STEP_S if n % 2 else -STEP_S)
-            await self._watch(STEP_EVERY_S)
+            await self._look(STEP_EVERY_S)
         await self.turn(0.0)
+        self.restored("the clock is right again")
         self.facts["processes_ended"] = ", ".join(sorted(before.keys() - (await self.pids()).keys()))
 
-    async def _watch(self, seconds: float, name: str = "") -> None:
+    async def _look(self, seconds: float, name: str = "") -> None:
         """Look whether all workers are ready; with a `name` newcomers knock half way."""
         until_s = self._clock.monotonic() + seconds
         await self._clock.sleep(seconds / 2)

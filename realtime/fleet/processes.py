@@ -27,7 +27,7 @@ def start(
 ) -> subprocess.Popen[bytes]:
     """Start a process that the kernel kills when this one ends, however it ends (prctl(2)): no orphan, even after a kill -9.
 
-    `output`: where it writes, the same as this one unless given; `account`: of whom, as `subprocess` takes it.
+    With `output` it writes there, and a Ctrl-C at the terminal is not for it. `account`: of whom, as `subprocess` takes it.
     """
     parent = os.getpid()
 
@@ -44,6 +44,7 @@ def start(
         stdin=subprocess.DEVNULL,
         stdout=output,
         stderr=output,
+        start_new_session=output is not None,
         preexec_fn=end_with_parent,
         **account,
     )
