@@ -15,6 +15,7 @@ from realtime.drills.fd_limit import FilesDrill
 from realtime.drills.hang import HangDrill
 from realtime.drills.kill import KillDrill
 from realtime.drills.megaroom import MegaroomDrill
+from realtime.drills.mobile import MobileDrill
 from realtime.drills.poison import PoisonDrill
 from realtime.drills.redis_kill import RedisKillDrill
 from realtime.drills.saturday import SaturdayDrill
@@ -34,6 +35,7 @@ _ALL: tuple[type[FaultDrill], ...] = (
     FilesDrill,
     # people, phones and networks
     SlowClientsDrill,
+    MobileDrill,
     VenueWifiDrill,
     PoisonDrill,
     MegaroomDrill,

@@ -41,16 +41,19 @@ class FilesDrill(FaultDrill):
         self.facts |= {"worker": victim["id"], "its_connections": victim["connections"], "files_limit": low}
         until_s = self._clock.monotonic() + max(LEAST_S, min(SHORT_S, SHARE * duration_s))
         resource.prlimit(victim["pid"], resource.RLIMIT_NOFILE, (low, limits[1]))
+        self.injected(f"{victim['id']} may open {SPARE} more files")
         try:
             knocking = asyncio.create_task(self.knock(KNOCKS, "newcomer", victim["worker"]))
             noticed_s = await self.until(lambda fleet: _row(fleet, victim["id"])["state"] == "lame", "it says that it is full")
             self.facts["noticed_s"] = round(noticed_s, 3)
+            self.noticed("the worker says that it takes nobody else")
             self._reason = _row(await self.fleet(), victim["id"])["reason"]
             knocked = await knocking
             self.facts |= {"knocked": KNOCKS, "let_in": knocked.let_in, "slowest_s": round(knocked.slowest_s, 3)}
             await self._clock.sleep(max(0.0, until_s - self._clock.monotonic()))
         finally:
             resource.prlimit(victim["pid"], resource.RLIMIT_NOFILE, limits)
+            self.restored("the limit is lifted")
         ready_s = await self.until(lambda fleet: _row(fleet, victim["id"])["state"] == "ready", "it takes people again")
         self.facts |= {"it_says": self._reason, "ready_again_s": round(ready_s, 3)}
         self.facts["processes_ended"] = ", ".join(sorted(before.keys() - (await self.pids()).keys()))

@@ -68,6 +68,8 @@ class MegaroomDrill(FaultDrill):
         took_s = now_s - message.intended_s
         if n == 0 and kind.priority is Priority.P0:
             _, seen = self._last.get(message.id, (0.0, 0))
+            if not seen:
+                self.injected(f"an emergency for {len(self.plan[0].roles)} people")
             self._last[message.id] = took_s, seen + 1
             self._alert_s = now_s
         elif n and kind.priority is Priority.P1:
@@ -82,7 +84,11 @@ class MegaroomDrill(FaultDrill):
         last_s = max((took_s for took_s, _ in self._last.values()), default=None)
         self.facts |= {"in_the_room": crowd, "alerts": len(self._last), "seen_by_least": min(seen, default=0)}
         self.facts |= {"last_s": None if last_s is None else round(last_s, 3), "others": len(self._beside)}
-        self.facts |= {"others_p99_ms": beside, "others_p99_at_the_alerts_ms": met, "connections_ended": len(self.ended)}
+        self.facts |= {
+            "others_p99_ms": _rounded(beside),
+            "others_p99_at_the_alerts_ms": _rounded(met),
+            "connections_ended": len(self.ended),
+        }
         broken = []
         if last_s is None or beside is None:
             broken.append("nothing was measured: play for longer, with more connections")
@@ -93,3 +99,7 @@ class MegaroomDrill(FaultDrill):
         if beside is not None and beside > OTHERS_GOAL_MS:
             broken.append(f"P1 in the weddings beside it: p99 {beside:.1f} ms, the goal is {OTHERS_GOAL_MS:g} ms")
         return broken
+
+
+def _rounded(measured: float | None) -> float | None:
+    return None if measured is None else round(measured, 1)

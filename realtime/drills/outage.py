@@ -14,8 +14,7 @@ from realtime.client_events import Event, Received, Via
 from realtime.drills.faults import FaultDrill
 from realtime.drills.history import Message, Recorder
 from realtime.drills.load import member_id
-from realtime.histogram import Histogram
-from realtime.kinds import KINDS, Priority
+from realtime.kinds import KINDS
 from realtime.session import Phase
 
 AT, SHARE = 0.25, 0.4
@@ -63,17 +62,17 @@ class JournalOutage(FaultDrill):
         duration_s = self.options.duration_s
         await self._clock.sleep(AT * duration_s)
         before = await self.pids()
-        self._before, self.history.latencies = self.history.latencies, {priority: Histogram() for priority in Priority}
         lost_s = self._clock.monotonic()
         try:
             await self.lose()
+            self.injected(self.injects)
             await self._clock.sleep(ALARM_AFTER_S)
             self._raise_alarms()
             await self._clock.sleep(max(self.least_s, min(GONE_S, SHARE * duration_s)) - ALARM_AFTER_S)
-            self._meanwhile, self.history.latencies = self.history.latencies, {p: Histogram() for p in Priority}
             kept, self.facts["ephemeral_refused"] = self._kept(lost_s), self._shed(lost_s)
         finally:
             await self.give_back()
+        self.restored("the journal can store again")
         back_s = self._clock.monotonic()
         self.facts |= {"gone_s": round(back_s - lost_s, 3), "kept_by_clients": len(kept)}
         while (left := sum(not message.answered for message in kept)) and self._clock.monotonic() - back_s < BACK_S:
@@ -148,7 +147,8 @@ class JournalOutage(FaultDrill):
         for id, (at_s, listening) in self._alarms.items():
             missed += len(listening - self._rang[id].keys())
             waits += [heard_s - at_s for heard_s in self._rang[id].values()]
-        before, meanwhile = (h[Priority.P3].quantile_ms(0.99) for h in (self._before, self._meanwhile))
+        ephemeral = self.history.course.phases().get("P3", {})
+        before, meanwhile = (ephemeral[phase].p99_ms if phase in ephemeral else None for phase in ("before", "during"))
         self.facts |= {
             "alarms": len(self._alarms),
             "alarms_missed": missed,

@@ -38,6 +38,7 @@ class PoisonDrill(FaultDrill):
         await self._clock.sleep(AT * self.options.duration_s)
         self._wrong: list[str] = []
         before = await self.pids()
+        self.injected("broken and hostile clients come")
         slow = [asyncio.create_task(self._in_drops(name, text)) for name, text in self._requests()]
         try:
             for number, poison in enumerate(POISONS):
@@ -47,6 +48,7 @@ class PoisonDrill(FaultDrill):
         finally:
             for task in slow:
                 task.cancel()
+        self.restored("the last of them is gone")
         after = await self.pids()
         self.facts |= {
             "poisons": len(POISONS) + len(slow) + 1,

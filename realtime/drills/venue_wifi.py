@@ -12,7 +12,7 @@ from typing import Any
 import psutil
 
 from realtime.drills.faults import FaultDrill
-from realtime.drills.load import member_id
+from realtime.drills.load import Route, member_id
 from realtime.drills.needs import Need
 from realtime.drills.workloads import RoomPlan
 
@@ -55,8 +55,8 @@ class VenueWifiDrill(FaultDrill):
         super().__init__(*args)
         self._address, self._venue = own_address(), venue_of(self.plan)
 
-    def _way(self, n: int, m: int, base: str) -> tuple[str, str | None]:
-        return (base, self._address) if (n, m) in self._venue else super()._way(n, m, base)
+    def _route(self, n: int, m: int, base: str) -> Route:
+        return Route(base, self._address) if (n, m) in self._venue else super()._route(n, m, base)
 
     async def inject(self) -> None:
         duration_s = self.options.duration_s
@@ -66,9 +66,11 @@ class VenueWifiDrill(FaultDrill):
         for client in people:
             client.stall(True)  # without a network a phone does not even try
             client.drop()
+        self.injected(f"the Wi-Fi of {len(people)} people is gone")
         gone_s = min(GONE_S, SHARE * duration_s)
         await self._clock.sleep(gone_s)
         self._back_s = self._clock.monotonic()
+        self.restored("the Wi-Fi is back")
         for client in people:
             client.stall(False)
         await self.until(lambda fleet: fleet["dispatcher"]["passed"] >= before["passed"] + len(people), "all are back")

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 from django.conf import settings
 
 from realtime.access import issue_ticket
-from realtime.drills.faults import KNOCK_S, FaultDrill
+from realtime.drills.faults import KNOCK_S, FaultDrill, FaultResult
+from realtime.drills.load import Result
 from realtime.drills.owner import tag
 from realtime.drills.server import FOLDER
 
@@ -21,6 +22,7 @@ STEP_S, STEPS, STEP_EVERY_S = 2.0, 6, 0.5
 LEAST_S = 7.0
 """Each way, however short the play is: the alert waits three seconds, after a report and a look at it."""
 KNOCKS = 20
+EPHEMERAL_LOST_MAX = 0.01
 TICKET_S = 30
 LIBRARIES = "/usr/lib/*/faketime/libfaketimeMT.so.1"
 
@@ -93,6 +95,13 @@ class ClockDrill(FaultDrill):
         rows = (await self.fleet())["workers"]
         self._unfit |= {f"{row['id']} was {row['state']}: {row['reason']}" for row in rows if row["state"] != "ready"}
         await self._clock.sleep(max(0.0, until_s - self._clock.monotonic()))
+
+    def _found(self, load: Result, promises: Callable[[], list[str]]) -> FaultResult:
+        """What is ephemeral has no offset: a worker with a wrong clock may take it for old, and nobody else would notice."""
+        lost = load.ephemeral_expected - load.ephemeral_delivered
+        few = lost <= EPHEMERAL_LOST_MAX * load.ephemeral_expected
+        sentence = f"{lost} of {load.ephemeral_expected} ephemeral deliveries did not arrive"
+        return super()._found(load, lambda: promises() + ([] if few else [sentence]))
 
     def promises(self) -> list[str]:
         self.facts["connections_ended"] = len(self.ended)

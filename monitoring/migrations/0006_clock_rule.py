@@ -21,7 +21,7 @@ def add_rule(apps, schema_editor):
 class Migration(migrations.Migration):
 
     dependencies = [
-        ("monitoring", "0004_scaling"),
+        ("monitoring", "0005_audit"),
     ]
 
     operations = [migrations.RunPython(add_rule, migrations.RunPython.noop)]
