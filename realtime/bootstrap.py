@@ -127,9 +127,6 @@ def when_running(parts: Services) -> None:
 
 def run_worker(end: int) -> None:
     """Be a process of the fleet until it is told to end: the application of the project on sockets that are passed to `end`."""
-    from realtime.adapters.reactor import install_uvloop
-
-    install_uvloop()  # before Daphne is imported, which takes the reactor it finds
     from realtime.adapters import daphne_worker
     from realtime.fleet.worker import FleetWorker
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from realtime.drills.calibrate import CalibrateDrill
 from realtime.drills.db_out import DatabaseOutDrill
 from realtime.drills.deploy import DeployDrill
 from realtime.drills.disk_full import DiskFullDrill
@@ -26,6 +27,7 @@ from realtime.drills.wrong_clock import ClockDrill
 
 _ALL: tuple[type[FaultDrill], ...] = (
     SaturdayDrill,
+    CalibrateDrill,
     # the fleet
     KillDrill,
     HangDrill,
