@@ -25,14 +25,9 @@ NAMESPACES = Path("/run/netns")
 
 def sweep() -> list[str]:
     """Names of what was cleared away. What cannot be cleared now is left to the next one."""
-    return [*_mounts(), *_folders(), *_namespaces(), *_weddings()]
-
-
-def _mounts() -> list[str]:
-    found = mounts.left_behind()
-    for folder in found:
-        mounts.unmount(folder)  # the folder itself is next
-    return [str(folder) for folder in found]
+    for folder in mounts.left_behind():
+        mounts.unmount(folder)  # the folder itself goes with the others
+    return [*_folders(), *_namespaces(), *_weddings()]
 
 
 def _folders() -> list[str]:

@@ -11,13 +11,15 @@ from realtime.drills.owner import dead, tag
 from realtime.drills.server import FOLDER, DrillFailed
 
 MNT_DETACH = 2
+SOURCE = "wedsync-drill"
+"""What the kernel's list of file systems calls it."""
 MOUNTS = Path("/proc/self/mounts")
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def mount(folder: Path, n_bytes: int) -> None:
     """Put a file system of so many bytes on `folder`. Raises DrillFailed."""
-    if _libc.mount(b"wedsync-drill", os.fsencode(folder), b"tmpfs", 0, f"size={n_bytes},mode=700".encode()):
+    if _libc.mount(SOURCE.encode(), os.fsencode(folder), b"tmpfs", 0, f"size={n_bytes},mode=700".encode()):
         raise DrillFailed(f"a tmpfs cannot be mounted: {os.strerror(ctypes.get_errno())}; run as root")
 
 
@@ -39,5 +41,6 @@ def may_mount() -> bool:
 
 def left_behind() -> list[Path]:
     """Where drills whose process is gone have left one."""
-    folders = (Path(line.split()[1]) for line in MOUNTS.read_text(encoding="utf-8", errors="replace").splitlines())
-    return [folder for folder in folders if folder.name.startswith(FOLDER) and dead(folder.name)]
+    mounted = (line.split() for line in MOUNTS.read_text(encoding="utf-8", errors="replace").splitlines())
+    folders = [Path(words[1]) for words in mounted if words[0] == SOURCE]
+    return [folder for folder in folders if dead(folder.name)]
