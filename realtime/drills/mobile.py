@@ -25,7 +25,7 @@ from realtime.kinds import KINDS
 
 MOVE_AT, GAP_AT, GAP_SHARE = 0.15, 0.35, 0.35
 GAP_S = 20.0
-MOVED, GAPPED = "crowded", "dead-zones"
+GOOD, MOVED, GAPPED = "good", "crowded", "dead-zones"
 MOST_S, ALL_S = 2.0, 5.0
 """After the link is there again: 95 of 100 are complete, and all; on the worst of these networks a lost packet is 0.3 s."""
 GOOD_MS = 200.0
@@ -68,7 +68,7 @@ class MobileDrill(FaultDrill):
         "60 % good networks, 25 % crowded (120 ms, 1 % loss), 10 % in a barn (300 ms, 3 %, 256 kbit/s), 5 % in dead zones: "
         "20 s without a network; one sort gets other addresses"
     )
-    invariant = f"0/0/0; ephemeral kinds on good networks: p99 within {GOOD_MS:g} ms"
+    invariant = f"0/0/0; ephemeral kinds from one good network to another: p99 within {GOOD_MS:g} ms"
     recovery = f"95 of 100 within {MOST_S:g} s of the network's return, all within {ALL_S:g} s"
     minutes = 1.0
 
@@ -84,6 +84,7 @@ class MobileDrill(FaultDrill):
             for person, air in self._air_of.items():
                 air.people.append(person)
             self._airs = {air.network.name: air for air in airs}
+            self._good = {member_id(self.plan[n], m) for n, m in self._airs[GOOD].people}
             return await super().run()
 
     @asynccontextmanager
@@ -143,7 +144,7 @@ class MobileDrill(FaultDrill):
                 case Received(pub, Via.LIVE) if (kind := KINDS.get(pub.kind)) is not None and not kind.durable:
                     ref = self.history.ref(self.plan[n].name, pub.sender.member, pub.id, pub.kind)
                     message = self.history.messages[ref]
-                    if message.sent:
+                    if message.sent and pub.sender.member in self._good:  # the way to the server is not this network's
                         self._seen[name].record(self._clock.monotonic() - message.intended_s)
                 case CaughtUp(recovered=False):
                     self._snapshots += 1
@@ -162,7 +163,7 @@ class MobileDrill(FaultDrill):
         if not isinstance(good_ms, int):
             broken.append("nothing ephemeral was seen on good networks: play for longer")
         elif good_ms > GOOD_MS:
-            broken.append(f"ephemeral kinds on good networks: p99 {good_ms} ms, the goal is {GOOD_MS:g} ms")
+            broken.append(f"ephemeral kinds from one good network to another: p99 {good_ms} ms, the goal is {GOOD_MS:g} ms")
         return broken
 
     def _returns(self, what: str, name: str, since_s: float) -> list[str]:

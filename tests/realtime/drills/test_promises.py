@@ -164,4 +164,4 @@ def test_mobile() -> None:
     drill._seen["good"].record(0.9, 100)
     for sentence in ("1 of 1 phones (crowded) did not come back", "the last of the phones (dead-zones) was back after 9.0 s"):
         assert sentence in said(drill)
-    assert "on good networks: p99 9" in said(drill)
+    assert "from one good network to another: p99 9" in said(drill)
