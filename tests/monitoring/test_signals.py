@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from monitoring.signals import FORGET_S, OBJECTIVES, SIGNALS, Signals, Table, beyond, of
 from realtime.histogram import Buckets, index_of
@@ -166,3 +167,18 @@ def test_a_planner_that_left_the_others_alone() -> None:
 def test_the_edge_of_an_objective_is_exact_to_the_bucket() -> None:
     buckets: Buckets = {bucket(99): 1, bucket(100): 1, bucket(103): 1, bucket(500): 1}
     assert beyond(buckets, 0.1) == 2
+
+
+def test_a_clock_that_is_wrong_shows_whichever_way_it_is_wrong() -> None:
+    fleet = Fleet()
+    for offset_s in (0.0, 300.0, -300.0):
+        fleet.say("w1")
+        fleet.say("w2")
+        worker = fleet.reports["w2.1"]
+        fleet.reports["w2.1"] = replace(worker, at_s=worker.at_s + offset_s)
+        table = fleet.read()
+        assert table["clock.offset"] == {W1: 0.0, W2: abs(offset_s)}
+    for _ in range(4):
+        fleet.say("w1")
+        table = fleet.read()
+    assert table["clock.offset"] == {W1: 0.0, W2: None}, "of a silent worker nothing is known"

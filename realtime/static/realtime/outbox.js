@@ -3,8 +3,14 @@
  * The memory decides, IndexedDB is its copy; where there is none (some private windows), the memory has to do. Tabs of one member
  * share the copy: what a closed one has left the others take over. Said by two of them it is stored once, by its id.
  *
- * @typedef {{id: string, n: number, text: string, kind: string, data: any, at: number, inFlight: boolean, promised: boolean}} Pending
+ * An emergency goes ahead of everything and waits for nothing but itself: a journal that is down refuses the chat before it, but
+ * not the emergency.
+ *
+ * @typedef {{id: string, n: number, text: string, kind: string, data: any, at: number, inFlight: boolean, promised: boolean,
+ *   notBefore?: number}} Pending
  */
+
+import { URGENT } from "./state.js";
 
 const MAX_CHARS = 1_048_576; // half a day of chat of one phone
 const IN_FLIGHT_MAX = 16; // a long outbox sent at once would be refused as a flood
@@ -33,7 +39,7 @@ export class Outbox {
   #window = IN_FLIGHT_MAX;
   #settled = new Set(); // since the copy was last read
   #store;
-  /** Nothing is sent before this moment (ms of the room's clock). */
+  /** Nothing but emergencies is sent before this moment (ms of the room's clock). */
   retryAt = 0;
 
   /** Use `open`. */
@@ -107,30 +113,45 @@ export class Outbox {
   /** Refused for now: from `at` on, one at a time until answers come. @param {string} id @param {number} at */
   postpone(id, at) {
     const entry = this.#pending.get(id);
-    if (entry) Object.assign(entry, { promised: false, inFlight: false });
+    if (entry) Object.assign(entry, { promised: false, inFlight: false, notBefore: at });
+    if (entry && URGENT.has(entry.kind)) return;
     this.#window = 1;
     this.retryAt = Math.max(this.retryAt, at);
   }
 
+  /** When `take` has something again that was postponed; Infinity: nothing was. */
+  get dueAt() {
+    const urgent = this.#urgent().map((entry) => entry.notBefore || Infinity);
+    return Math.min(this.retryAt || Infinity, ...urgent);
+  }
+
   /** The connection was lost: everything has to be said again, in order. */
   again() {
-    for (const entry of this.#pending.values()) Object.assign(entry, { promised: false, inFlight: false });
+    for (const entry of this.#pending.values()) Object.assign(entry, { promised: false, inFlight: false, notBefore: 0 });
   }
 
   /** The texts that may be sent now. @param {number} now @returns {string[]} */
   take(now) {
-    if (now < this.retryAt) return [];
+    const urgent = this.#urgent().filter((entry) => now >= (entry.notBefore || 0));
+    for (const entry of urgent) entry.inFlight = true;
+    const texts = urgent.map((entry) => entry.text);
+    if (now < this.retryAt) return texts;
     this.retryAt = 0;
     let free = this.#window;
     for (const entry of this.#pending.values()) if (entry.inFlight) free -= 1;
-    const texts = [];
     for (const entry of this.#pending.values()) {
-      if (texts.length >= free) break;
-      if (entry.inFlight || entry.promised) continue;
+      if (free <= 0) break;
+      if (entry.inFlight || entry.promised || URGENT.has(entry.kind)) continue;
       entry.inFlight = true;
       texts.push(entry.text);
+      free -= 1;
     }
     return texts;
+  }
+
+  /** Emergencies that are to be sent (again). */
+  #urgent() {
+    return this.entries().filter((entry) => URGENT.has(entry.kind) && !entry.inFlight && !entry.promised);
   }
 
   #put(entry) {

@@ -258,7 +258,7 @@ export class Room extends EventTarget {
 
   #due() {
     if (this.phase === "waiting") return this.#connectAt;
-    return this.phase === "live" ? Math.min(this.#ackAt, this.#outbox.retryAt || Infinity) : Infinity;
+    return this.phase === "live" ? Math.min(this.#ackAt, this.#outbox.dueAt) : Infinity;
   }
 
   #tick(now) {

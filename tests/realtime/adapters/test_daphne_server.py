@@ -317,6 +317,33 @@ def test_after_the_close_nothing_is_sent() -> None:
     theirs.close()
 
 
+@pytest.mark.parametrize(
+    ("name", "noise"),
+    [
+        ("no mask", b"\x81\x02hi"),
+        ("unknown opcode", b"\x85\x80" + bytes(4)),
+        ("continuation of nothing", b"\x80\x80" + bytes(4)),
+        ("compressed without an agreement", b"\xc1\x81" + bytes(4) + b"x"),
+        ("a long ping", b"\x89\xfe\x00\xc8" + bytes(204)),
+        ("noise", b"\xff" * 400),
+    ],
+)
+async def test_broken_frames_are_told_why_they_end_the_connection(name: str, noise: bytes) -> None:
+    server = Accepting(None)
+    protocol = WireFactory(server).buildProtocol(None)
+    protocol._raw_query_string = b""
+    protocol.path, protocol.client_addr = b"/ws/weddings/w/", None
+    transport = Silent()
+    protocol.makeConnection(transport)
+    protocol.dataReceived(ASKING % b"x")
+    await asyncio.wait_for(server.connections[protocol]["application_instance"], 5)  # type: ignore[arg-type]
+    transport.written = b""
+    for _ in range(3):
+        protocol.dataReceived(noise)
+    assert transport.written.count(CloseCode.MALFORMED.to_bytes(2, "big")) == 1 and transport.written[0] == 0x88
+    assert protocol.data == b"", "what comes after it is not kept"
+
+
 class Site:
     """A connection over a real socket whose other end reads when the test says so. Only what is between is ours."""
 
