@@ -19,6 +19,7 @@ from msgspec import Struct
 from monitoring.alerting import Alerting
 from monitoring.alerts import Alert
 from monitoring.delivery import delivering
+from monitoring.figures import NOTE, NOTE_TTL_S, Figures, Missing, encode_figures, figures_of
 from monitoring.history import History, writing
 from monitoring.models.scaling import PlacementEvent, ScalingEvent, orders
 from realtime.bootstrap import actuators, in_threads
@@ -74,7 +75,8 @@ class ControlLoop:
         self._firing = ""
         self._alerts: list[Alert] = []
         self._decision: ScalingDecision | None = None
-        self._alerting, self._history = Alerting(), history
+        self._alerting, self._history, self._missing = Alerting(), history, Missing()
+        self.figures: Figures | None = None
         workers, front = actuators()
         self._balancer = RealtimeLoadBalancer(parts.registry, front)
         self._scaler = WebSocketScaler(
@@ -102,6 +104,7 @@ class ControlLoop:
         pages = [alert for alert in self._alerts if alert.active and alert.severity == "page"]
         self._firing = pages[0].rule if pages else ""
         await self._note(reports, now)
+        await self._show(reports, now)
         self._ticks += 1
 
     async def _decide(self, reports: Sequence[WorkerReport], now: datetime) -> list[tuple[str, str]]:
@@ -164,9 +167,34 @@ class ControlLoop:
         except RegistryUnavailable:
             return  # said already, by the question for reports
 
+    async def _show(self, reports: Sequence[WorkerReport] | None, now: datetime) -> None:
+        """Leave the merged figures where the exporter finds them. Not read: no figures, rather than old ones."""
+        self.figures = self._figures(reports, now) if reports is not None else None
+        if self.figures is not None:
+            try:
+                await self._parts.registry.note(NOTE, encode_figures(self.figures), NOTE_TTL_S)
+            except RegistryUnavailable:
+                return
 
-async def run(parts: Services) -> None:
-    """Hold the lease when it is free, and then tick once a second, for as long as this process runs."""
+    def _figures(self, reports: Sequence[WorkerReport], now: datetime) -> Figures:
+        decision = self._decision
+        ordered = decision is not None and (decision.mode == "auto" or decision.formula == "pin")
+        return figures_of(
+            reports,
+            now.timestamp(),
+            self._history.samples.total,
+            missing=self._missing.step(reports, self._parts.clock.monotonic()),
+            wanted=decision.want if decision is not None else None,
+            desired=decision.want if decision is not None and ordered else None,
+            alerts=sum(alert.active for alert in self._alerts),
+            history_waiting=self._history.waiting,
+            history_dropped_total=self._history.dropped_total,
+        )
+
+
+async def run(parts: Services, shown: Callable[[Figures | None], None] = lambda figures: None) -> None:
+    """Hold the lease when it is free, and then tick once a second, for as long as this process runs. `shown` gets the figures
+    of each tick; None when this process does not hold the lease, or knows nothing."""
     in_thread, sending, storing = (in_threads(name, 1) for name in ("control", "notices", "history"))
     loop: ControlLoop | None = None
     beside: list[asyncio.Task[None]] = []
@@ -191,6 +219,7 @@ async def run(parts: Services) -> None:
                     await loop.step()
                 except Exception:
                     logger.exception("a tick of the control loop failed; the next one starts afresh")
+            shown(loop.figures if loop is not None else None)
             await parts.clock.sleep(TICK_S)
     finally:
         await _ended(beside)

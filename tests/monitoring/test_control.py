@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from monitoring.control import LEASE, STATUS, ControlLoop, decode_status, run
+from monitoring.figures import NOTE, decode_figures
 from monitoring.history import History
 from monitoring.models.scaling import ScalingEvent
 from realtime.adapters.registry import MemoryRegistry
@@ -68,6 +69,11 @@ def test_a_tick_decides_records_and_notes(parts: Parts) -> None:
         noted = await parts.registry.read(STATUS)
         assert noted is not None
         status = decode_status(noted)
+        figures = await parts.registry.read(NOTE)
+        assert figures is not None and decode_figures(figures).connections == {"guest": 7}
+        assert decode_figures(figures).wanted == status.want and decode_figures(figures).desired is None, (
+            "advise orders nothing"
+        )
         assert status.workers == 1 and status.holder == Hub.process and status.why and status.mode == "advise"
 
     in_line, finish = queue_of_calls()
@@ -96,6 +102,8 @@ def test_only_the_holder_of_the_lease_ticks(parts: Parts, monkeypatch: pytest.Mo
     ticked: list[str] = []
 
     class Ticking:
+        figures = None
+
         def __init__(self, parts: Parts, in_thread: Any, history: History) -> None:
             pass
 
