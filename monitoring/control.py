@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
@@ -37,6 +38,8 @@ logger = logging.getLogger(__name__)
 LEASE, LEASE_TTL_S = "control", 3.0
 """Three ticks: whoever holds it and dies is followed within that."""
 TICK_S = 1.0
+LEAVE_S = 2.0
+"""For the last rows of history: a supervisor waits longer than that."""
 SCALE_TICKS = 5
 """On one machine a decision every five seconds (ops.md 2.4)."""
 STATUS, STATUS_TTL_S = "status", 5.0
@@ -167,6 +170,11 @@ class ControlLoop:
         except RegistryUnavailable:
             return  # said already, by the question for reports
 
+    async def leave(self, storing: Callable[..., Any]) -> None:
+        """What waits for the history database is written, when that is quick: whoever ends us has a limit."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._history.write(storing), LEAVE_S)
+
     async def _show(self, reports: Sequence[WorkerReport] | None, now: datetime) -> None:
         """Leave the merged figures where the exporter finds them. Not read: no figures, rather than old ones."""
         self.figures = self._figures(reports, now) if reports is not None else None
@@ -223,6 +231,8 @@ async def run(parts: Services, shown: Callable[[Figures | None], None] = lambda 
             await parts.clock.sleep(TICK_S)
     finally:
         await _ended(beside)
+        if loop is not None:
+            await loop.leave(storing)
 
 
 async def _ended(tasks: Sequence[asyncio.Task[None]]) -> None:
