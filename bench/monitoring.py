@@ -44,7 +44,7 @@ def loaded() -> Any:
     rng, parts = random.Random(1), build(RealtimeConfig())
     hub, measures = parts.hub, parts.hub.measures
     for n in range(ROOMS):
-        room = HeldRoom(f"wedding-{n}", Position("e", 0, {}, 0), Presence(parts.clock, 5.0), 100, 100_000, measures)
+        room = HeldRoom(f"wedding-{n}", Position("e", 0, {}, 0), Presence(5.0, 25.0), 100, 100_000, measures)
         room.roles.update({"guest": PEOPLE // ROOMS - 6, "planner": 1, "vendor": 3, "couple": 2})
         for _ in range(300):
             room.measures.latency.record(rng.lognormvariate(-6.2, 0.8), 40)

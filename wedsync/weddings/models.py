@@ -12,6 +12,7 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import models, transaction
 
+from realtime.fence import PREFIX, fenced
 from realtime.models import Room
 from realtime.policy.windows import event_window
 from realtime.roles import ROLES
@@ -56,6 +57,11 @@ class Wedding(models.Model):
         with transaction.atomic():
             super().save(*args, **kwargs)
             Room.objects.get_or_create(name=self.slug)
+
+    def clean(self) -> None:
+        """Raises ValidationError for a name that is kept for drills: nothing in those weddings would count."""
+        if fenced(self.slug):
+            raise ValidationError({"slug": f"Names that begin with {PREFIX} are kept for drills."})
 
     @property
     def zone(self) -> ZoneInfo:
