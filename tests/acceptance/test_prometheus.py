@@ -151,6 +151,7 @@ async def test_a_fleet_is_found_and_its_p99_is_ours(processes: Processes, redis_
 
     await seen('count(up{job="wedsync", worker=~"w1|w2"} == 1)', ["2"], "both workers were found and answer")
     await seen('up{job="wedsync-web"}', ["1"], "so does the web process")
+    assert float(value('sum(django_db_execute_total{alias="default"})')[0]) > 0
     async with Crowd(processes, "rose-garden", [fleet.url.replace("http", "ws")], MIX) as crowd:
         await seen("sum(wedsync_connections)", ["20"], "everybody is counted")
         await crowd.talk(0, {"planner": 15, "vendor": 10, "guest": 8}, "a")
