@@ -21,8 +21,8 @@ from monitoring.plots import PLOTS, WEDDING_PLOTS, Chart, Line, Plot, WeddingPlo
 from monitoring.rollup import HISTOGRAMS, POINTS_MAX, Summary, resolution_for, start_of, starts
 from monitoring.samples import TOTAL
 
-ROWS_MAX = 1_200
-"""Read for one chart with a line for each worker: with more workers the points are fewer."""
+ROWS_MAX, HISTOGRAMS_MAX = 1_200, 600
+"""Rows read for one chart with a line for each worker: with more workers the points are fewer. A histogram costs more."""
 MINUTES_MAX = 2 * 24 * 60
 """Of one wedding: a day is at most a night longer than a day."""
 OVERVIEW_POINTS = 30
@@ -42,7 +42,8 @@ def by_worker(name: str, start: datetime, end: datetime, now: datetime) -> Chart
     plot, slots = PLOTS[name], workers(start, end, now)
     if not plot.main:
         raise KeyError(name)
-    step_s = _step_s(start, end, now, min(POINTS_MAX, max(2, ROWS_MAX // max(1, len(slots)))))
+    rows_max = HISTOGRAMS_MAX if set(plot.fields) & set(HISTOGRAMS) else ROWS_MAX
+    step_s = _step_s(start, end, now, min(POINTS_MAX, max(2, rows_max // max(1, len(slots)))))
     values: dict[int, dict[str, float | None]] = {}
     for slot, at_s, summary in _read(plot, _samples(step_s, start, end).exclude(scope=TOTAL)):
         values.setdefault(at_s, {})[slot] = plot.read(summary).get(plot.main)

@@ -12,7 +12,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from realtime.histogram import Buckets, merged, quantile_s
+from realtime.histogram import Buckets, merged, quantiles_s
 
 
 class Resolution(Struct, frozen=True):
@@ -24,13 +24,14 @@ class Resolution(Struct, frozen=True):
 
 DAY = timedelta(days=1)
 RESOLUTIONS = (
-    # What ops.md 4.6 keeps, and two more: a chart of a season or a year would have to read 9,000 hours.
+    # What ops.md 4.6 keeps, and three more: a chart of a season or a year would have to read 9,000 hours of each worker.
     Resolution(10, 2 * DAY),
     Resolution(60, 14 * DAY),
     Resolution(600, 90 * DAY),
     Resolution(3_600, 730 * DAY),
     Resolution(21_600, 730 * DAY),
     Resolution(86_400, 730 * DAY),
+    Resolution(604_800, 730 * DAY),
 )
 RAW = RESOLUTIONS[0]
 POINTS_MAX = 400
@@ -138,5 +139,4 @@ def resolution_for(span_s: float, age_s: float, points_max: int = POINTS_MAX) ->
 
 def percentiles_s(histograms: dict[str, Buckets], shares: Sequence[float], names: Sequence[str] = ()) -> list[float | None]:
     """Percentiles of these priorities together (all, when none is named), seconds. None: nothing was timed."""
-    together = merged(histograms[name] for name in (names or histograms) if name in histograms)
-    return [quantile_s(together, share) for share in shares]
+    return quantiles_s((histograms[name] for name in (names or histograms) if name in histograms), shares)

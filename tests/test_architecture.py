@@ -90,7 +90,7 @@ RULES = [
     ),
     *(
         (f"monitoring.{name}", (*DJANGO, "wedsync"), ())
-        for name in ("signals", "day_report", "wedding_minutes", "rollup", "samples", "plots")
+        for name in ("signals", "day_report", "wedding_minutes", "rollup", "samples", "plots", "figures", "metrics")
     ),
 ]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from itertools import accumulate
 from typing import Any, Self
 
 import msgspec
@@ -29,14 +30,7 @@ def packed(histograms: dict[str, Buckets]) -> bytes:
 
 def unpacked(raw: bytes) -> dict[str, Buckets]:
     """The other way round."""
-    found: dict[str, Buckets] = {}
-    for name, numbers in _decode(raw).items():
-        index, buckets = 0, {}
-        for distance, count in zip(numbers[::2], numbers[1::2], strict=True):
-            index += distance
-            buckets[index] = count
-        found[name] = buckets
-    return found
+    return {name: dict(zip(accumulate(numbers[::2]), numbers[1::2], strict=True)) for name, numbers in _decode(raw).items()}
 
 
 class Sample(models.Model):

@@ -35,10 +35,10 @@ SPANS = {
 
 
 def written() -> dict[str, list[tuple[int, Summary]]]:
-    """Write it as the writer does, a quarter of an hour at a time. Gives what was written of a few."""
+    """Write it as the writer does, an hour at a time to be done sooner. Gives what was written of a few."""
     kept: dict[str, list[tuple[int, Summary]]] = {TOTAL: [], "w1": []}
-    for first in range(START_S, START_S + HOURS * 3_600, 900):
-        made = [row for ten_seconds in rows(first, first + 900, WORKERS, seed=first) for row in ten_seconds]
+    for first in range(START_S, START_S + HOURS * 3_600, 3_600):
+        made = [row for ten_seconds in rows(first, first + 3_600, WORKERS, seed=first) for row in ten_seconds]
         store(made)
         for scope, at_s, part in made:
             if scope in kept:
@@ -47,10 +47,10 @@ def written() -> dict[str, list[tuple[int, Summary]]]:
 
 
 def a_year_before() -> None:
-    """Days and quarters of days, as what was rolled up long ago."""
+    """Weeks, days and quarters of days, as what was rolled up long ago."""
     rng = random.Random(1)
     pool = [merge([summary(rng) for _ in range(4)]) for _ in range(50)]
-    for step_s in (86_400, 21_600):
+    for step_s in (604_800, 86_400, 21_600):
         first = start_of(START_S - 365 * 86_400, step_s)
         made = []
         for at_s in range(first, start_of(START_S, step_s), step_s):
@@ -61,39 +61,37 @@ def a_year_before() -> None:
 
 
 def took_s(name: str, span: timedelta, *, each: bool) -> float:
-    """How long a chart takes: the best of three, for others use this machine too."""
+    """How long a chart takes, SQLite's reading included: CPU time and the best of three, for others use this machine too."""
     times = []
     for _ in range(3):
-        start_s = time.perf_counter()
+        start_s = time.thread_time()
         made = queries.by_worker if each else queries.chart
         chart = made(name, NOW - span, NOW, NOW)
-        times.append(time.perf_counter() - start_s)
+        times.append(time.thread_time() - start_s)
         assert chart.lines and len(chart.at) <= POINTS_MAX
     return min(times)
 
 
 def test_two_days_are_exact_no_larger_than_reckoned_and_quick_to_draw() -> None:
-    made = written()
-    for scope, parts in made.items():
+    for scope, parts in written().items():
         for resolution in RESOLUTIONS:
             groups: dict[int, list[Summary]] = {}
             for at_s, part in parts:
                 groups.setdefault(start_of(at_s, resolution.step_s), []).append(part)
-            stored = {
-                int(row.at.timestamp()): row.summary() for row in Sample.objects.filter(step_s=resolution.step_s, scope=scope)
-            }
+            rolled = Sample.objects.filter(step_s=resolution.step_s, scope=scope)
+            stored = {int(row.at.timestamp()): row.summary() for row in rolled}
             assert stored == {at_s: merge(group) for at_s, group in groups.items()}, (scope, resolution)
     a_year_before()
     assert dict(prune(NOW)) != {}
     counts = {resolution.step_s: Sample.objects.filter(step_s=resolution.step_s).count() for resolution in RESOLUTIONS}
     for resolution in RESOLUTIONS:
-        steps = resolution.kept.total_seconds() / resolution.step_s
-        assert counts[resolution.step_s] <= (WORKERS + 1) * steps
+        assert counts[resolution.step_s] <= (WORKERS + 1) * resolution.kept.total_seconds() / resolution.step_s
     assert counts[10] == (WORKERS + 1) * 17_280 and counts[60] == (WORKERS + 1) * HOURS * 60
-    slow = {}
-    for what, span in SPANS.items():
-        for plot in PLOTS.values():
-            for each in (False, True) if plot.main else (False,):
-                if (seconds := took_s(plot.name, span, each=each)) > CHART_S:
-                    slow[what, plot.name, each] = round(seconds, 3)
-    assert slow == {}
+    took = {
+        (what, plot.name, each): round(took_s(plot.name, span, each=each), 3)
+        for what, span in SPANS.items()
+        for plot in PLOTS.values()
+        for each in ((False, True) if plot.main else (False,))
+    }
+    print(sorted(took.items(), key=lambda item: -item[1])[:10])  # noqa: T201 - pytest shows it when the test fails
+    assert max(took.values()) < CHART_S

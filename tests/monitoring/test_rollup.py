@@ -69,7 +69,7 @@ def test_percentiles_are_of_the_merged_buckets() -> None:
         (timedelta(days=14), timedelta(days=14), 3_600),
         (timedelta(days=90), timedelta(days=90), 21_600),
         (timedelta(days=365), timedelta(days=365), 86_400),
-        (timedelta(days=3_650), timedelta(days=3_650), 86_400),
+        (timedelta(days=3_650), timedelta(days=3_650), 604_800),
     ],
 )
 def test_the_finest_summaries_that_fit_and_are_kept(span: timedelta, age: timedelta, step_s: int) -> None:
