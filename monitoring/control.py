@@ -104,7 +104,7 @@ class ControlLoop:
             logger.warning("nobody can be asked: %s", error)
         if reports is not None:
             happened += await self._decide(reports, now)
-        self._history.take(reports, now, self._decision.want if self._decision is not None else None)
+        self._remember(reports, now)
         self._alerts = await self._in_thread(self._alerting.step, reports, now, happened)
         pages = [alert for alert in self._alerts if alert.active and alert.severity == "page"]
         self._firing = pages[0].rule if pages else ""
@@ -177,6 +177,12 @@ class ControlLoop:
             await self._parts.registry.note(STATUS, encode_status(status), STATUS_TTL_S)
         except RegistryUnavailable:
             return  # said already, by the question for reports
+
+    def _remember(self, reports: Sequence[WorkerReport] | None, now: datetime) -> None:
+        try:
+            self._history.take(reports, now, self._decision.want if self._decision is not None else None)
+        except Exception:  # people are to be told what is wrong, whatever history makes of it
+            logger.exception("this second is not in the history")
 
     async def leave(self, storing: Callable[..., Any]) -> None:
         """What waits for the history database is written, when that is quick: whoever ends us has a limit."""

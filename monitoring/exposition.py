@@ -12,7 +12,7 @@ from prometheus_client.utils import floatToGoString
 
 from monitoring.figures import Figures
 from monitoring.metrics import OF_FLEET, OF_WORKERS, Metric, Reading
-from realtime.histogram import EXPORTED_S, Buckets, within
+from realtime.histogram import EXPORTED_S, within
 from realtime.report import WorkerReport
 
 Family = CounterMetricFamily | GaugeMetricFamily | HistogramMetricFamily
@@ -61,12 +61,8 @@ def _histogram(
     family: HistogramMetricFamily, metric: Metric[Any], readings: Iterable[tuple[str, Any]]
 ) -> HistogramMetricFamily:
     for value, buckets in readings:
-        count = _count(buckets)
+        count = sum(buckets.values())
         counts = [*zip(_EDGES, within(buckets, EXPORTED_S), strict=True), ("+Inf", count)]
         family.add_metric([value], counts, sum_value=None)
         family.add_sample(f"{metric.name}_count", {metric.label: value}, count)
     return family
-
-
-def _count(buckets: Buckets) -> int:
-    return sum(buckets.values())

@@ -82,6 +82,23 @@ def test_a_tick_decides_records_and_notes(parts: Parts) -> None:
 
 
 @pytest.mark.usefixtures("nobody_there")
+def test_whatever_history_makes_of_it_people_are_told(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(self: History, *args: object) -> None:
+        raise ValueError("a report nobody thought of")
+
+    monkeypatch.setattr(History, "take", broken)
+
+    async def play() -> None:
+        await parts.registry.report(worker(parts, connections={"guest": 7}))
+        loop = ControlLoop(parts, in_line, History())  # type: ignore[arg-type]
+        await loop.step()
+        assert loop.figures is not None and await parts.registry.read(STATUS) is not None
+
+    in_line, finish = queue_of_calls()
+    finish(play())
+
+
+@pytest.mark.usefixtures("nobody_there")
 def test_without_a_registry_it_goes_on_and_says_that_nothing_is_known(parts: Parts) -> None:
     class Away(MemoryRegistry):
         async def reports(self) -> list[WorkerReport]:
