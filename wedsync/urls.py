@@ -10,7 +10,6 @@ urlpatterns = [
     path("readyz", views.readyz),
     path("api/weddings/<slug:slug>/publish/", views.publish_view, name="publish"),
     path("admin/", admin.site.urls),
-    path("", include("django_prometheus.urls")),
     path("", include("monitoring.urls")),
     path("", include("wedsync.weddings.urls")),
 ]
