@@ -18,6 +18,7 @@ from msgspec import Struct
 
 from monitoring.alerting import Alerting
 from monitoring.alerts import Alert
+from monitoring.dashboard.screen import Screen
 from monitoring.day_reports import Recorder
 from monitoring.delivery import delivering
 from monitoring.models.scaling import PlacementEvent, ScalingEvent, orders
@@ -81,6 +82,7 @@ class ControlLoop:
             record=self._record,
             moving=lambda: self._balancer.moving,
         )
+        self._screen = Screen(parts, in_thread, self._scaler, self._balancer)
 
     async def step(self) -> None:
         """One tick. A registry or a database that is away is no reason to stop: what is not known is absent."""
@@ -98,6 +100,7 @@ class ControlLoop:
         self._firing = pages[0].rule if pages else ""
         await self._in_thread(self._recorder.step, reports, now)
         await self._note(reports, now)
+        await self._screen.step(reports, now, self._decision)
         self._ticks += 1
 
     async def _decide(self, reports: Sequence[WorkerReport], now: datetime) -> list[tuple[str, str]]:

@@ -14,7 +14,7 @@ from django.db import models, transaction
 
 from realtime.models import Room
 from realtime.policy.windows import event_window
-from realtime.roles import ROLES
+from realtime.roles import OPS, ROLES
 
 MEMBER_ROLES = [(name, name.capitalize()) for name in ROLES if name not in ("load", "staff")]
 WINDOW_BEFORE = timedelta(hours=2)
@@ -27,6 +27,12 @@ def validate_zone(name: str) -> None:
         raise ValidationError(f"{name!r} is not a time zone; use a name such as Europe/London.")
 
 
+def validate_free(slug: str) -> None:
+    """Raises ValidationError for a name that is no wedding's."""
+    if slug == OPS:
+        raise ValidationError(f"{slug!r} is the operators' own room; please choose another name.")
+
+
 def new_key() -> str:
     """An unguessable key for a join link, 128 bits."""
     return secrets.token_urlsafe(16)
@@ -35,7 +41,7 @@ def new_key() -> str:
 class Wedding(models.Model):
     """One wedding. Saving it opens its room."""
 
-    slug = models.SlugField(max_length=80, unique=True)
+    slug = models.SlugField(max_length=80, unique=True, validators=[validate_free])
     names = models.CharField(max_length=160, help_text="As on the invitation, such as Ana & Tom.")
     venue = models.CharField(max_length=160)
     timezone = models.CharField(max_length=60, validators=[validate_zone], help_text="Of the venue, such as Europe/London.")
