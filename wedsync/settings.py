@@ -129,6 +129,8 @@ else:
     CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
 
 REALTIME = RealtimeConfig.from_env(ENV)
+# Who scrapes /metrics sends it as a bearer token; empty: open to all who reach it.
+METRICS_TOKEN = ENV.get("WEDSYNC_METRICS_TOKEN", "")
 
 UNFOLD = {
     "SITE_TITLE": "WedSync",

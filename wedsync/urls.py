@@ -11,7 +11,6 @@ urlpatterns = [
     path("api/weddings/<slug:slug>/publish/", views.publish_view, name="publish"),
     path("admin/monitoring/", include("monitoring.dashboard.urls")),
     path("admin/", admin.site.urls),
-    path("", include("django_prometheus.urls")),
     path("", include("monitoring.urls")),
     path("", include("wedsync.weddings.urls")),
 ]

@@ -72,7 +72,9 @@ class Sure(forms.Form):
     """Nothing but the button."""
 
 
-def _confirm(request: HttpRequest, form: forms.Form, title: str, what: list[str], button: str, danger: bool = False) -> HttpResponse:
+def _confirm(
+    request: HttpRequest, form: forms.Form, title: str, what: list[str], button: str, danger: bool = False
+) -> HttpResponse:
     context = admin.site.each_context(request) | {
         "title": title, "form": form, "what": what, "button": button, "danger": danger,
     }  # fmt: skip
@@ -187,4 +189,6 @@ def acknowledge(request: HttpRequest, pk: int) -> HttpResponse:
 
 def _log(request: HttpRequest, about: str, what: str) -> None:
     """In Django's own log of who did what in the admin."""
-    LogEntry.objects.create(user_id=cast(int, request.user.pk), object_repr=about[:200], action_flag=CHANGE, change_message=what[:500])
+    LogEntry.objects.create(
+        user_id=cast(int, request.user.pk), object_repr=about[:200], action_flag=CHANGE, change_message=what[:500]
+    )

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from django.db.models import Max, Q
-from msgspec import Struct
 
 from monitoring.alerting import summary
+from monitoring.dashboard.status import AlertFact, DecisionFact, DrillFact, Facts, IncidentFact, MoveFact, PinFact
 from monitoring.models.alerts import Alert, AlertRule, Incident
 from monitoring.models.drills import DrillRun
 from monitoring.models.scaling import PlacementEvent, ScalingEvent, ScalingPin
@@ -17,77 +17,6 @@ from monitoring.readiness import DRILL_AGE, REQUIRED, REQUIRED_WITH_REDIS
 ALERTS_MAX, INCIDENTS_MAX, MOVES_MAX, DECISIONS_MAX = 20, 3, 8, 5
 DRILLS = (*REQUIRED, *REQUIRED_WITH_REDIS)
 COMMANDS = {"load": "manage.py drill load --profile sat-june-10k"}
-
-
-class AlertFact(Struct, frozen=True):
-    """An alert that is not over."""
-
-    pk: int
-    severity: str
-    title: str
-    reason: str
-    state: str
-    muted: str
-    fired_s: float
-    acknowledged_by: str
-
-
-class IncidentFact(Struct, frozen=True):
-    pk: int
-    title: str
-    state: str
-    started_s: float
-
-
-class MoveFact(Struct, frozen=True):
-    """The balancer asked a wedding's people to go elsewhere."""
-
-    at_s: float
-    wedding: str
-    source: str
-    target: str
-    sockets: int
-    reason: str
-
-
-class DecisionFact(Struct, frozen=True):
-    at_s: float
-    have: int
-    want: int
-    reason: str
-    acted: bool
-
-
-class PinFact(Struct, frozen=True):
-    workers: int
-    until_s: float
-    who: str
-    reason: str
-
-
-class DrillFact(Struct, frozen=True):
-    """The last runs of one drill. None: never."""
-
-    name: str
-    command: str
-    passed_s: float | None
-    failed_s: float | None
-    due: bool
-    """It has not passed lately, or failed since."""
-
-
-class Facts(Struct, frozen=True):
-    """As of `read_s`; `known` False: the history database did not answer, and this is what it said last."""
-
-    read_s: float | None = None
-    known: bool = True
-    alerts: list[AlertFact] = []
-    alerts_more: int = 0
-    incidents: list[IncidentFact] = []
-    moves: list[MoveFact] = []
-    decisions: list[DecisionFact] = []
-    pin: PinFact | None = None
-    drills: list[DrillFact] = []
 
 
 def read(now: datetime) -> Facts:

@@ -14,6 +14,7 @@ _ICONS = {"monitoring": "monitoring", "weddings": "favorite", "auth": "group"}
 def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
     """Unfold's SIDEBAR navigation."""
     pages = [{"title": "Live dashboard", "icon": "speed", "link": reverse("dashboard")}]
+    pages.append({"title": "History", "icon": "show_chart", "link": reverse("dashboard_history")})
     if request.user.has_perm("monitoring.view_drillrun"):
         readiness = reverse("admin:monitoring_drillrun_readiness")
         pages.append({"title": "Readiness", "icon": "event_available", "link": readiness})

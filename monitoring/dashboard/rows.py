@@ -4,9 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from monitoring.dashboard.facts import DrillFact, Facts
 from monitoring.dashboard.kind import Row
-from monitoring.dashboard.status import FleetStatus, Latency, WeddingStatus, WorkerStatus
+from monitoring.dashboard.status import (
+    AlertFact,
+    DecisionFact,
+    DrillFact,
+    Facts,
+    FleetStatus,
+    Latency,
+    MoveFact,
+    WeddingStatus,
+    WorkerStatus,
+)
 from monitoring.dashboard.words import MISSING, clock, count, decimal, ms, number, percent, share, size, span
 
 LATE_S = 0.1
@@ -29,43 +38,38 @@ def lists(status: FleetStatus, facts: Facts) -> dict[str, list[Row]]:
         "latency": [_latency(latency) for latency in status.latency],
         "workers": [_worker(worker) for worker in status.workers],
         "weddings": [_wedding(wedding, now_s) for wedding in status.weddings],
-        "alerts": [
-            _row(
-                str(a.pk),
-                severity=a.severity,
-                title=a.title,
-                reason=a.reason,
-                state=f"silenced: {a.muted}" if a.muted else a.state,
-                since=clock(a.fired_s, now_s),
-                who=f"{a.acknowledged_by} takes care" if a.acknowledged_by else "nobody has acknowledged it",
-                open="" if a.acknowledged_by else "yes",
-            )
-            for a in facts.alerts
-        ],
+        "alerts": [_alert(alert, now_s) for alert in facts.alerts],
         "incidents": [
             _row(str(i.pk), title=f"Incident {i.pk}: {i.title}", state=i.state, since=clock(i.started_s, now_s))
             for i in facts.incidents
         ],
-        "moves": [
-            _row(
-                f"{m.wedding} {m.at_s}",
-                at=clock(m.at_s, now_s),
-                what=f"{m.wedding}: {m.source} to {m.target}, {count(m.sockets, 'connection')}",
-                why=m.reason,
-            )
-            for m in facts.moves
-        ],
-        "decisions": [
-            _row(
-                str(d.at_s),
-                at=clock(d.at_s, now_s),
-                what=f"have {d.have}, want {d.want}" + (", done" if d.acted else ""),
-                why=d.reason,
-            )
-            for d in facts.decisions
-        ],
+        "moves": [_move(move, now_s) for move in facts.moves],
+        "decisions": [_decision(decision, now_s) for decision in facts.decisions],
         "drills": [_drill(drill, now_s) for drill in facts.drills],
     }
+
+
+def _alert(alert: AlertFact, now_s: float) -> Row:
+    return _row(
+        str(alert.pk),
+        severity=alert.severity,
+        title=alert.title,
+        reason=alert.reason,
+        state=f"silenced: {alert.muted}" if alert.muted else alert.state,
+        since=clock(alert.fired_s, now_s),
+        who=f"{alert.acknowledged_by} takes care" if alert.acknowledged_by else "nobody has acknowledged it",
+        open="" if alert.acknowledged_by else "yes",
+    )
+
+
+def _move(move: MoveFact, now_s: float) -> Row:
+    what = f"{move.wedding}: {move.source} to {move.target}, {count(move.sockets, 'connection')}"
+    return _row(f"{move.wedding} {move.at_s}", at=clock(move.at_s, now_s), what=what, why=move.reason)
+
+
+def _decision(decision: DecisionFact, now_s: float) -> Row:
+    what = f"have {decision.have}, want {decision.want}" + (", done" if decision.acted else "")
+    return _row(str(decision.at_s), at=clock(decision.at_s, now_s), what=what, why=decision.reason)
 
 
 def _row(key: str, **texts: str) -> Row:

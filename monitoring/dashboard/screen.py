@@ -14,9 +14,10 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from monitoring.dashboard.building import fleet_status, scaler_status
-from monitoring.dashboard.facts import Facts, read
+from monitoring.dashboard.facts import read
 from monitoring.dashboard.kind import OPS_STATUS, Shown
 from monitoring.dashboard.shown import shown
+from monitoring.dashboard.status import Facts
 from monitoring.dashboard.watching import Standing, Watch
 from realtime.draft import draft
 from realtime.errors import RealtimeError

@@ -6,10 +6,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 
-from monitoring.dashboard.facts import Facts
 from monitoring.dashboard.kind import Shown
 from monitoring.dashboard.rows import lists
-from monitoring.dashboard.status import FleetStatus, Latency, ScalerStatus
+from monitoring.dashboard.status import Facts, FleetStatus, Latency, ScalerStatus
 from monitoring.dashboard.words import MISSING, clock, count, decimal, ms, number, share
 
 FULL_MINUTE_S = 55.0

@@ -137,3 +137,74 @@ class FleetStatus(Struct, frozen=True):
     """{promise: weddings}, of all, not only of those that are shown."""
     scaler: ScalerStatus | None
     balancer: BalancerStatus | None
+
+
+class AlertFact(Struct, frozen=True):
+    """An alert that is not over."""
+
+    pk: int
+    severity: str
+    title: str
+    reason: str
+    state: str
+    muted: str
+    fired_s: float
+    acknowledged_by: str
+
+
+class IncidentFact(Struct, frozen=True):
+    pk: int
+    title: str
+    state: str
+    started_s: float
+
+
+class MoveFact(Struct, frozen=True):
+    """The balancer asked a wedding's people to go elsewhere."""
+
+    at_s: float
+    wedding: str
+    source: str
+    target: str
+    sockets: int
+    reason: str
+
+
+class DecisionFact(Struct, frozen=True):
+    at_s: float
+    have: int
+    want: int
+    reason: str
+    acted: bool
+
+
+class PinFact(Struct, frozen=True):
+    workers: int
+    until_s: float
+    who: str
+    reason: str
+
+
+class DrillFact(Struct, frozen=True):
+    """The last runs of one drill. None: never."""
+
+    name: str
+    command: str
+    passed_s: float | None
+    failed_s: float | None
+    due: bool
+    """It has not passed lately, or failed since."""
+
+
+class Facts(Struct, frozen=True):
+    """As of `read_s`; `known` False: the history database did not answer, and this is what it said last."""
+
+    read_s: float | None = None
+    known: bool = True
+    alerts: list[AlertFact] = []
+    alerts_more: int = 0
+    incidents: list[IncidentFact] = []
+    moves: list[MoveFact] = []
+    decisions: list[DecisionFact] = []
+    pin: PinFact | None = None
+    drills: list[DrillFact] = []

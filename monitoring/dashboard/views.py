@@ -13,6 +13,8 @@ from django.template.response import TemplateResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
+from monitoring import queries
+from monitoring.dashboard.history import drawn
 from monitoring.dashboard.kind import Row, Shown
 from monitoring.dashboard.screen import POINTS, SHOWN, Point, decode_points, decode_shown
 from monitoring.dashboard.shown import nothing
@@ -59,6 +61,7 @@ def _live(request: HttpRequest) -> dict[str, Any]:
         "age_s": max(0.0, now.timestamp() - page.at_s) if page.at_s else None,
         "points": [[point.at_s, point.figures] for point in points],
         "forecast": forecast,
+        "actual": _actual(now) if forecast else [],
     }
     return {
         "title": "Live dashboard",
@@ -104,6 +107,16 @@ def _forecast(now: datetime) -> list[tuple[float, int]]:
     return points if any(people for _, people in points) else []
 
 
+def _actual(now: datetime) -> list[tuple[int, float | None]]:
+    """[(UTC seconds, people connected)] as recorded; None where nobody recorded it."""
+    try:
+        chart = queries.chart("connections", now - AROUND, now, now)
+    except DatabaseError:
+        return []
+    mean = next((line.values for line in chart.lines if line.name == "mean"), [])
+    return list(zip(chart.at, mean, strict=False))
+
+
 def _said(forecast: list[tuple[float, int]], now: datetime) -> str:
     if not forecast:
         return "The calendar expects nobody within twelve hours of now."
@@ -132,7 +145,16 @@ def wedding(request: HttpRequest, slug: str) -> HttpResponse:
         "age": span(now_s - min(answer.at_s for answer in answers)) if answers else "",
         "problem": problem,
     }
-    return TemplateResponse(request, "admin/monitoring/dashboard/wedding.html", context)
+    return TemplateResponse(request, "admin/monitoring/dashboard/wedding.html", context | _recorded(found))
+
+
+def _recorded(wedding: Wedding) -> dict[str, Any]:
+    """The minutes of its day so far."""
+    start, end = wedding.window
+    try:
+        return drawn(queries.wedding(wedding.slug, start, min(end, clock.now()))) if start < clock.now() else {}
+    except DatabaseError:
+        return {}
 
 
 async def _ask(slug: str) -> tuple[list[WorkerReport], list[RoomReport], str]:
