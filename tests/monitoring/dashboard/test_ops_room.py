@@ -12,12 +12,17 @@ from django.core.exceptions import ValidationError
 
 from monitoring.admin.reading import cell
 from monitoring.dashboard.kind import OPS_STATUS
+from monitoring.dashboard.shown import nothing
 from realtime.access import may_publish
+from realtime.draft import draft
 from realtime.errors import Forbidden
+from realtime.messages import Sender
 from realtime.roles import OPS, ROLES, VIEWS, Role, sees
+from tests.realtime.test_consumers import GUEST, PLANNER, ROOM, Site, site, until
 from wedsync.weddings.domain import WeddingDomain
 from wedsync.weddings.models import ApiToken, Member, Wedding
 
+__all__ = ["site"]
 AT = datetime(2027, 6, 12, 12, tzinfo=UTC)
 
 
@@ -31,6 +36,20 @@ def test_nobody_but_staff_sees_what_operators_are_told(role: str) -> None:
 def test_nobody_in_a_room_says_what_the_control_loop_says(role: str, settings: Any) -> None:
     with pytest.raises(Forbidden):
         may_publish(OPS_STATUS.name, role, settings.REALTIME)
+
+
+async def test_even_in_a_wedding_s_room_it_reaches_staff_alone(site: Site) -> None:
+    staff = await site.join(Sender("u1", "staff", "ada"))
+    planner, guest = await site.join(PLANNER), await site.join(GUEST)
+    for socket in (staff, planner, guest):
+        await until(socket, "live")
+    config, told = site.services.config, nothing(AT)
+    site.services.hub.ephemeral(draft(config, ROOM, OPS_STATUS.name, told))
+    site.services.hub.ephemeral(draft(config, ROOM, "chat.guests", {"text": "all"}))
+    assert {(await until(staff, "pub"))["kind"] for _ in range(2)} == {OPS_STATUS.name, "chat.guests"}
+    for socket in (planner, guest):
+        assert (await until(socket, "pub"))["kind"] == "chat.guests"
+        assert await socket.receive_nothing()
 
 
 @pytest.mark.django_db
