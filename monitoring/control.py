@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
@@ -18,6 +19,7 @@ from msgspec import Struct
 
 from monitoring.alerting import Alerting
 from monitoring.alerts import Alert
+from monitoring.capacity import limits
 from monitoring.dashboard.screen import Screen
 from monitoring.delivery import delivering
 from monitoring.figures import NOTE, NOTE_TTL_S, Figures, Missing, encode_figures, figures_of
@@ -38,8 +40,11 @@ logger = logging.getLogger(__name__)
 LEASE, LEASE_TTL_S = "control", 3.0
 """Three ticks: whoever holds it and dies is followed within that."""
 TICK_S = 1.0
+LEAVE_S = 2.0
+"""For the last rows of history: a supervisor waits longer than that."""
 SCALE_TICKS = 5
 """On one machine a decision every five seconds (ops.md 2.4)."""
+CALIBRATION_TICKS = 60
 STATUS, STATUS_TTL_S = "status", 5.0
 
 
@@ -113,6 +118,8 @@ class ControlLoop:
     async def _decide(self, reports: Sequence[WorkerReport], now: datetime) -> list[tuple[str, str]]:
         """What the scaler and the balancer do about these reports, for the time line of an incident."""
         happened = []
+        if self._ticks % CALIBRATION_TICKS == 0:
+            await self._kept(self._calibrate)
         if self._ticks % SCALE_TICKS == 0:
             before, self._decision = self._decision, await self._scaler.reconcile(reports, now)
             if self._decision.act or (before is not None and before.want != self._decision.want):
@@ -128,6 +135,10 @@ class ControlLoop:
                 await self._kept(self._save_moves, moves, now)
         return happened
 
+    def _calibrate(self) -> None:
+        """What was measured since counts from now on."""
+        self._scaler.limits = limits(self._parts.config)
+
     async def _orders(self, now: datetime) -> Orders:
         try:
             found: Orders = await self._in_thread(orders, now, "advise", self._firing)
@@ -140,11 +151,11 @@ class ControlLoop:
         await self._kept(lambda: ScalingEvent.of(decision, now).save())
 
     async def _kept(self, function: Callable[..., None], *args: object) -> None:
-        """A record that cannot be kept must not stop what it is the record of."""
+        """A database that is away must not stop what it keeps the records of."""
         try:
             await self._in_thread(function, *args)
         except DatabaseError:
-            logger.exception("a decision could not be kept")
+            logger.exception("the history database did not answer")
 
     @staticmethod
     def _save_moves(moves: Sequence[MovePlan], now: datetime) -> None:
@@ -169,6 +180,11 @@ class ControlLoop:
             await self._parts.registry.note(STATUS, encode_status(status), STATUS_TTL_S)
         except RegistryUnavailable:
             return  # said already, by the question for reports
+
+    async def leave(self, storing: Callable[..., Any]) -> None:
+        """What waits for the history database is written, when that is quick: whoever ends us has a limit."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._history.write(storing), LEAVE_S)
 
     async def _show(self, reports: Sequence[WorkerReport] | None, now: datetime) -> None:
         """Leave the merged figures where the exporter finds them. Not read: no figures, rather than old ones."""
@@ -226,6 +242,8 @@ async def run(parts: Services, shown: Callable[[Figures | None], None] = lambda 
             await parts.clock.sleep(TICK_S)
     finally:
         await _ended(beside)
+        if loop is not None:
+            await loop.leave(storing)
 
 
 async def _ended(tasks: Sequence[asyncio.Task[None]]) -> None:

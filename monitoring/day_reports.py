@@ -15,7 +15,6 @@ from monitoring.alerting import summary
 from monitoring.day_report import DayReport, Journalled, Minute, Trouble
 from monitoring.models.alerts import Alert, AlertRule, IncidentEvent
 from monitoring.models.days import StoredReport, WeddingMinute
-from monitoring.router import ALIAS
 from realtime.kinds import KINDS
 from realtime.models import JournalEntry, Room
 from wedsync.weddings.models import Wedding
@@ -97,13 +96,3 @@ def troubles(slug: str, start: datetime, end: datetime) -> list[Trouble]:
 
 def _by(event: IncidentEvent) -> str:
     return f" ({event.author})" if event.author else ""
-
-
-def prune(now: datetime) -> int:
-    """Forget minutes that are old, after the report of their day was kept. Gives how many."""
-    old = now - MINUTES_KEPT
-    ended = WeddingMinute.objects.filter(at__lt=old).values_list("wedding", flat=True).distinct()
-    for slug in list(ended):
-        file_of(slug, now)
-    with transaction.atomic(using=ALIAS):
-        return WeddingMinute.objects.filter(at__lt=old).delete()[0]

@@ -15,6 +15,7 @@ from django.db import DatabaseError, InterfaceError, OperationalError, transacti
 
 from monitoring.models.days import WeddingMinute
 from monitoring.models.samples import COLUMNS, Sample
+from monitoring.pruning import forget_samples
 from monitoring.rollup import HISTOGRAMS, RAW, RESOLUTIONS, Summary, merge, start_of
 from monitoring.router import ALIAS
 from monitoring.samples import Row, Samples
@@ -25,6 +26,7 @@ from realtime.report import WorkerReport
 logger = logging.getLogger(__name__)
 
 WRITE_EVERY_S = 10.0
+FORGET_EVERY_S = 600.0
 SAMPLES_MAX = 15 * 6 * 100
 """A quarter of an hour of a hundred workers."""
 MINUTES_MAX = 15 * 2_500
@@ -76,11 +78,15 @@ class History:
 
 
 async def writing(history: History, clock: Clock, in_thread: Callable[..., Any]) -> None:
-    """Write for as long as the lease is held."""
+    """Write, and forget what is old, for as long as the lease is held."""
+    forgot_s = clock.monotonic()
     while True:
         await clock.sleep(WRITE_EVERY_S)
         try:
             await history.write(in_thread)
+            if clock.monotonic() - forgot_s >= FORGET_EVERY_S:
+                forgot_s = clock.monotonic()
+                await in_thread(forget_samples, clock.now())
         except Exception:
             logger.exception("history could not be written; the next attempt starts afresh")
 

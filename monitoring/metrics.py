@@ -70,7 +70,7 @@ def _traffic() -> Iterator[Metric[WorkerReport]]:
     )
     yield Metric(
         "wedsync_delivery_seconds", "histogram",
-        "From the publisher's socket to the recipient's, every delivery. Has no _sum: a mean says nothing about a promise.",
+        "From the publisher's socket to the recipient's, every delivery but those of drills. No _sum: a mean is no promise.",
         "People see changes later. Over 0.1 s for P0 and P1 the promise is broken.",
         "One worker: drain it. All: add a worker, look at the journal's database.", lambda r: r.latency, "priority",
     )

@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from monitoring.alerts import Labels
 from monitoring.slo import PAIRS, Budget, Objective
+from realtime.fence import fenced
 from realtime.histogram import added, beyond
 from realtime.report import WorkerReport
 
@@ -154,7 +155,7 @@ class Signals:
             self._shed.setdefault(role, Rolling(60)).add(now_s, total - before.shed_total.get(role, 0))
         for name, wedding in report.weddings.items():
             was = before.weddings.get(name)
-            if was is None or wedding.deliveries_total == was.deliveries_total:
+            if fenced(name) or was is None or wedding.deliveries_total == was.deliveries_total:
                 continue
             some = added(wedding.latency, was.latency)
             late = self._late.setdefault(name, Rolling(60))
@@ -224,6 +225,8 @@ class Signals:
         people: dict[str, dict[str, int]] = {}
         for report in reports:
             for name, wedding in report.weddings.items():
+                if fenced(name):
+                    continue
                 roles = people.setdefault(name, {})
                 for role, count in wedding.connections.items():
                     roles[role] = roles.get(role, 0) + count

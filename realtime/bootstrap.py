@@ -78,6 +78,11 @@ def build(config: RealtimeConfig) -> Services:
     return Services(config, clock, domain, journal, mailbox, committer, hub, reading, announce, registry)
 
 
+def registry_at(url: str) -> Registry:
+    """The registry of a fleet whose Redis is at `url`: a private one is known to its supervisor alone."""
+    return RedisRegistry(url, timeout_s=settings.REALTIME.mailbox_timeout_s)
+
+
 @cache
 def services() -> Services:
     """The parts of this process, built from `settings.REALTIME` when first asked for."""
@@ -125,9 +130,6 @@ def when_running(parts: Services) -> None:
 
 def run_worker(end: int) -> None:
     """Be a process of the fleet until it is told to end: the application of the project on sockets that are passed to `end`."""
-    from realtime.adapters.reactor import install_uvloop
-
-    install_uvloop()  # before Daphne is imported, which takes the reactor it finds
     from realtime.adapters import daphne_worker
     from realtime.fleet.worker import FleetWorker
 

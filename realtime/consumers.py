@@ -57,7 +57,7 @@ class RoomConsumer(AsyncConsumer):  # type: ignore[misc]  # Channels has no type
             if await self._join(connection, *since, resume):
                 inbox = Inbox(connection, parts.hub, parts.committer, parts.config, parts.clock, parts.plan)
                 if wire is not None:
-                    wire.open(connection.drained, inbox.take)
+                    connection.open(inbox.take)
                 # With a wire only what came during the join is here, then the end.
                 while (message := await receive())["type"] == "websocket.receive":
                     inbox.take(message.get("text"))

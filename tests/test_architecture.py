@@ -54,7 +54,7 @@ RULES = [
         TWISTED,
         tuple(
             f"realtime.adapters.{name}"
-            for name in ("daphne_server", "daphne_worker", "deflate", "reactor", "resting", "rounds")
+            for name in ("daphne_server", "daphne_worker", "deflate", "reactor", "resting", "rounds", "socket_wire")
         ),
     ),
     ("wedsync", TWISTED, ()),

@@ -28,7 +28,7 @@ def _database(url: str, default_file: str) -> dict[str, object]:
     if parts.scheme == "sqlite":
         Path(parts.path).parent.mkdir(parents=True, exist_ok=True)
         return {
-            "ENGINE": "django.db.backends.sqlite3",
+            "ENGINE": f"{BACKENDS}.sqlite3",
             "NAME": parts.path,
             # Kept open: opening the file and setting it up costs as much as a small commit.
             "CONN_MAX_AGE": None,
@@ -44,7 +44,7 @@ def _database(url: str, default_file: str) -> dict[str, object]:
         raise ValueError(f"DATABASE_URL: {parts.scheme!r} is not supported; use postgres://... or sqlite:///path")
     query = dict(pair.split("=", 1) for pair in parts.query.split("&") if "=" in pair)
     return {
-        "ENGINE": "django.db.backends.postgresql",
+        "ENGINE": f"{BACKENDS}.postgresql",
         "NAME": parts.path.lstrip("/"),
         "USER": unquote(parts.username or ""),
         "PASSWORD": unquote(parts.password or ""),
@@ -57,6 +57,8 @@ def _database(url: str, default_file: str) -> dict[str, object]:
 
 
 ENV = _environment()
+# The web process of a fleet counts its calls of the databases for /metrics. Workers do not: each cursor costs a new class.
+BACKENDS = "django_prometheus.db.backends" if ENV.get("WEDSYNC_SLOT") == "web" else "django.db.backends"
 DEBUG = ENV.get("WEDSYNC_DEBUG", "") == "1"
 SECRET_KEY = ENV.get("SECRET_KEY", "insecure-only-for-tests-and-debug" if DEBUG else "")
 ALLOWED_HOSTS = ENV.get("WEDSYNC_ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]").split(",")

@@ -5,12 +5,10 @@ from __future__ import annotations
 
 import logging
 from datetime import timedelta
-from typing import cast
 
 from asgiref.sync import async_to_sync
 from django import forms
 from django.contrib import admin, messages
-from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.auth.decorators import permission_required
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
@@ -24,6 +22,7 @@ from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminSelectWidge
 from monitoring import incidents
 from monitoring.dashboard.words import count
 from monitoring.models.alerts import Alert, IncidentEvent
+from monitoring.models.audit import append
 from monitoring.models.scaling import REASON_CHARS, ScalingPin
 from realtime.bootstrap import services
 from realtime.clock import SystemClock
@@ -120,14 +119,14 @@ def _consequences(found: WorkerReport, others: list[WorkerReport]) -> list[str]:
 
 
 def _drain(request: HttpRequest, found: WorkerReport, reason: str, deadline_s: float) -> HttpResponse:
-    who = request.user.get_username()
+    who, now = request.user.get_username(), clock.now()
+    append(who, "drain", reason, now, found.worker)
     try:
         async_to_sync(services().registry.order)(found.worker, Drain(f"{reason} ({who})", deadline_s))
     except RegistryUnavailable:
         return _done(request, AWAY, messages.ERROR)
     logger.warning("%s drains %s: %s", who, found.worker, reason)
-    incidents.note(IncidentEvent.Kind.DRAIN, f"{found.slot} is drained: {reason}", clock.now(), who)
-    _log(request, f"worker {found.slot}", f"Drained: {reason}")
+    incidents.note(IncidentEvent.Kind.DRAIN, f"{found.slot} is drained: {reason}", now, who)
     return _done(request, f"{found.slot} is told to send its people elsewhere.")
 
 
@@ -143,10 +142,10 @@ def pin(request: HttpRequest) -> HttpResponse:
         try:
             row = ScalingPin(at=now, until=until, workers=asked["workers"], who=who, reason=asked["reason"])
             row.save()
+            append(who, f"pin {row.workers} workers", row.reason, now)
         except ValidationError as error:
             form.add_error(None, error)
         else:
-            _log(request, "scaler", f"Pinned: {row}")
             return _done(request, f"Pinned: {row}.")
     what = [
         "The fleet is brought to this number whatever load and calendar ask for, in every mode of the scaler.",
@@ -165,8 +164,8 @@ def unpin(request: HttpRequest) -> HttpResponse:
     if held is None:
         return _done(request, "Nothing is pinned.", messages.WARNING)
     if request.method == "POST":
+        append(request.user.get_username(), "unpin", f"Ended: {held}", now)
         ScalingPin.objects.filter(at__lte=now, until__gt=now).update(until=now)
-        _log(request, "scaler", f"Ended: {held}")
         return _done(request, "The pin has ended; load and calendar decide again.")
     return _confirm(request, Sure(), "End the pin?", [f"It says: {held}.", "Load and calendar decide again."], "End the pin")
 
@@ -185,10 +184,3 @@ def acknowledge(request: HttpRequest, pk: int) -> HttpResponse:
         return _done(request, f"You take care of it: {alert}.")
     what = [f"{alert}: {alert.reason}.", "The others see your name, and nobody is reminded of it any more."]
     return _confirm(request, Sure(), "Acknowledge this alert?", what, "I take care of it")
-
-
-def _log(request: HttpRequest, about: str, what: str) -> None:
-    """In Django's own log of who did what in the admin."""
-    LogEntry.objects.create(
-        user_id=cast(int, request.user.pk), object_repr=about[:200], action_flag=CHANGE, change_message=what[:500]
-    )

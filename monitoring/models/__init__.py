@@ -9,6 +9,7 @@ from monitoring.models.alerts import (
     Receiver,
     Silence,
 )
+from monitoring.models.audit import AuditEntry
 from monitoring.models.days import StoredReport, WeddingMinute
 from monitoring.models.drills import DrillRun
 from monitoring.models.samples import Sample
@@ -17,6 +18,7 @@ from monitoring.models.scaling import PlacementEvent, ScalingEvent, ScalingMode,
 __all__ = [
     "Alert",
     "AlertRule",
+    "AuditEntry",
     "DrillRun",
     "Incident",
     "IncidentEvent",

@@ -16,15 +16,21 @@ SILENCE_S = 120.0
 
 class DeployDrill(FaultDrill):
     name = "deploy"
+    injects = "all workers are replaced, one by one, while everybody is talking"
+    invariant = "0/0/0; everybody is moved before their worker ends; no connection ends"
+    live = True
+    recovery = "0 s: nobody may notice"
 
     async def inject(self) -> None:
         await self._clock.sleep(AT * self.options.duration_s)
         before = await self.fleet()
         start_s = self._clock.monotonic()
+        self.injected("all workers are being replaced")
         answers = await asyncio.to_thread(self._deploy)
         if not answers or not answers[-1].get("done"):
             raise DrillFailed(f"the deploy came to nothing: {answers[-1:]}")
         self.facts["took_s"] = round(self._clock.monotonic() - start_s, 3)
+        self.restored("all workers are replaced")
         old = {row["pid"] for row in before["workers"]}
         self.facts["workers"] = len(old)
         self.facts["replaced"] = len(old - {row["pid"] for row in (await self.fleet())["workers"]})

@@ -1,32 +1,40 @@
-"""What the drills that break something have in common: a fleet of their own, a fault in the middle of the play, a verdict.
+"""What all drills have in common: a fleet, a play, perhaps a fault in the middle of it, a verdict.
 
-Nobody drops by chance here, so that every connection that ends was ended by the fault. The checker judges the history as after
-a load drill; each drill adds what it promises beyond that, and what it has measured.
+Nobody drops by chance in those that break something, so that every connection that ends was ended by the fault. The checker
+judges the history; each drill adds what it promises beyond that, and what it has measured.
 """
 
 from __future__ import annotations
 
 import asyncio
 import math
+from argparse import ArgumentParser
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from msgspec import Struct, field
+from msgspec.structs import replace
 
+from realtime.bootstrap import registry_at
 from realtime.client_events import CaughtUp, Closed, Event, Moved
 from realtime.clock import Clock
+from realtime.drills.course import Latency, Moment, Point, Sample
+from realtime.drills.guard import victim
 from realtime.drills.history import Recorder
 from realtime.drills.load import LoadDrill, Options, Progress, Result, member_id
+from realtime.drills.needs import Need
 from realtime.drills.server import DrillFailed, Running
 from realtime.drills.workloads import Planned
 from realtime.fleet import remote
 from realtime.messages import Sender
+from realtime.session import Phase
 
 READY_S = 30.0
 POLL_S = 0.05
+SAMPLE_S = 1.0
 MOVED_ON = {1000, 4001, 4012, 4013}
 """Close codes that were announced; any other end is abnormal."""
 
@@ -41,24 +49,67 @@ class Ended(Struct):
     back_s: float | None = None
 
 
+class Alarm(Struct, frozen=True):
+    """An alert rule during the drill. `at_s`: when it fired, seconds after the play began; None: it did not."""
+
+    rule: str
+    required: bool
+    at_s: float | None
+    said: str = ""
+
+
 class FaultResult(Struct):
-    """What a fault drill prints with --json."""
+    """What a drill prints with --json, and what is kept of it."""
 
     drill: str
     load: Result
     facts: dict[str, float | int | str | None] = field(default_factory=dict)
     passed: bool = False
     reason: str = ""
+    moments: list[Moment] = field(default_factory=list)
+    phases: dict[str, dict[str, Latency]] = field(default_factory=dict)
+    """{priority: {"before" | "during" | "after" the injection: latency}}."""
+    curve: list[Point] = field(default_factory=list)
+    samples: list[Sample] = field(default_factory=list)
+    alarms: list[Alarm] = field(default_factory=list)
+    about: dict[str, str] = field(default_factory=dict)
+    declared: dict[str, str] = field(default_factory=dict)
+    title: str = ""
+    story: list[str] = field(default_factory=list)
+    """The same in words, for people who do not run servers."""
+
+    def broken(self, reason: str) -> None:
+        """One more thing that did not come true."""
+        self.reason = f"{self.reason}\n{reason}".strip()
+        self.passed = False
 
 
 class FaultDrill(LoadDrill):
-    """A play with a fault in it. Subclasses inject it, and say what has to be true afterwards."""
+    """A play with a fault in it. Subclasses declare what `drill list` explains, inject it, and say what must be true then."""
 
     name = ""
+    injects = ""
+    invariant = ""
+    recovery = "none"
+    """The recovery-time goal."""
     minutes = 0.5
     """How long to play unless told otherwise."""
+    people = 400
+    """Connections unless told otherwise."""
+    workers = 2
+    """Of the drill's own fleet; 0: one Daphne without a fleet."""
+    needs: tuple[Need, ...] = ()
+    """Programs and privileges; without one the drill is refused by name."""
+    alerts: tuple[str, ...] = ()
+    """Alert rules that the injection must set off; one that did not fire fails the drill."""
+    live = False
+    """Whether it may be played on the running fleet, inside weddings of its own."""
+    churn = False
+    """Whether people lose their connections by chance meanwhile."""
     judge_latency = False
-    """Whether the goal for P0 and P1 holds through the fault."""
+    may_fire: tuple[str, ...] = ()
+    """Alert rules beside `alerts` that the injection may set off: on a running fleet they are no reason to give it up."""
+    usual_profile = "sat-june-10k-x10"
 
     def __init__(
         self, options: Options, server: Running, ticket: Callable[[str, Sender], str], clock: Clock, progress: Progress
@@ -76,8 +127,12 @@ class FaultDrill(LoadDrill):
         """What the fleet of this drill needs around it; yields the environment it gets."""
         yield {}
 
+    @classmethod
+    def arguments(cls, parser: ArgumentParser) -> None:
+        """Options of `manage.py drill` that only this one has; they arrive in `Options.extra`."""
+
     async def inject(self) -> None:
-        """Do the harm. Called when the play begins; returns when it is over."""
+        """Do the harm. Called when the play begins; returns when it is over. Says `injected`, `noticed` and `restored`."""
         raise NotImplementedError
 
     def promises(self) -> list[str]:
@@ -86,27 +141,60 @@ class FaultDrill(LoadDrill):
 
     async def judged(self) -> FaultResult:
         """Run it all."""
-        load = await self.run()
-        reasons = [str(violation) for violation in load.violations]
-        reasons += [f"{load.behind} members had not caught up at the end"] if load.behind else []
-        reasons += [f"{load.unanswered} durable publications have no answer"] if load.unanswered else []
-        if self.judge_latency and load.reason and not reasons:
-            reasons.append(load.reason)
-        reasons += self.promises()
-        return FaultResult(self.name, load, self.facts, not reasons, "\n".join(reasons))
+        return self._found(await self.run(), self.promises)
+
+    def stopped(self, why: str) -> FaultResult:
+        """What was seen until it had to be given up in the middle."""
+        return self._found(self._judge(0.0, 0), lambda: [f"given up: {why}"])
+
+    def _found(self, load: Result, promises: Callable[[], list[str]]) -> FaultResult:
+        reasons = ([load.reason] if load.reason else []) + promises()
+        course = self.history.course
+        return FaultResult(
+            self.name,
+            load,
+            self.facts,
+            not reasons,
+            "\n".join(reasons),
+            moments=sorted(course.moments, key=lambda moment: moment.at_s),
+            phases=course.phases(),
+            curve=course.curve(),
+            samples=course.samples,
+            declared={"injects": self.injects, "invariant": self.invariant, "recovery": self.recovery},
+        )
+
+    def due(self) -> tuple[str, ...]:
+        """The alerts that must have fired, after a play as long as this one was."""
+        return self.alerts
 
     # -- hooks of the load drill --------------------------------------------------------------------------------------
 
     async def _play(self) -> None:
-        injecting = asyncio.create_task(self.inject(), name=self.name)
+        tasks = [asyncio.create_task(self.inject(), name=self.name), asyncio.create_task(self._watch(), name="samples")]
         try:
             await super()._play()
-            await injecting
+            await tasks[0]
         finally:
-            injecting.cancel()
+            for task in tasks:
+                task.cancel()
+
+    async def _watch(self) -> None:
+        """Look once a second how many are connected, and to how many workers."""
+        course = self.history.course
+        while True:
+            await self._clock.sleep(SAMPLE_S)
+            people = sum(client.session.phase is Phase.LIVE for client in self._everybody())
+            workers = await self._ready_workers()
+            course.samples.append(Sample(course.since_s(self._clock.monotonic()), people, workers))
+
+    async def _ready_workers(self) -> int | None:
+        try:
+            return sum(row["state"] == "ready" for row in (await self.fleet())["workers"]) if self.server.var else None
+        except DrillFailed:
+            return None
 
     def _do(self, planned: Planned, due_s: float) -> None:
-        if planned.kind:
+        if planned.kind or self.churn:
             super()._do(planned, due_s)
 
     def _listening(self, n: int, m: int, recorder: Recorder) -> Callable[[Event], None]:
@@ -127,6 +215,22 @@ class FaultDrill(LoadDrill):
 
         return on_event
 
+    def injected(self, what: str) -> None:
+        """The harm begins now: what is measured from here on is "during". `what` is a line of the report's time line."""
+        self._moment("injection", what)
+
+    def restored(self, what: str) -> None:
+        """The harm is over: what is measured from here on is "after"."""
+        self._moment("restoration", what)
+
+    def noticed(self, what: str) -> None:
+        """The server noticed it: for the time line."""
+        self._moment("detection", what)
+
+    def _moment(self, sort: Literal["injection", "restoration", "detection"], what: str) -> None:
+        course = self.history.course
+        course.moments.append(Moment(course.since_s(self._clock.monotonic()), sort, what))
+
     # -- tools --------------------------------------------------------------------------------------------------------
 
     async def fleet(self) -> dict[str, Any]:
@@ -140,8 +244,13 @@ class FaultDrill(LoadDrill):
             raise DrillFailed(f"the supervisor does not answer: {error}") from None
 
     async def fullest(self) -> dict[str, Any]:
-        """The worker with the most connections."""
+        """The worker with the most connections; on a running fleet with the most people of this drill."""
         rows = (await self.fleet())["workers"]
+        if self.server.redis:
+            chosen = victim(await registry_at(self.server.redis).reports())
+            if chosen is None:
+                raise DrillFailed("no worker of the running fleet holds anybody of this drill")
+            rows = [row for row in rows if row["worker"] == chosen] or rows
         return max(rows, key=lambda row: row["connections"] or 0)
 
     async def until(self, condition: Callable[[dict[str, Any]], bool], what: str, timeout_s: float = READY_S) -> float:
@@ -177,4 +286,4 @@ class FaultDrill(LoadDrill):
 def encode(result: FaultResult) -> bytes:
     """JSON of the result; somebody who never came back is null."""
     facts = {name: None if value == math.inf else value for name, value in result.facts.items()}
-    return msgspec.json.encode(FaultResult(result.drill, result.load, facts, result.passed, result.reason))
+    return msgspec.json.encode(replace(result, facts=facts))

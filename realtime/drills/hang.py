@@ -24,18 +24,26 @@ KNOCK_S = 5.0
 
 class HangDrill(FaultDrill):
     name = "hang"
+    injects = "one worker stands still for 20 s (SIGSTOP) with its sockets open, then goes on as if nothing had been"
+    invariant = "0/0/0; it is seen to be lame and gets nobody new; who knocks meanwhile gets in elsewhere"
+    live = True
+    alerts = ("worker-missing",)
+    may_fire = ("canary-lost", "worker-lag")
+    recovery = "lame within 2 s, newcomers in within 5 s"
     minutes = 0.8
 
     async def inject(self) -> None:
         await self._clock.sleep(AT * self.options.duration_s)
         victim = await self.fullest()
         os.kill(victim["pid"], signal.SIGSTOP)
+        self.injected(f"{victim['id']} stands still")
         self.facts |= {"stopped": victim["id"], "its_connections": victim["connections"]}
         until_s = self._clock.monotonic() + min(HANG_S, 0.5 * self.options.duration_s)
         try:
             # From the first moment on: what is passed to it unread has to be passed again.
             early = asyncio.create_task(self._knock(KNOCKS // 2, "early", victim["worker"]))
             self.facts["lame_s"] = round(await self.until(lambda f: _state(f, victim["id"]) == "lame", "it is lame"), 3)
+            self.noticed(f"{victim['id']} is seen to be lame")
             late_in, late_there, _ = await self._knock(KNOCKS // 2, "late", victim["worker"])
             early_in, _, slowest_s = await early
             self.facts |= {"knocked": KNOCKS, "let_in": early_in + late_in, "slowest_s": round(slowest_s, 3)}
@@ -44,6 +52,7 @@ class HangDrill(FaultDrill):
         finally:
             os.kill(victim["pid"], signal.SIGCONT)
         ready_s = await self.until(lambda fleet: _state(fleet, victim["id"]) == "ready", "it is ready again")
+        self.restored(f"{victim['id']} is ready again")
         self.facts["ready_again_s"] = round(ready_s, 3)
 
     async def _knock(self, count: int, name: str, stopped: str) -> tuple[int, int, float]:

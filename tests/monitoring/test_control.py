@@ -117,6 +117,9 @@ def test_only_the_holder_of_the_lease_ticks(parts: Parts, monkeypatch: pytest.Mo
         async def step(self) -> None:
             ticked.append("tick")
 
+        async def leave(self, storing: Any) -> None:
+            ticked.append("left")
+
     async def never(*args: Any) -> None:
         await asyncio.get_running_loop().create_future()
 
@@ -133,5 +136,6 @@ def test_only_the_holder_of_the_lease_ticks(parts: Parts, monkeypatch: pytest.Mo
         assert ticked
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+        assert ticked[-1] == "left", "what waits for the history database is written"
 
     asyncio.run(play())

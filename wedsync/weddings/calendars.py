@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from django.db import transaction
 
+from realtime.fence import PREFIX, fenced
 from realtime.roles import OPS
 from wedsync.weddings.models import Wedding
 from wedsync.weddings.tables import Mistake, Unreadable, lines, number, to_utc
@@ -54,7 +55,9 @@ def _row(line: int, cells: Mapping[str, str], mistakes: list[Mistake]) -> Row | 
     before = len(mistakes)
     if not SLUG.fullmatch(cells["slug"]) or len(cells["slug"]) > SLUG_MAX:
         mistakes.append(Mistake(line, "slug", f"{cells['slug'][:40]!r}: small letters, digits and single hyphens are needed"))
-    if cells["slug"] == OPS:
+    elif fenced(cells["slug"]):
+        mistakes.append(Mistake(line, "slug", f"{cells['slug'][:40]!r}: names that begin with {PREFIX} are kept for drills"))
+    elif cells["slug"] == OPS:
         mistakes.append(Mistake(line, "slug", f"{OPS!r} is the operators' own room; please choose another name"))
     if not 0 < len(cells["venue"]) <= VENUE_MAX:
         mistakes.append(Mistake(line, "venue", f"a name of 1 to {VENUE_MAX} characters is needed"))

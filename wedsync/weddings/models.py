@@ -12,6 +12,7 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import models, transaction
 
+from realtime.fence import PREFIX, fenced
 from realtime.models import Room
 from realtime.policy.windows import event_window
 from realtime.roles import OPS, ROLES
@@ -27,12 +28,6 @@ def validate_zone(name: str) -> None:
         raise ValidationError(f"{name!r} is not a time zone; use a name such as Europe/London.")
 
 
-def validate_free(slug: str) -> None:
-    """Raises ValidationError for a name that is no wedding's."""
-    if slug == OPS:
-        raise ValidationError(f"{slug!r} is the operators' own room; please choose another name.")
-
-
 def new_key() -> str:
     """An unguessable key for a join link, 128 bits."""
     return secrets.token_urlsafe(16)
@@ -41,7 +36,7 @@ def new_key() -> str:
 class Wedding(models.Model):
     """One wedding. Saving it opens its room."""
 
-    slug = models.SlugField(max_length=80, unique=True, validators=[validate_free])
+    slug = models.SlugField(max_length=80, unique=True)
     names = models.CharField(max_length=160, help_text="As on the invitation, such as Ana & Tom.")
     venue = models.CharField(max_length=160)
     timezone = models.CharField(max_length=60, validators=[validate_zone], help_text="Of the venue, such as Europe/London.")
@@ -62,6 +57,13 @@ class Wedding(models.Model):
         with transaction.atomic():
             super().save(*args, **kwargs)
             Room.objects.get_or_create(name=self.slug)
+
+    def clean(self) -> None:
+        """Raises ValidationError for a name that is kept for drills, where nothing would count, or for the operators' room."""
+        if fenced(self.slug):
+            raise ValidationError({"slug": f"Names that begin with {PREFIX} are kept for drills."})
+        if self.slug == OPS:
+            raise ValidationError({"slug": f"{OPS!r} is the operators' own room; please choose another name."})
 
     @property
     def zone(self) -> ZoneInfo:

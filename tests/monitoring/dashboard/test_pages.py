@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 from asgiref.sync import async_to_sync
-from django.contrib.admin.models import LogEntry
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission
 from django.test import Client
@@ -18,6 +17,7 @@ from monitoring.dashboard.screen import POINTS, SHOWN, Point, encode
 from monitoring.dashboard.shown import shown
 from monitoring.dashboard.watching import Standing, Watch
 from monitoring.models import Alert, ScalingPin
+from monitoring.models.audit import AuditEntry
 from realtime.adapters.registry import MemoryRegistry
 from realtime.bootstrap import services
 from realtime.clock import SystemClock
@@ -112,7 +112,8 @@ def test_a_drain_is_asked_then_ordered_under_a_name(registry: MemoryRegistry) ->
     assert "This field is required" in ada.post(url, {"reason": "", "deadline_s": "60"}).content.decode()
     ada.post(url, {"reason": "memory grows", "deadline_s": "30"})
     assert orders(registry, w1) == [Drain("memory grows (ada)", 30.0)]
-    assert LogEntry.objects.get().change_message == "Drained: memory grows"
+    audited = AuditEntry.objects.get()
+    assert (audited.who, audited.what, audited.target, audited.reason) == ("ada", "drain", w1.worker, "memory grows")
 
 
 def test_the_last_worker_is_not_drained(registry: MemoryRegistry) -> None:
@@ -171,5 +172,5 @@ def test_history_is_a_table_too_and_every_recorded_model_is_exported() -> None:
     assert ada.get("/admin/monitoring/history/?csv=nothing").status_code == 404
     assert ada.get("/admin/monitoring/history/?span=2y").status_code == 404
     ScalingPin(at=clock.now(), until=clock.now() + timedelta(hours=1), workers=2, who="ada", reason="r").save()
-    for model in ("sample", "weddingminute", "scalingevent", "placementevent", "alert", "incident", "drillrun"):
+    for model in ("sample", "weddingminute", "scalingevent", "placementevent", "alert", "incident", "drillrun", "auditentry"):
         assert ada.get(f"/admin/monitoring/{model}/").status_code == 200, model

@@ -1,0 +1,49 @@
+"""All drills that play a Saturday: one line each. What a drill does, promises and needs its class declares itself.
+
+To add one: a module with a subclass of `FaultDrill` that sets `name`, `injects`, `invariant` and `recovery`, and its line here.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from realtime.drills.calibrate import CalibrateDrill
+from realtime.drills.deploy import DeployDrill
+from realtime.drills.faults import FaultDrill
+from realtime.drills.hang import HangDrill
+from realtime.drills.kill import KillDrill
+from realtime.drills.redis_kill import RedisKillDrill
+from realtime.drills.saturday import SaturdayDrill
+from realtime.drills.slow_clients import SlowClientsDrill
+from realtime.drills.storm import StormDrill
+
+_ALL: tuple[type[FaultDrill], ...] = (
+    SaturdayDrill,
+    CalibrateDrill,
+    # the fleet
+    KillDrill,
+    HangDrill,
+    DeployDrill,
+    StormDrill,
+    RedisKillDrill,
+    # people, phones and networks
+    SlowClientsDrill,
+)
+DRILLS: dict[str, type[FaultDrill]] = {drill.name: drill for drill in _ALL}
+
+
+def about(drill: type[FaultDrill]) -> dict[str, Any]:
+    """What `drill list --json` says of one."""
+    return {
+        "name": drill.name,
+        "injects": drill.injects,
+        "invariant": drill.invariant,
+        "recovery": drill.recovery,
+        "minutes": drill.minutes,
+        "connections": drill.people,
+        "workers": drill.workers,
+        "profile": drill.usual_profile,
+        "alerts": list(drill.alerts),
+        "live": drill.live,
+        "needs": [{"name": need.name, "hint": need.hint, "met": need.met()} for need in drill.needs],
+    }
