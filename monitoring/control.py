@@ -20,6 +20,7 @@ from msgspec import Struct
 from monitoring.alerting import Alerting
 from monitoring.alerts import Alert
 from monitoring.capacity import limits
+from monitoring.dashboard.screen import Screen
 from monitoring.delivery import delivering
 from monitoring.figures import NOTE, NOTE_TTL_S, Figures, Missing, encode_figures, figures_of
 from monitoring.history import History, writing
@@ -92,6 +93,7 @@ class ControlLoop:
             record=self._record,
             moving=lambda: self._balancer.moving,
         )
+        self._screen = Screen(parts, in_thread, self._scaler, self._balancer)
 
     async def step(self) -> None:
         """One tick. A registry or a database that is away is no reason to stop: what is not known is absent."""
@@ -110,6 +112,7 @@ class ControlLoop:
         self._firing = pages[0].rule if pages else ""
         await self._note(reports, now)
         await self._show(reports, now)
+        await self._screen.step(reports, now, self._decision)
         self._ticks += 1
 
     async def _decide(self, reports: Sequence[WorkerReport], now: datetime) -> list[tuple[str, str]]:

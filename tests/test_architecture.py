@@ -90,7 +90,10 @@ RULES = [
     ),
     *(
         (f"monitoring.{name}", (*DJANGO, "wedsync"), ())
-        for name in ("signals", "day_report", "wedding_minutes", "rollup", "samples", "plots", "figures", "metrics")
+        for name in (
+            *("signals", "day_report", "wedding_minutes", "rollup", "samples", "plots", "figures", "metrics"),
+            *(f"dashboard.{part}" for part in ("status", "windows", "watching", "building", "kind", "words", "rows", "shown")),
+        )
     ),
 ]
 

@@ -4,6 +4,8 @@ import os
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from django.templatetags.static import static
+
 from realtime.config import RealtimeConfig
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -131,6 +133,23 @@ else:
 REALTIME = RealtimeConfig.from_env(ENV)
 # Who scrapes /metrics sends it as a bearer token; empty: open to all who reach it.
 METRICS_TOKEN = ENV.get("WEDSYNC_METRICS_TOKEN", "")
+
+UNFOLD = {
+    "SITE_TITLE": "WedSync",
+    "SITE_HEADER": "WedSync",
+    "SITE_SUBHEADER": "Operations",
+    "SITE_SYMBOL": "favorite",
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("monitoring/icon.svg")}],
+    "DASHBOARD_CALLBACK": "monitoring.dashboard.views.landing",
+    "SIDEBAR": {"navigation": "monitoring.dashboard.navigation.sidebar"},
+    # The wine red of the pages of the weddings.
+    "COLORS": {
+        "primary": {
+            "50": "#fdf3f6", "100": "#fae6ec", "200": "#f4ccd8", "300": "#eaa5b9", "400": "#de7c98", "500": "#d2607f",
+            "600": "#a63d5f", "700": "#8b2f4e", "800": "#712640", "900": "#5c2036", "950": "#360f1e",
+        }
+    },
+}  # fmt: skip
 
 # How alerts leave by e-mail.
 EMAIL_HOST = ENV.get("EMAIL_HOST", "localhost")

@@ -14,6 +14,7 @@ from monitoring.history import History
 from monitoring.models.scaling import ScalingEvent
 from realtime.adapters.registry import MemoryRegistry
 from realtime.errors import RegistryUnavailable
+from realtime.publication import Draft
 from realtime.report import WorkerReport
 from tests.fakes import ManualClock, queue_of_calls
 
@@ -22,6 +23,12 @@ pytestmark = pytest.mark.django_db(databases=["default", "history"])
 
 class Hub:
     process = "here.1.control"
+
+    def __init__(self) -> None:
+        self.told: list[Draft] = []
+
+    def ephemeral(self, draft: Draft) -> None:
+        self.told.append(draft)
 
 
 class Parts:

@@ -12,6 +12,7 @@ from django.db import transaction
 
 from realtime.fence import PREFIX, fenced
 from realtime.models import Room
+from realtime.roles import OPS
 from wedsync.weddings.models import Wedding
 from wedsync.weddings.tables import Mistake, Unreadable, at_venue, is_zone, lines, local_time, number
 
@@ -61,6 +62,8 @@ def _row(line: int, cells: Mapping[str, str], mistakes: list[Mistake]) -> Row | 
         mistakes.append(Mistake(line, "slug", f"{cells['slug'][:40]!r}: small letters, digits and single hyphens are needed"))
     elif fenced(cells["slug"]):
         mistakes.append(Mistake(line, "slug", f"{cells['slug'][:40]!r}: names that begin with {PREFIX} are kept for drills"))
+    elif cells["slug"] == OPS:
+        mistakes.append(Mistake(line, "slug", f"{OPS!r} is the operators' own room; please choose another name"))
     if not 0 < len(cells["venue"]) <= VENUE_MAX:
         mistakes.append(Mistake(line, "venue", f"a name of 1 to {VENUE_MAX} characters is needed"))
     counts = {}

@@ -43,6 +43,7 @@ class Command(BaseCommand):
 
     async def _run(self, board: Board) -> None:
         parts = services()
+        await parts.mailbox.start(lambda room, parcel: None)  # what the dashboard is told goes out; nothing is listened to
         task = asyncio.create_task(run(parts, board.show), name="control")
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, task.cancel)
@@ -51,4 +52,5 @@ class Command(BaseCommand):
             await parts.registry.release(LEASE, parts.hub.process)
         except RegistryUnavailable:
             self.stderr.write("the lease could not be given back; it runs out by itself")
+        await parts.mailbox.stop()
         await parts.registry.stop()
