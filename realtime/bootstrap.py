@@ -21,6 +21,7 @@ from django.db import connections
 from django.utils.module_loading import import_string
 
 from realtime.adapters.dispatch import DispatcherFront
+from realtime.adapters.kubernetes import KubernetesWorkers
 from realtime.adapters.mailbox import LayerMailbox, NoMailbox, group_name
 from realtime.adapters.processes import LocalWorkers
 from realtime.adapters.registry import MemoryRegistry, RedisRegistry
@@ -113,7 +114,9 @@ def in_threads(name: str, count: int) -> Callable[..., Any]:
 
 def actuators() -> tuple[Workers, Front]:
     """What starts and stops the workers of this machine, and what stands in front of them."""
-    return LocalWorkers(settings.VAR_DIR), DispatcherFront(settings.VAR_DIR)
+    # The variable is in every container that Kubernetes starts.
+    workers = KubernetesWorkers() if "KUBERNETES_SERVICE_HOST" in os.environ else LocalWorkers(settings.VAR_DIR)
+    return workers, DispatcherFront(settings.VAR_DIR)
 
 
 def when_running(parts: Services) -> None:

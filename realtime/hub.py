@@ -207,8 +207,14 @@ class Hub:
             self._send_roster(room)
 
     def _stale(self, entry: Entry) -> bool:
-        """Whether something fleeting has waited here, because this process stood still, until it was worth nothing."""
-        return (self._clock.now() - entry.at).total_seconds() > FLEETING_MAX_AGE_S
+        """Whether something fleeting has waited here, because this process stood still, until it was worth nothing.
+
+        The wall clocks of two machines may be minutes apart: they are asked only after a standstill.
+        """
+        now_s = self._clock.monotonic()
+        if entry.received_s is not None:
+            return now_s - entry.received_s > FLEETING_MAX_AGE_S
+        return self._stood_still(now_s) and (self._clock.now() - entry.at).total_seconds() > FLEETING_MAX_AGE_S
 
     def alive(self, now_s: float) -> None:
         """Called ten times a second, if this process can. After a standstill what has waited in the sockets comes first."""

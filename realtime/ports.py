@@ -11,7 +11,7 @@ from msgspec import Struct
 from realtime.kinds import Kind
 from realtime.messages import Sender
 from realtime.policy.balancing import Server
-from realtime.report import Drain, Move, WorkerReport
+from realtime.report import AnyOrder, WorkerReport
 
 
 class Effect(Struct, frozen=True):
@@ -73,7 +73,7 @@ class Registry(Protocol):
     Methods raise `RegistryUnavailable`; who reads it then goes on with what it knows and says so.
     """
 
-    async def report(self, report: WorkerReport) -> list[Drain | Move]:
+    async def report(self, report: WorkerReport) -> list[AnyOrder]:
         """Leave this worker's report for `REPORT_TTL_S`; take the orders that wait for it."""
 
     async def reports(self) -> list[WorkerReport]:
@@ -82,7 +82,7 @@ class Registry(Protocol):
     async def withdraw(self, worker: str) -> None:
         """The worker has ended on purpose."""
 
-    async def order(self, worker: str, order: Drain | Move) -> None:
+    async def order(self, worker: str, order: AnyOrder) -> None:
         """Leave an order for `worker`; it runs out when nobody takes it."""
 
     async def hold(self, lease: str, holder: str, ttl_s: float) -> bool:

@@ -25,6 +25,7 @@ from twisted.internet import reactor, tcp
 
 from realtime.adapters.deflate import Inflating
 from realtime.adapters.frames_in import text_at
+from realtime.adapters.prompt import PromptFactory
 from realtime.adapters.reactor import read_directly, use_uvloop
 from realtime.adapters.resting import Asked, Mailslot, Resting, rested
 from realtime.adapters.rounds import Rounds, nothing
@@ -64,10 +65,15 @@ def when_running(start: Callable[[], Coroutine[Any, Any, None]]) -> None:
 def install() -> None:
     """Let Daphne build our protocol. Its server makes the factory after it has imported the application, so this is in time."""
     daphne.server.WebSocketFactory = WireFactory
+    daphne.server.HTTPFactory = PromptFactory
     use_uvloop()
     # Autobahn paints what it says to its debug log, whether or not anybody listens: 8 % of a handshake, three words a message.
     for module in (autobahn.twisted.websocket, autobahn.websocket.protocol):
         module.hltype = module.hlval = _unpainted
+
+
+def _thrown_away(data: bytes) -> None:
+    pass
 
 
 def _unpainted(word: object) -> object:
@@ -191,7 +197,14 @@ class WireProtocol(Resting, WebSocketProtocol):  # type: ignore[misc]  # Daphne 
         self._refuse(CloseCode.MALFORMED, "One message could not be read.")
         return True
 
+    def _protocol_violation(self, reason: str) -> bool:
+        """Frames that are none: without a mask, of an unknown sort, compressed where nobody agreed on it, or noise."""
+        self._refuse(CloseCode.MALFORMED, "What came was not WebSocket.")
+        return True
+
     def _refuse(self, code: CloseCode, reason: str) -> None:
+        # What still comes until the connection is down is read, so that the close arrives, and thrown away.
+        self.data, self.dataReceived = b"", _thrown_away  # type: ignore[method-assign]
         logger.warning("%s %s is closed with %s: %s", self.path.decode("latin-1"), self.client_addr, code.name, reason)
         self.failedByMe = True
         self.sendClose(int(code), reason)

@@ -8,16 +8,24 @@ from __future__ import annotations
 from typing import Any
 
 from realtime.drills.calibrate import CalibrateDrill
+from realtime.drills.db_out import DatabaseOutDrill
 from realtime.drills.deploy import DeployDrill
+from realtime.drills.disk_full import DiskFullDrill
 from realtime.drills.faults import FaultDrill
+from realtime.drills.fd_limit import FilesDrill
 from realtime.drills.hang import HangDrill
 from realtime.drills.kill import KillDrill
+from realtime.drills.megaroom import MegaroomDrill
+from realtime.drills.mobile import MobileDrill
+from realtime.drills.poison import PoisonDrill
 from realtime.drills.redis_kill import RedisKillDrill
 from realtime.drills.rehearsal import RehearsalDrill
 from realtime.drills.replay import ReplayDrill
 from realtime.drills.saturday import SaturdayDrill
 from realtime.drills.slow_clients import SlowClientsDrill
 from realtime.drills.storm import StormDrill
+from realtime.drills.venue_wifi import VenueWifiDrill
+from realtime.drills.wrong_clock import ClockDrill
 
 _ALL: tuple[type[FaultDrill], ...] = (
     SaturdayDrill,
@@ -28,11 +36,20 @@ _ALL: tuple[type[FaultDrill], ...] = (
     DeployDrill,
     StormDrill,
     RedisKillDrill,
+    FilesDrill,
     # a whole day
     RehearsalDrill,
     ReplayDrill,
     # people, phones and networks
     SlowClientsDrill,
+    MobileDrill,
+    VenueWifiDrill,
+    PoisonDrill,
+    MegaroomDrill,
+    # what the fleet stands on
+    DatabaseOutDrill,
+    DiskFullDrill,
+    ClockDrill,
 )
 DRILLS: dict[str, type[FaultDrill]] = {drill.name: drill for drill in _ALL}
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import random
 from argparse import ArgumentParser
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
@@ -20,7 +21,8 @@ from msgspec.structs import replace
 
 from realtime.bootstrap import registry_at
 from realtime.client import Client
-from realtime.client_events import CaughtUp, Closed, Event, Moved
+from realtime.client import Fleet as Clients
+from realtime.client_events import CaughtUp, Closed, Connected, Event, Moved
 from realtime.clock import Clock
 from realtime.drills.course import Latency, Moment, Point, Sample
 from realtime.drills.guard import victim
@@ -29,12 +31,15 @@ from realtime.drills.load import LoadDrill, Options, Progress, Result, member_id
 from realtime.drills.needs import Need
 from realtime.drills.server import DrillFailed, Running
 from realtime.drills.workloads import Planned
+from realtime.errors import RealtimeError
 from realtime.fleet import remote
 from realtime.messages import Sender
 from realtime.session import Phase
 
 READY_S = 30.0
 POLL_S = 0.05
+KNOCK_S = 5.0
+"""A newcomer has to be in by then: a pass that was not taken is made again after 0.6 s, then there is the welcome."""
 SAMPLE_S = 1.0
 MOVED_ON = {1000, 4001, 4012, 4013}
 """Close codes that were announced; any other end is abnormal."""
@@ -61,6 +66,14 @@ class Alarm(Struct, frozen=True):
     required: bool
     at_s: float | None
     said: str = ""
+
+
+class Knocked(Struct):
+    """Newcomers: how many got in, how many of them at the worker they were to be kept from, and the longest time, seconds."""
+
+    let_in: int = 0
+    there: int = 0
+    slowest_s: float = 0.0
 
 
 class FaultResult(Struct):
@@ -275,6 +288,11 @@ class FaultDrill(LoadDrill):
         except (remote.NoFleet, OSError, StopIteration) as error:
             raise DrillFailed(f"the supervisor does not answer: {error}") from None
 
+    async def pids(self) -> dict[str, int]:
+        """{process of the fleet: its pid}: what is missing later has ended."""
+        fleet = await self.fleet()
+        return {row["id"]: row["pid"] for row in (*fleet["workers"], *fleet["processes"])}
+
     async def fullest(self) -> dict[str, Any]:
         """The worker with the most connections; on a running fleet with the most people of this drill."""
         rows = (await self.fleet())["workers"]
@@ -293,6 +311,34 @@ class FaultDrill(LoadDrill):
                 raise DrillFailed(f"after {timeout_s:g} s it is still not so that {what}")
             await self._clock.sleep(POLL_S)
         return self._clock.monotonic() - start_s
+
+    async def knock(self, count: int, name: str, shunned: str = "") -> Knocked:
+        """Let `count` newcomers come in at once, and leave again. `shunned`: the worker (its process) that should get none."""
+        async with Clients(self._clock) as fleet:
+            outcomes = await asyncio.gather(*(self._knock(number, name, fleet) for number in range(count)))
+        inside = [outcome for outcome in outcomes if outcome is not None]
+        there = sum(process == shunned for process, _ in inside)
+        return Knocked(len(inside), there, max((took_s for _, took_s in inside), default=0.0))
+
+    async def _knock(self, number: int, name: str, fleet: Clients) -> tuple[str, float] | None:
+        """(process that welcomed this one, seconds until it was complete), None when it did not get in."""
+        room, processes = self.plan[number % len(self.plan)].name, [""]
+        ticket = self._ticket(room, Sender(f"{room}.{name}{number}", "guest", "newcomer"))
+
+        def on_event(event: Event) -> None:
+            if isinstance(event, Connected):
+                processes.append(event.welcome.process)
+
+        url = f"ws://{self._server.netloc}/ws/weddings/{room}/"
+        client, start_s = Client(url, ticket, fleet, on_event=on_event, rng=random.Random(number)), self._clock.monotonic()
+        try:
+            async with asyncio.timeout(KNOCK_S):
+                await client.connect()
+        except (TimeoutError, RealtimeError):
+            return None
+        finally:
+            client.abandon()
+        return processes[-1], self._clock.monotonic() - start_s
 
     def quantile_s(self, q: float, since_s: float, roles: tuple[str, ...] = (), until_s: float = math.inf) -> float | None:
         """Seconds from `since_s` until a share `q` of those that were cut off (before `until_s`) was complete again. None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from django.apps import apps
 from django.db import DatabaseError, transaction
 
+from realtime.drills import mounts
 from realtime.drills.owner import dead
 from realtime.drills.server import FOLDER
 from realtime.fence import PREFIX
@@ -24,6 +25,8 @@ NAMESPACES = Path("/run/netns")
 
 def sweep() -> list[str]:
     """Names of what was cleared away. What cannot be cleared now is left to the next one."""
+    for folder in mounts.left_behind():
+        mounts.unmount(folder)  # the folder itself goes with the others
     return [*_folders(), *_namespaces(), *_weddings()]
 
 

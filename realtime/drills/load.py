@@ -10,6 +10,7 @@ import gc
 import heapq
 import random
 import resource
+import socket
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
@@ -63,6 +64,14 @@ class Options(Struct, frozen=True):
     prefix: str = "load"
     extra: dict[str, Any] = {}
     """What only one drill understands, such as the date of a rehearsal."""
+
+
+class Route(Struct, frozen=True):
+    """From a client to the server: where to (ws://host:port), from which local address, with a socket made by whom."""
+
+    base: str
+    source: str | None = None
+    socket_of: Callable[[], socket.socket] | None = None
 
 
 class Result(Struct):
@@ -211,18 +220,24 @@ class LoadDrill:
         room = self.plan[n]
         role, member = room.roles[m], member_id(room, m)
         recorder = Recorder(self.history, self.history.watch(room.name, member, role), self._clock)
-        address = len(self._recorders) // PORTS_PER_ADDRESS
+        route = self._route(n, m, base)
         self._recorders.append(recorder)
         on_event = self._listening(n, m, recorder)
         return Client(
-            f"{base}/ws/weddings/{room.name}/",
+            f"{route.base}/ws/weddings/{room.name}/",
             self._ticket(room.name, Sender(member, role, member)),
             fleet,
             on_event=on_event,
             rng=random.Random(f"{self.options.seed} {member}"),
-            source_address=f"127.0.0.{address + 1}" if address else None,
+            source_address=route.source,
             trusting=trusting,
+            socket_of=route.socket_of,
         )
+
+    def _route(self, n: int, m: int, base: str) -> Route:
+        """Of member `m` of room `n`, who wants to get to `base`; asked once, before it starts."""
+        address = len(self._recorders) // PORTS_PER_ADDRESS
+        return Route(base, f"127.0.0.{address + 1}" if address else None)
 
     def _listening(self, n: int, m: int, recorder: Recorder) -> Callable[[Event], None]:
         """Who is told what member `m` of room `n` is shown."""

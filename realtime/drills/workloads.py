@@ -82,7 +82,8 @@ class Profile(Struct, frozen=True):
     """A workload. `connections` is what it has when nothing else is asked for; `factor` multiplies all message rates.
 
     `peak_share` of the weddings are in their peak minute, the others steady. `churn_per_s`: share of the connections that are
-    lost and come back, each second. `one_room`: all in one.
+    lost and come back, each second. `one_room`: all in one; of enough people some are in
+    weddings of the sizes `beside`.
     """
 
     name: str
@@ -93,6 +94,7 @@ class Profile(Struct, frozen=True):
     peak_share: float = 0.0
     churn_per_s: float = 0.0018
     one_room: bool = False
+    beside: tuple[int, ...] = ()
 
 
 _PLAIN = (
@@ -100,6 +102,14 @@ _PLAIN = (
     Profile("sat-june-10k", 10_000, "a Saturday in June with 10,000 people connected"),
     Profile("sat-june-100k", 100_000, "the same with 100,000 people"),
     Profile("megaroom", 10_000, "everybody in one room", STREAM, one_room=True),
+    Profile(
+        "megaroom-and-others",
+        10_000,
+        "nearly everybody in one room, and three weddings",
+        STREAM,
+        one_room=True,
+        beside=(46, 27, 12),
+    ),
 )
 PROFILES: dict[str, Profile] = {p.name: p for p in _PLAIN} | {
     f"{p.name}-x10": replace(p, name=f"{p.name}-x10", factor=10.0, about=f"{p.about}; ten times the messages") for p in _PLAIN
@@ -143,7 +153,8 @@ def rooms(profile: Profile, connections: int, prefix: str = "load") -> list[Room
     if connections < 2:
         raise ValueError(f"connections {connections}: at least 2, somebody has to listen")
     if profile.one_room or connections <= max(MIXES[12]) + 7:
-        sizes = [connections]
+        beside = [size for size in profile.beside if connections >= 2 * sum(profile.beside)]
+        sizes = [connections - sum(beside), *beside]
     else:
         mean = sum(size * share for size, share in ROOM_SHARES.items())
         wanted = {size: share * connections / mean for size, share in ROOM_SHARES.items()}

@@ -11,7 +11,7 @@ import socket
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None)
@@ -23,10 +23,12 @@ def start(
     fds: Sequence[int] = (),
     cwd: Path | None = None,
     output: IO[bytes] | None = None,
+    **account: Any,
 ) -> subprocess.Popen[bytes]:
     """Start a process that the kernel kills when this one ends, however it ends (prctl(2)): no orphan, even after a kill -9.
 
-    With `output` it writes there, and a Ctrl-C at the terminal is not for it."""
+    With `output` it writes there, and a Ctrl-C at the terminal is not for it. `account`: of whom, as `subprocess` takes it.
+    """
     parent = os.getpid()
 
     def end_with_parent() -> None:
@@ -44,6 +46,7 @@ def start(
         stderr=output,
         start_new_session=output is not None,
         preexec_fn=end_with_parent,
+        **account,
     )
 
 
