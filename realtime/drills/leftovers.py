@@ -33,8 +33,6 @@ def sweep() -> list[str]:
 def _folders() -> list[str]:
     found = [path for path in Path(tempfile.gettempdir()).glob(f"{FOLDER}*") if dead(path.name)]
     for path in found:
-        for mounted in [p for p in (path, *path.glob("*")) if p.is_mount()]:  # of a drill that filled a disk
-            subprocess.run(["umount", "--lazy", str(mounted)], check=False, capture_output=True)
         shutil.rmtree(path, ignore_errors=True)
     return [str(path) for path in found]
 
