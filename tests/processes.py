@@ -13,7 +13,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -91,10 +91,19 @@ class Processes:
 
     def manage(self, *args: str, **env: str) -> str:
         """Run a command of manage.py to its end and give what it printed. Raises when it fails."""
-        command = [sys.executable, "manage.py", *args]
-        done = subprocess.run(command, cwd=ROOT, env=os.environ | self.env | env, capture_output=True, text=True, timeout=120)
+        done = self._run(args, env)
         assert done.returncode == 0, f"{args}: {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done.stdout
+
+    def managed(self, *args: str, **env: str) -> tuple[int, str]:
+        """The same for one that may fail: (exit status, what it printed)."""
+        done = self._run(args, env)
+        print(done.stderr)  # noqa: T201 - pytest shows it when the test fails
+        return done.returncode, done.stdout
+
+    def _run(self, args: Sequence[str], env: dict[str, str]) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "manage.py", *args]
+        return subprocess.run(command, cwd=ROOT, env=os.environ | self.env | env, capture_output=True, text=True, timeout=120)
 
     def server(self, port: int | None = None, *, asgi: str = "daphne", wait: bool = True, **env: str) -> Server:
         """A real server of the application, answering `/readyz`."""

@@ -19,6 +19,8 @@ from realtime.drills.megaroom import MegaroomDrill
 from realtime.drills.mobile import MobileDrill
 from realtime.drills.poison import PoisonDrill
 from realtime.drills.redis_kill import RedisKillDrill
+from realtime.drills.rehearsal import RehearsalDrill
+from realtime.drills.replay import ReplayDrill
 from realtime.drills.saturday import SaturdayDrill
 from realtime.drills.slow_clients import SlowClientsDrill
 from realtime.drills.storm import StormDrill
@@ -35,6 +37,9 @@ _ALL: tuple[type[FaultDrill], ...] = (
     StormDrill,
     RedisKillDrill,
     FilesDrill,
+    # a whole day
+    RehearsalDrill,
+    ReplayDrill,
     # people, phones and networks
     SlowClientsDrill,
     MobileDrill,
