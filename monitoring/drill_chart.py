@@ -13,10 +13,10 @@ WIDTH, LEFT, RIGHT, TOP = 720, 58, 708, 14
 HEIGHT = 190
 LEAST_MS, GOAL_MS = 1.0, 100.0
 PRIORITIES = ("P0", "P1", "P2", "P3")
-Harm = tuple[float, float] | None
+Harms = list[tuple[float, float]]
 
 
-def latency_chart(curve: Sequence[dict[str, Any]], length_s: float, harm: Harm) -> str:
+def latency_chart(curve: Sequence[dict[str, Any]], length_s: float, harms: Harms) -> str:
     """p99 over time on a logarithmic scale, since an outage is a thousand times slower than a good second."""
     most = max((value for point in curve for value in point["p99_ms"].values()), default=GOAL_MS)
     decades = max(3, math.ceil(math.log10(max(most, LEAST_MS * 1.01))))
@@ -25,7 +25,7 @@ def latency_chart(curve: Sequence[dict[str, Any]], length_s: float, harm: Harm) 
         share = math.log10(max(LEAST_MS, value_ms)) / decades
         return round(HEIGHT - (HEIGHT - TOP) * share, 1)
 
-    parts = [_harm(harm, length_s), *_seconds(length_s)]
+    parts = [*_shaded(harms, length_s), *_seconds(length_s)]
     for power in range(decades + 1):
         parts += _level(y(10.0**power), f"{10**power:,}")
     parts.append(f'<line class="promise" x1="{LEFT}" x2="{RIGHT}" y1="{y(GOAL_MS)}" y2="{y(GOAL_MS)}"/>')
@@ -36,7 +36,7 @@ def latency_chart(curve: Sequence[dict[str, Any]], length_s: float, harm: Harm) 
     return _svg(parts, f"p99 of each priority over {length_s:.0f} s, at most {most:,.0f} ms", HEIGHT + 22)
 
 
-def count_chart(samples: Sequence[dict[str, Any]], name: str, length_s: float, harm: Harm, height: int = 110) -> str:
+def count_chart(samples: Sequence[dict[str, Any]], name: str, length_s: float, harms: Harms, height: int = 110) -> str:
     """How many `name` ("people", "workers") there were, in steps. "" when nobody counted."""
     known = [sample[name] for sample in samples if sample[name] is not None]
     if not known:
@@ -46,7 +46,7 @@ def count_chart(samples: Sequence[dict[str, Any]], name: str, length_s: float, h
     def y(value: float) -> float:
         return round(height - (height - TOP) * value / top, 1)
 
-    parts = [_harm(harm, length_s, height), *_seconds(length_s, height)]
+    parts = [*_shaded(harms, length_s, height), *_seconds(length_s, height)]
     for value in (0.0, top / 2, top) if name == "people" else tuple(float(n) for n in range(int(top) + 1)):
         parts += _level(y(value), f"{value:,.0f}")
     steps: list[tuple[float, float | None]] = []
@@ -78,11 +78,12 @@ def _path(points: Sequence[tuple[float, float | None]], *, joined: bool = False)
     return "".join(parts)
 
 
-def _harm(harm: Harm, length_s: float, height: int = HEIGHT) -> str:
-    if harm is None:
-        return ""
-    start, end = _x(harm[0], length_s), _x(harm[1], length_s)
-    return f'<rect class="harm" x="{start}" y="{TOP}" width="{max(2.0, round(end - start, 1))}" height="{height - TOP}"/>'
+def _shaded(harms: Harms, length_s: float, height: int = HEIGHT) -> list[str]:
+    spans = [(_x(start_s, length_s), _x(end_s, length_s)) for start_s, end_s in harms]
+    return [
+        f'<rect class="harm" x="{start}" y="{TOP}" width="{max(2.0, round(end - start, 1))}" height="{height - TOP}"/>'
+        for start, end in spans
+    ]
 
 
 def _seconds(length_s: float, height: int = HEIGHT) -> list[str]:
@@ -92,7 +93,7 @@ def _seconds(length_s: float, height: int = HEIGHT) -> list[str]:
 
 
 def _clock(at_s: float) -> str:
-    return f"{at_s:g} s" if at_s < 120 else f"{at_s / 60:g} min"
+    return f"{at_s:g} s" if at_s < 120 else f"{at_s / 60:.3g} min"
 
 
 def _level(y: float, label: str) -> list[str]:

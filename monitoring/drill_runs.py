@@ -81,13 +81,17 @@ def fired(since: datetime, history: Path | None = None) -> list[Fired]:
     """
     with _alias(history) as alias:
         found = Alert.objects.using(alias).filter(fired_at__gte=since, muted="").order_by("fired_at")
-        return [Fired(alert.rule, alert.fired_at, f"{alert} ({alert.reason})") for alert in found]
+        return [Fired(alert.rule, alert.fired_at, f"{alert} (at worst {_figure(alert.worst)})") for alert in found]
 
 
 def switch_off(rules: Iterable[str], history: Path) -> None:
     """Hide alerts of a fleet of its own: for tests of what depends on them."""
     with _alias(history) as alias:
         AlertRule.objects.using(alias).filter(name__in=rules).update(enabled=False)
+
+
+def _figure(value: float | None) -> str:
+    return "not measured" if value is None else f"{value:.3g}"
 
 
 @contextmanager

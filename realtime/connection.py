@@ -90,7 +90,7 @@ class Connection:
 
     __slots__ = (
         "_on_late", "_outbox", "_unsent", "_waiter", "_wire", "acked", "behind", "closing", "deflate", "lost_total",
-        "member", "plan", "progress", "push", "role", "room", "told", "view",
+        "member", "plan", "progress", "push", "role", "room", "sent_total", "told", "view",
     )  # fmt: skip
 
     def __init__(self, room: str, member: Sender, wire: Wire | None = None, on_late: Late | None = None) -> None:
@@ -102,7 +102,7 @@ class Connection:
         self.told = Told()
         # Whether this client negotiated compression.
         self.deflate = wire is not None and wire.deflate
-        self.lost_total = 0
+        self.lost_total = self.sent_total = 0
         self.acked = 0
         # How often the socket has taken what waited: one that is behind and makes none is stuck.
         self.progress = 0
@@ -135,11 +135,12 @@ class Connection:
     def stats(self) -> ConnectionStats:
         """What a plan for this connection depends on, measured now."""
         link = self.link
-        lost = link.lost_total - self.lost_total if link is not None else 0
+        lost = sent = 0
         if link is not None:
-            self.lost_total = link.lost_total
+            lost, sent = link.lost_total - self.lost_total, link.sent_total - self.sent_total
+            self.lost_total, self.sent_total = link.lost_total, link.sent_total
         behind = self.behind and self._wire is not None
-        return ConnectionStats(self.role, self.told, link, lost, behind, self.deflate, self.plan.light)
+        return ConnectionStats(self.role, self.told, link, lost, sent, behind, self.deflate, self.plan.light)
 
     def follow(self, plan: ConnectionPlan) -> None:
         """Be served by `plan` from now on. Its cohort changes with it: the hub moves the connection."""

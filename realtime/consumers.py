@@ -37,7 +37,7 @@ class RoomConsumer(AsyncConsumer):  # type: ignore[misc]  # Channels has no type
         await receive()  # websocket.connect
         await parts.start()
         room = scope["url_route"]["kwargs"]["slug"]
-        if (wait_s := parts.admission.admit(role_of(scope, room, parts), parts.clock.monotonic())) > 0:
+        if (wait_s := parts.admission.admit(role_of(scope, room, parts), parts.clock.monotonic(), room)) > 0:
             parts.hub.measures.joins_refused_total += 1
             await self._send_away(scope, send, wait_s)
             return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any, Protocol
 
 from msgspec import Struct
@@ -36,6 +37,9 @@ class Domain(Protocol):
 
     def revoked(self) -> set[str]:
         """Ids of the members that may no longer come in, whatever ticket they hold. Asked every second."""
+
+    def today(self, now: datetime) -> set[str]:
+        """The weddings that have their day now: they are let in before all others. Asked every minute."""
 
     def token(self, room: str, token: str) -> Sender | None:
         """Who publishes with this API token, None when it is not one of this room."""

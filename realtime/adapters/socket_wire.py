@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import socket
 import struct
+import termios
 from collections.abc import Callable
 from typing import Any
 
@@ -13,9 +15,10 @@ from realtime.adapters.reactor import read_directly
 from realtime.connection import Connection
 from realtime.link import Link
 
-# struct tcp_info of linux/tcp.h: tcpi_snd_mss, tcpi_unacked, tcpi_last_data_sent, tcpi_rtt, tcpi_rttvar, tcpi_total_retrans,
-# tcpi_notsent_bytes, tcpi_min_rtt.
-_TCP_INFO, TCP_INFO_BYTES = struct.Struct("=16xI4xI16xI20xII24xI40xII"), 160
+# struct tcp_info of linux/tcp.h: tcpi_last_data_sent, tcpi_rtt, tcpi_rttvar, tcpi_total_retrans, tcpi_min_rtt,
+# tcpi_data_segs_out.
+_TCP_INFO, TCP_INFO_BYTES = struct.Struct("=44xI20xII24xI44xI4xI"), 160
+_COUNT = struct.Struct("@i")
 ROUNDING_US = 16
 """The kernel keeps both in fractions of a microsecond."""
 
@@ -106,16 +109,21 @@ class SocketWire:
         info = self._info()
         if info is None:
             return None
-        mss, unacked, _, rtt_us, jitter_us, lost, not_sent, shortest_us = info
+        _, rtt_us, jitter_us, lost, shortest_us, sent = info
         if 2 * jitter_us + ROUNDING_US >= rtt_us:
             return None  # a single sample (RFC 6298, 2.2), of the handshake: it says how late we accepted, not how far it is
         # The shortest: the smoothed one remembers for long how late the handshake of a storm was.
-        return Link(shortest_us / 1e6, jitter_us / 1e6, unacked * mss + not_sent, lost)
+        return Link(shortest_us / 1e6, jitter_us / 1e6, self._unacked_bytes(), lost, sent)
 
     def heard(self, seconds: float) -> bool:
         """Whether the other end has acknowledged all, and something that was sent within so long: it need not be pinged."""
         info = self._info()
-        return info is not None and not info[1] and not info[6] and info[2] < seconds * 1_000
+        return info is not None and info[0] < seconds * 1_000 and not self._unacked_bytes()
+
+    def _unacked_bytes(self) -> int:
+        """The kernel's whole queue (SIOCOUTQ, tcp(7))."""
+        found: tuple[int] = _COUNT.unpack(fcntl.ioctl(self._transport.socket, termios.TIOCOUTQ, bytes(_COUNT.size)))
+        return found[0]
 
     def _info(self) -> tuple[int, ...] | None:
         if self._send is None or not self._transport.connected:

@@ -13,6 +13,8 @@ from realtime.drills.faults import FaultDrill
 from realtime.drills.hang import HangDrill
 from realtime.drills.kill import KillDrill
 from realtime.drills.redis_kill import RedisKillDrill
+from realtime.drills.rehearsal import RehearsalDrill
+from realtime.drills.replay import ReplayDrill
 from realtime.drills.saturday import SaturdayDrill
 from realtime.drills.slow_clients import SlowClientsDrill
 from realtime.drills.storm import StormDrill
@@ -26,6 +28,9 @@ _ALL: tuple[type[FaultDrill], ...] = (
     DeployDrill,
     StormDrill,
     RedisKillDrill,
+    # a whole day
+    RehearsalDrill,
+    ReplayDrill,
     # people, phones and networks
     SlowClientsDrill,
 )

@@ -78,19 +78,25 @@ class Course:
             index = index_of(latency_s)
             bucket[index] = bucket.get(index, 0) + 1
 
-    def harm(self) -> tuple[float, float] | None:
-        """(first injection, last restoration) in seconds of the play; None: nothing was injected."""
-        began = [moment.at_s for moment in self.moments if moment.sort == "injection"]
-        over = [moment.at_s for moment in self.moments if moment.sort == "restoration"]
-        return (min(began), max(over, default=math.inf)) if began else None
+    def harms(self) -> list[tuple[float, float]]:
+        """[(injection, its restoration)] in seconds of the play; what was not restored lasts to the end."""
+        found: list[tuple[float, float]] = []
+        for moment in sorted(self.moments, key=lambda moment: moment.at_s):
+            if moment.sort == "injection" and (not found or found[-1][1] < math.inf):
+                found.append((moment.at_s, math.inf))
+            elif moment.sort == "restoration" and found:
+                found[-1] = (found[-1][0], moment.at_s)
+        return found
 
     def phases(self) -> dict[str, dict[str, Latency]]:
         """{priority: {"before" | "during" | "after": latency}}. Without an injection everything is before it."""
-        first_s, last_s = self.harm() or (math.inf, math.inf)
+        harms = self.harms()
 
         def phase(number: int) -> Phase:
-            at_s = (number + 0.5) * SLICE_S
-            return "before" if at_s < first_s else "during" if at_s <= last_s else "after"
+            from_s, to_s = number * SLICE_S, (number + 1) * SLICE_S
+            if not harms or to_s <= harms[0][0]:
+                return "before"
+            return "during" if any(start_s < to_s and from_s <= end_s for start_s, end_s in harms) else "after"
 
         return {
             priority.name: {

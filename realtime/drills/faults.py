@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import math
 from argparse import ArgumentParser
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -19,6 +19,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from realtime.bootstrap import registry_at
+from realtime.client import Client
 from realtime.client_events import CaughtUp, Closed, Event, Moved
 from realtime.clock import Clock
 from realtime.drills.course import Latency, Moment, Point, Sample
@@ -37,6 +38,10 @@ POLL_S = 0.05
 SAMPLE_S = 1.0
 MOVED_ON = {1000, 4001, 4012, 4013}
 """Close codes that were announced; any other end is abnormal."""
+
+
+Facts = dict[str, float | int | str | None]
+"""What a drill has measured; the unit ends the name. None: it could not be measured."""
 
 
 class Ended(Struct):
@@ -63,7 +68,7 @@ class FaultResult(Struct):
 
     drill: str
     load: Result
-    facts: dict[str, float | int | str | None] = field(default_factory=dict)
+    facts: Facts = field(default_factory=dict)
     passed: bool = False
     reason: str = ""
     moments: list[Moment] = field(default_factory=list)
@@ -118,7 +123,7 @@ class FaultDrill(LoadDrill):
         self.server = server
         self.ended: list[Ended] = []
         self.moves = 0
-        self.facts: dict[str, float | int | str | None] = {}
+        self.facts: Facts = {}
         self._open: dict[str, Ended] = {}
 
     @classmethod
@@ -130,6 +135,11 @@ class FaultDrill(LoadDrill):
     @classmethod
     def arguments(cls, parser: ArgumentParser) -> None:
         """Options of `manage.py drill` that only this one has; they arrive in `Options.extra`."""
+
+    @classmethod
+    def settled(cls, options: Options) -> Options:
+        """What is played when this was asked for. Raises ValueError with a sentence for the operator."""
+        return options
 
     async def inject(self) -> None:
         """Do the harm. Called when the play begins; returns when it is over. Says `injected`, `noticed` and `restored`."""
@@ -204,7 +214,7 @@ class FaultDrill(LoadDrill):
         def on_event(event: Event) -> None:
             match event:
                 case Closed(code):
-                    if member not in self._open:  # a try that failed is no other end
+                    if member not in self._open and not self.left(member):  # a try that failed is no other end
                         self._open[member] = Ended(member, role, code, self._clock.monotonic())
                         self.ended.append(self._open[member])
                 case CaughtUp() if member in self._open:
@@ -231,7 +241,29 @@ class FaultDrill(LoadDrill):
         course = self.history.course
         course.moments.append(Moment(course.since_s(self._clock.monotonic()), sort, what))
 
+    def gone(self, member: str) -> None:
+        """This member has put the phone away before it was back: then how long that took is not known."""
+        ended = self._open.pop(member, None)
+        if ended is not None:
+            self.ended.remove(ended)
+
+    def left(self, member: str) -> bool:
+        """Whether this member is away by itself."""
+        return False
+
     # -- tools --------------------------------------------------------------------------------------------------------
+
+    def now_s(self) -> float:
+        """Monotonic seconds."""
+        return self._clock.monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        """So long, at least."""
+        await self._clock.sleep(max(0.0, seconds))
+
+    def everybody(self) -> Iterable[Client]:
+        """All clients of the play."""
+        return self._everybody()
 
     async def fleet(self) -> dict[str, Any]:
         """What the supervisor says now."""
@@ -262,10 +294,10 @@ class FaultDrill(LoadDrill):
             await self._clock.sleep(POLL_S)
         return self._clock.monotonic() - start_s
 
-    def quantile_s(self, q: float, since_s: float, roles: tuple[str, ...] = ()) -> float | None:
-        """Seconds from `since_s` until a share `q` of those that were cut off was complete again. None: nobody was; inf: not
-        all of them are back."""
-        cut = [ended for ended in self.ended if ended.at_s >= since_s and (not roles or ended.role in roles)]
+    def quantile_s(self, q: float, since_s: float, roles: tuple[str, ...] = (), until_s: float = math.inf) -> float | None:
+        """Seconds from `since_s` until a share `q` of those that were cut off (before `until_s`) was complete again. None:
+        nobody was; inf: not all of them are back."""
+        cut = [e for e in self.ended if since_s <= e.at_s <= until_s and (not roles or e.role in roles)]
         waits = sorted(math.inf if ended.back_s is None else ended.back_s - since_s for ended in cut)
         return waits[min(len(waits) - 1, math.ceil(q * len(waits)) - 1)] if waits else None
 

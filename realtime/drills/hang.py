@@ -6,16 +6,19 @@ import asyncio
 import os
 import random
 import signal
+from typing import Any
 
 from realtime.client import Client
 from realtime.client import Fleet as Clients
 from realtime.client_events import Connected, Event
-from realtime.drills.faults import FaultDrill
+from realtime.drills.faults import Facts, FaultDrill
 from realtime.messages import Sender
 from realtime.report import WorkerState
 
 AT = 0.2
 HANG_S = 20.0
+SHORT_S = 4.0
+"""As one fault among others."""
 LAME_S = 2.0
 KNOCKS = 40
 KNOCK_S = 5.0
@@ -96,5 +99,21 @@ class HangDrill(FaultDrill):
         return broken
 
 
-def _state(fleet: dict[str, object], name: str) -> WorkerState | None:
-    return next((row["state"] for row in fleet["workers"] if row["id"] == name), None)  # type: ignore[attr-defined]
+def _state(fleet: dict[str, Any], name: str) -> WorkerState | None:
+    return next((row["state"] for row in fleet["workers"] if row["id"] == name), None)
+
+
+async def stop_worker(drill: FaultDrill) -> Facts:
+    """Let the fullest worker stand still for a while; returns when it is ready again."""
+    victim = await drill.fullest()
+    os.kill(victim["pid"], signal.SIGSTOP)
+    drill.injected(f"a worker ({victim['id']}) stood still; it held {victim['connections']} people")
+    try:
+        lame_s = await drill.until(lambda fleet: _state(fleet, victim["id"]) == "lame", "it is lame")
+        drill.noticed("it was seen to be lame")
+        await drill.sleep(SHORT_S)
+    finally:
+        os.kill(victim["pid"], signal.SIGCONT)
+    await drill.until(lambda fleet: _state(fleet, victim["id"]) == "ready", "it is ready again")
+    drill.restored("it is ready again")
+    return {"stopped": victim["id"], "lame_s": round(lame_s, 3)}

@@ -47,7 +47,10 @@ def print_result(console: Console, result: FaultResult) -> None:
             facts.add_row(fact.replace("_", " "), "not measured" if measured is None else str(measured))
         for alarm in result.alarms:
             when = "did not fire" if alarm.at_s is None else f"fired after {alarm.at_s:g} s"
-            facts.add_row(f"alert {alarm.rule}", when + (", as it should" if alarm.required and alarm.at_s is not None else ""))
+            facts.add_row(
+                f"alert {alarm.rule}",
+                when + (", as it should" if alarm.required and alarm.at_s is not None else ""),
+            )
         console.print(facts)
     if result.passed:
         console.print(

@@ -23,6 +23,8 @@ from realtime.kinds import KINDS, Priority
 AT = 0.2
 GONE_S = 30.0
 GOAL_MS = 1_000.0
+HELD_S = 20.0
+need = Need("redis-server", "apt-get install redis-server", lambda: processes.redis_binary() is not None)
 
 
 class OwnRedis:
@@ -43,6 +45,14 @@ class OwnRedis:
             self._process.kill()
             self._process.wait()
 
+    async def outage(self, drill: FaultDrill, gone_s: float) -> None:
+        """Gone for so long, and back with nothing in it."""
+        await asyncio.to_thread(self.kill)
+        drill.injected(f"the Redis between the workers was gone for {gone_s:.0f} s and came back empty")
+        await drill.sleep(gone_s)
+        self.start()
+        drill.restored("Redis is back, empty")
+
 
 @asynccontextmanager
 async def own_redis() -> AsyncIterator[OwnRedis]:
@@ -61,7 +71,8 @@ class RedisKillDrill(FaultDrill):
     injects = "the Redis between the workers is killed, is gone for 30 s, and comes back empty"
     invariant = "0/0/0; delivery goes on across workers, p99 within 1 s; no connection ends"
     recovery = "none to wait for: nobody has to come back"
-    needs = (Need("redis-server", "apt-get install redis-server", lambda: processes.redis_binary() is not None),)
+    needs = (need,)
+    alerts = ("registry-silent",)
     minutes = 1.0
     redis: OwnRedis
 
@@ -76,14 +87,14 @@ class RedisKillDrill(FaultDrill):
         self._gone = False
         await self._clock.sleep(AT * self.options.duration_s)
         gone_s = min(GONE_S, 0.5 * self.options.duration_s)
-        await asyncio.to_thread(self.redis.kill)
         self._gone = True
-        self.injected("Redis is killed")
-        await self._clock.sleep(gone_s)
+        await self.redis.outage(self, gone_s)
         self._gone = False
-        self.redis.start()
-        self.restored("Redis is back, empty")
         self.facts["gone_s"] = gone_s
+
+    def due(self) -> tuple[str, ...]:
+        # It must have been gone for longer than the rules hold.
+        return self.alerts if float(self.facts["gone_s"] or 0) >= HELD_S else ()
 
     def _listening(self, n: int, m: int, recorder: Recorder) -> Callable[[Event], None]:
         tell = super()._listening(n, m, recorder)

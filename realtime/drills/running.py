@@ -87,10 +87,14 @@ async def _alarms(
         if not missing or clock.monotonic() > until_s:
             break
         await clock.sleep(ALARM_POLL_S)
+    by_rule: dict[str, list[Fired]] = {}
     for alert in found:
-        at_s = round((alert.at - began).total_seconds() - offset_s, 3)
-        result.alarms.append(Alarm(alert.rule, alert.rule in due, at_s, alert.said))
-        result.moments.append(Moment(at_s, "alert", f"alert {alert.said}"))
+        by_rule.setdefault(alert.rule, []).append(alert)
+    for rule, alerts in by_rule.items():
+        at_s = round((alerts[0].at - began).total_seconds() - offset_s, 3)
+        said = alerts[0].said + (f", and {len(alerts) - 1} more" if len(alerts) > 1 else "")
+        result.alarms.append(Alarm(rule, rule in due, at_s, said))
+        result.moments.append(Moment(at_s, "alert", said))
     result.moments.sort(key=lambda moment: moment.at_s)
     for rule in missing:
         result.alarms.append(Alarm(rule, True, None))

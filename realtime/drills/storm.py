@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from realtime.drills.faults import FaultDrill
+from realtime.drills.faults import Facts, FaultDrill
+from realtime.session import Phase
 
 AT = 0.4
 PLANNERS_S, ALL_S = 3.0, 8.0
@@ -18,20 +19,25 @@ class StormDrill(FaultDrill):
 
     async def inject(self) -> None:
         await self._clock.sleep(AT * self.options.duration_s)
-        before = (await self.fleet())["dispatcher"]
-        self.at_s = self._clock.monotonic()
-        self.injected("everybody loses the connection")
-        for client in self._everybody():
-            client.drop()
-        dropped = self.facts["dropped"] = sum(len(room.roles) for room in self.plan)
-        after = await self.until(lambda fleet: fleet["dispatcher"]["passed"] >= before["passed"] + dropped, "all are back")
-        self.restored("everybody was passed to a worker again")
-        self.facts["last_passed_s"] = round(after, 3)
-        now = (await self.fleet())["dispatcher"]
-        passed, cpu_s = now["passed"] - before["passed"], now["cpu_s"] - before["cpu_s"]
-        self.facts |= {"passed": passed, "dispatcher_us_each": round(1e6 * cpu_s / passed, 1)}
+        self.at_s = self.now_s()
+        self.facts |= await drop_all(self)
 
     def promises(self) -> list[str]:
         self.note_returns(self.at_s)
         broken = self.late("planners_back_s", PLANNERS_S, "the last planner was")
         return broken + self.late("last_back_s", ALL_S, "the last one was")
+
+
+async def drop_all(drill: FaultDrill) -> Facts:
+    """Cut off everybody; returns when all were passed to a worker again."""
+    before = (await drill.fleet())["dispatcher"]
+    there = [client for client in drill.everybody() if client.session.phase is Phase.LIVE]
+    drill.injected(f"all {len(there)} people lost the connection in one moment")
+    for client in there:
+        client.drop()
+    after_s = await drill.until(lambda f: f["dispatcher"]["passed"] >= before["passed"] + len(there), "all are back")
+    drill.restored("everybody was passed to a worker again")
+    now = (await drill.fleet())["dispatcher"]
+    passed, cpu_s = now["passed"] - before["passed"], now["cpu_s"] - before["cpu_s"]
+    counted: Facts = {"dropped": len(there), "last_passed_s": round(after_s, 3), "passed": passed}
+    return counted | {"dispatcher_us_each": round(1e6 * cpu_s / passed, 1)}

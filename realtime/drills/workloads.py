@@ -220,7 +220,6 @@ def _stream(
     upto = list(itertools.accumulate(weights))
     total = upto[-1] * profile.factor
     speakers = [[n for n, role in enumerate(room.roles) if role in rate.roles] for room in plan]
-    make = _MAKERS[rate.kind]
     t_s = 0.0
     for serial in itertools.count():
         t_s += rng.expovariate(total) if total else duration_s
@@ -228,8 +227,12 @@ def _stream(
             return
         room = bisect.bisect_right(upto, rng.random() * upto[-1])
         sheet = items[room] if room < len(items) else (1, 2)
-        text = "x" * max(1, rate.bytes - ENVELOPE_BYTES)
-        yield Planned(t_s, room, rng.choice(speakers[room]), rate.kind, make(serial, sheet, text))
+        yield Planned(t_s, room, rng.choice(speakers[room]), rate.kind, data_of(rate, serial, sheet))
+
+
+def data_of(rate: Rate, serial: int, sheet: Sequence[int]) -> dict[str, Any]:
+    """What number `serial` of this kind says, about items of this run sheet, cues first."""
+    return _MAKERS[rate.kind](serial, sheet, "x" * max(1, rate.bytes - ENVELOPE_BYTES))
 
 
 def _churn(profile: Profile, plan: Sequence[RoomPlan], duration_s: float, rng: random.Random) -> Iterator[Planned]:

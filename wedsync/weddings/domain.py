@@ -12,14 +12,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from msgspec import Struct
 
 from realtime.errors import Refused
+from realtime.fence import PREFIX
 from realtime.kinds import CueGo, ItemEvent, Kind, Reorder, Restore, SheetEdited, Shift
 from realtime.messages import Sender, encode
+from realtime.policy.windows import event_window
 from realtime.ports import Effect
 from realtime.roles import ROLES, VIEWS, Audience, Role, sees
 from wedsync.weddings.models import ApiToken, Member, RunSheetItem, Wedding
@@ -30,6 +33,7 @@ LEVELS: dict[str, Audience] = {"planners": Audience.PLANNERS, "crew": Audience.C
 RANK = {visibility: rank for rank, visibility in enumerate(LEVELS)}
 READER = {"planners": Role.PLANNER, "crew": Role.VENDOR, "everyone": Role.GUEST}
 """A role that sees just this level and what is wider."""
+AROUND = timedelta(days=1)
 OVER = ("completed", "cancelled")
 NAMING = ("item", "after")
 """Fields of commands that hold the id of an item."""
@@ -133,6 +137,12 @@ class WeddingDomain:
     def revoked(self) -> set[str]:
         """Members whose join link was revoked; tickets they hold are no longer good."""
         return {f"m{pk}" for pk in Member.objects.filter(revoked=True).values_list("pk", flat=True)}
+
+    def today(self, now: datetime) -> set[str]:
+        """By their ceremonies: cheap enough to be asked by every worker. Those of drills have no day."""
+        near = Wedding.objects.filter(ceremony_at__range=(now - AROUND, now + AROUND))
+        rows = near.exclude(slug__startswith=PREFIX).values_list("slug", "ceremony_at", "timezone")
+        return {slug for slug, at, zone in rows if event_window(slug, at, ZoneInfo(zone)).open(now.timestamp())}
 
     def token(self, room: str, token: str) -> Sender | None:
         """The program behind an API token; it may do what staff may."""

@@ -6,7 +6,7 @@ import hashlib
 import secrets
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
@@ -16,6 +16,7 @@ from realtime.fence import PREFIX, fenced
 from realtime.models import Room
 from realtime.policy.windows import event_window
 from realtime.roles import ROLES
+from wedsync.weddings.tables import is_zone
 
 MEMBER_ROLES = [(name, name.capitalize()) for name in ROLES if name not in ("load", "staff")]
 WINDOW_BEFORE = timedelta(hours=2)
@@ -24,7 +25,7 @@ WINDOW_AFTER = timedelta(hours=2)
 
 def validate_zone(name: str) -> None:
     """Raises ValidationError when this is no time zone of the IANA database."""
-    if name not in available_timezones():
+    if not is_zone(name):
         raise ValidationError(f"{name!r} is not a time zone; use a name such as Europe/London.")
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import getpass
 import json
 import secrets
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +26,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from monitoring import drill_runs
 from monitoring.drill_page import html
 from monitoring.models.audit import append
+from monitoring.page_drill import WAIT_S, NoReceivers, page
 from realtime.clock import SystemClock
 from realtime.drills import faults, leftovers, live
 from realtime.drills.catalogue import DRILLS, about
@@ -40,6 +43,7 @@ MISUSE = 2
 COMMON = {
     "action", "profile", "connections", "minutes", "seed", "workers", "database_url", "fault", "json", "html", "live",
     "override", "by", "url", "burst",
+    "verbosity", "settings", "pythonpath", "traceback", "no_color", "force_color", "skip_checks",
 }  # fmt: skip
 """Options that are not the drill's own."""
 
@@ -57,6 +61,13 @@ class Command(BaseCommand):
             one = actions.add_parser(name, help=drill.injects.replace("%", "%%"), description=_described(drill))
             _common(one, drill)
             drill.arguments(one)
+        paging = actions.add_parser("page-me", help="does a page reach a person? It goes the way of every page")
+        paging.add_argument("--by", default=getpass.getuser(), metavar="NAME", help="who asks for it (default: your login)")
+        paging.add_argument(
+            "--wait", type=float, nargs="?", const=WAIT_S, default=0.0, metavar="S",
+            help=f"wait until somebody has acknowledged it in the admin, and keep the result (default {WAIT_S:g} s)",
+        )  # fmt: skip
+        paging.add_argument("--json", action="store_true", help="print one JSON object")
         seeding = actions.add_parser("seed", help="make the weddings a load drill with --url needs, in this installation")
         seeding.add_argument("--profile", default="", metavar="NAME", help="without it: a JSON list of names on standard input")
         seeding.add_argument("--connections", type=int, default=1_000, metavar="N", help="as for load (default 1000)")
@@ -67,6 +78,8 @@ class Command(BaseCommand):
                 self._list(as_json=options["json"])
             case "seed":
                 self._seed(options)
+            case "page-me":
+                self._page(options)
             case name:
                 self._drill(DRILLS[name], options)
 
@@ -87,6 +100,29 @@ class Command(BaseCommand):
             names = json.load(sys.stdin)
         seed(names, SystemClock().now())
         self.stdout.write(f"{len(names)} weddings are there, {names[0]} to {names[-1]}.")
+
+    def _page(self, options: dict[str, Any]) -> None:
+        """Exit: 0 sent (with --wait: acknowledged), 1 not acknowledged in time, 2 nobody is to be paged."""
+        try:
+            with self._bar("paging") as progress:
+                run = page(options["by"], options["wait"], SystemClock(), time.sleep, progress)
+        except (NoReceivers, DatabaseError) as error:
+            raise CommandError(str(error), returncode=MISUSE) from None
+        except KeyboardInterrupt:
+            raise CommandError("not waited for any longer; the page itself goes on", returncode=MISUSE) from None
+        if options["json"]:
+            self.stdout.write(json.dumps(run.result | {"passed": run.passed, "reason": run.verdict}))
+        elif not options["wait"]:
+            self.stdout.write(
+                "The page is on its way. Acknowledge it in the admin, under Alerts: that shows that it reached you."
+            )
+        elif run.passed:
+            took_s = run.result["acknowledged_after_s"]
+            self.stdout.write(f"PASS: {run.result['acknowledged_by']} acknowledged the page after {took_s} s.")
+        else:
+            self.stdout.write(f"FAIL: {run.verdict}")
+        if not run.passed:
+            sys.exit(1)
 
     # -- one drill ----------------------------------------------------------------------------------------------------
 
@@ -113,12 +149,12 @@ class Command(BaseCommand):
             ended_at=SystemClock().now(),
             keep=not asked.fault,  # a message that was spoiled on purpose says nothing of the server
         )
-        if options["html"] is not None:
-            self._write(options["html"], html(run, drill_runs.last_passed(drill.name, started_at)))
         if options["json"]:
             self.stdout.write(json.dumps(found))
         else:
             print_result(self._console(sys.stdout), result)
+        if options["html"] is not None:
+            self._write(options["html"], html(run, drill_runs.last_passed(drill.name, started_at)))
         if not result.passed:
             sys.exit(1)
 
@@ -134,6 +170,7 @@ class Command(BaseCommand):
             extra={name: value for name, value in options.items() if name not in COMMON},
         )
         try:
+            asked = drill.settled(asked)
             drill.plan_of(asked)
         except ValueError as error:
             raise CommandError(str(error), returncode=MISUSE) from None
@@ -168,7 +205,8 @@ class Command(BaseCommand):
         async def main(progress: Callable[[str, float], None]) -> FaultResult:
             task = asyncio.current_task()
             assert task is not None
-            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+            for number in (signal.SIGINT, signal.SIGTERM):
+                asyncio.get_running_loop().add_signal_handler(number, task.cancel)
             return await carry_out(drill, asked, where, SystemClock(), progress)
 
         try:
@@ -182,10 +220,10 @@ class Command(BaseCommand):
             raise CommandError("stopped; what the drill had made is gone", returncode=MISUSE) from None
 
     @contextmanager
-    def _bar(self) -> Iterator[Callable[[str, float], None]]:
+    def _bar(self, first: str = "starting a server") -> Iterator[Callable[[str, float], None]]:
         columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
         with Progress(*columns, console=self._console(sys.stderr), transient=True) as bar:
-            task = bar.add_task("starting a server", total=1.0)
+            task = bar.add_task(first, total=1.0)
             yield lambda what, share: bar.update(task, description=what, completed=share)
 
     def _write(self, path: Path, page: str) -> None:

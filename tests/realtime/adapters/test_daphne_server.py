@@ -26,7 +26,7 @@ from twisted.web.http import HTTPChannel
 
 from realtime.adapters import rounds
 from realtime.adapters.daphne_server import WireFactory, WireProtocol, install
-from realtime.adapters.socket_wire import SocketWire
+from realtime.adapters.socket_wire import ROUNDING_US, SocketWire
 from realtime.closing import CloseCode
 from realtime.compression import DEFLATE_EXTENSION
 from realtime.connection import WIRE_EXTENSION, Connection, joined
@@ -273,6 +273,34 @@ def test_a_full_socket_keeps_the_order_and_says_when_it_has_drained() -> None:
     assert wire.push == transport.socket.send
     assert wire.send(b"more") and theirs.recv(10) == b"more"
     transport.socket.close()
+    theirs.close()
+
+
+def test_the_kernel_says_how_the_other_end_is_reached() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        theirs = socket.create_connection(listener.getsockname())
+        ours, _ = listener.accept()
+    ours.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    transport = tcp.Server(ours, object(), ("127.0.0.1", 1), None, 1, MemoryReactor())
+    wire = SocketWire(OpenProtocol(transport))  # type: ignore[arg-type]
+    transport.connected = True
+    for _ in range(20):
+        ours.send(b"x" * 100)
+        theirs.send(b"and back")  # acknowledges
+        assert ours.recv(100) == b"and back"
+    sent_ago_ms, rtt_us, jitter_us, lost, shortest_us, sent = wire._info() or ()
+    assert sent_ago_ms < 1_000 and 0 < shortest_us <= rtt_us < 1_000_000 and (lost, sent) == (0, 20)
+    assert wire._unacked_bytes() == 0 and wire.heard(60) and not wire.heard(0)
+    # On loopback the deviation is as large as the round trip.
+    link = wire.link()
+    assert (link is None) == (2 * jitter_us + ROUNDING_US >= rtt_us) and (link is None or link.sent_total == 20)
+    ours.setblocking(False)
+    ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65_536)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            ours.send(b"x" * 65_536)
+    assert wire._unacked_bytes() > 50_000 and not wire.heard(60)
+    ours.close()
     theirs.close()
 
 
