@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import logging
 import os
 from collections import Counter
@@ -109,10 +110,12 @@ async def reporting(parts: Services) -> None:
 def room_report(parts: Services, name: str) -> RoomReport:
     """How the members of one room are served here, the crew first, at most `DESCRIBED_MAX` of them. Measures each of those."""
     room = parts.hub.rooms.get(name)
-    members = sorted(room.members(), key=lambda c: (rank(c.role), c.member.name), reverse=True) if room else []
-    described = [_connection(connection) for connection in members[:DESCRIBED_MAX]]
-    more = len(members) - len(described)
-    return RoomReport(parts.hub.process, parts.slot, parts.clock.now().timestamp(), described, more)
+    if room is None:
+        return RoomReport(parts.hub.process, parts.slot, parts.clock.now().timestamp(), [])
+    first = heapq.nlargest(DESCRIBED_MAX, room.members(), key=lambda c: rank(c.role))
+    described = [_connection(connection) for connection in first]
+    now_s = parts.clock.now().timestamp()
+    return RoomReport(parts.hub.process, parts.slot, now_s, described, room.n_members - len(described))
 
 
 def _connection(connection: Connection) -> ConnectionReport:

@@ -100,10 +100,17 @@ class Screen:
     async def _note(self, page: Shown) -> None:
         registry = self._parts.registry
         if self._points is None:
-            kept = await registry.read(POINTS)
-            self._points = deque(decode_points(kept) if kept is not None else (), POINTS_MAX)
+            self._points = deque(_points(await registry.read(POINTS)), POINTS_MAX)
         self._points.append(Point(page.at_s, page.figures))
         await registry.note(SHOWN, encode(page), KEPT_S)
         if self._ticks % POINTS_EVERY == 0:
             await registry.note(POINTS, encode(list(self._points)), KEPT_S)
         self._ticks += 1
+
+
+def _points(kept: bytes | None) -> list[Point]:
+    """What the loop before this one has noted; nothing when that was another release."""
+    try:
+        return decode_points(kept) if kept is not None else []
+    except msgspec.MsgspecError:
+        return []

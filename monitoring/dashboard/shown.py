@@ -32,16 +32,11 @@ def shown(status: FleetStatus, facts: Facts) -> Shown:
 
 def figures(status: FleetStatus) -> dict[str, float | None]:
     """One point of each live chart."""
-    by_name = {latency.priority: latency for latency in status.latency}
-    p3 = by_name.get("P3")
     return {
         "connections": status.connections,
         "deliveries": status.deliveries_per_s,
-        "minute": status.deliveries_minute,
         "p50_ms": _ms(status.promise.p50_s),
         "p99_ms": _ms(status.promise.p99_s),
-        "p3_p99_ms": _ms(p3.p99_s) if p3 else None,
-        "expected": status.scaler.expected if status.scaler else None,
     }
 
 

@@ -12,6 +12,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
+from msgspec import MsgspecError
 
 from monitoring import queries
 from monitoring.dashboard.history import drawn
@@ -88,11 +89,14 @@ def _noted(now: datetime) -> tuple[Shown, list[Point], str]:
         page, points = async_to_sync(read)()
     except RegistryUnavailable:
         return nothing(now), [], "The registry does not answer: what the control loop saw is not known here."
-    return (
-        decode_shown(page) if page is not None else nothing(now),
-        decode_points(points) if points is not None else [],
-        "",
-    )
+    try:
+        return (
+            decode_shown(page) if page is not None else nothing(now),
+            decode_points(points) if points is not None else [],
+            "",
+        )
+    except MsgspecError:
+        return nothing(now), [], "The control loop is of another release: what it saw cannot be read here."
 
 
 def _forecast(now: datetime) -> list[tuple[float, int]]:

@@ -62,7 +62,7 @@ function amount(value, unit) {
 const across = (limit) => ({
   id: "limit",
   afterDatasetsDraw({ ctx, chartArea, scales, colours }) {
-    if (limit > scales.y.max) return;
+    if (!colours || limit > scales.y.max) return; // not painted yet, or far above everything
     const y = scales.y.getPixelForValue(limit);
     ctx.save();
     ctx.strokeStyle = colours.bad;
