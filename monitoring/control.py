@@ -20,12 +20,13 @@ from monitoring.alerting import Alerting
 from monitoring.alerts import Alert
 from monitoring.day_reports import Recorder
 from monitoring.delivery import delivering
-from monitoring.models.scaling import PlacementEvent, ScalingEvent, orders
-from realtime.bootstrap import actuators, in_threads
+from monitoring.models.scaling import PlacementEvent, ScalingEvent, orders, overrides
+from realtime.bootstrap import actuators, calendar_clock, in_threads
 from realtime.errors import RegistryUnavailable
 from realtime.load_balancer import RealtimeLoadBalancer
 from realtime.policy.rebalancing import MovePlan
 from realtime.policy.scaling import Limits, Orders, ScalingDecision
+from realtime.policy.windows import Override, held_by
 from realtime.report import WorkerReport
 from realtime.services import Services
 from realtime.websocket_scaler import WebSocketScaler
@@ -68,6 +69,7 @@ class ControlLoop:
         self._in_thread = in_thread
         self._ticks = 0
         self._firing = ""
+        self._calendar, self._overrides = calendar_clock(parts.config), list[Override]()
         self._alerts: list[Alert] = []
         self._decision: ScalingDecision | None = None
         self._alerting, self._recorder = Alerting(), Recorder()
@@ -104,7 +106,7 @@ class ControlLoop:
         """What the scaler and the balancer do about these reports, for the time line of an incident."""
         happened = []
         if self._ticks % SCALE_TICKS == 0:
-            before, self._decision = self._decision, await self._scaler.reconcile(reports, now)
+            before, self._decision = self._decision, await self._scaler.reconcile(reports, self._calendar.now())
             if self._decision.act or (before is not None and before.want != self._decision.want):
                 happened.append(
                     ("decision", f"have {self._decision.have}, want {self._decision.want}: {self._decision.reason}")
@@ -112,15 +114,19 @@ class ControlLoop:
         if len(reports) > 1:
             booked = self._scaler.forecast.bookings
             expected = {booking.wedding: booking.expected for booking in booked if booking.expected}
-            moves = await self._balancer.rebalance(reports, [booking.day for booking in booked], now, expected)
+            day_s = self._calendar.now().timestamp()
+            held = held_by("move", (booking.day for booking in booked), day_s, self._overrides, now.timestamp())
+            moves = await self._balancer.rebalance(reports, {window.wedding for window in held}, now, expected)
             happened += [("decision", f"{move.wedding}: {move.source} to {move.target}, {move.reason}") for move in moves]
             if moves:
                 await self._kept(self._save_moves, moves, now)
         return happened
 
-    async def _orders(self, now: datetime) -> Orders:
+    async def _orders(self, _: datetime) -> Orders:
+        now = self._parts.clock.now()  # people speak of the time there is, whatever day is rehearsed
         try:
-            found: Orders = await self._in_thread(orders, now, "advise", self._firing)
+            self._overrides = await self._in_thread(overrides, now)
+            found: Orders = await self._in_thread(orders, now, "advise", self._firing, bool(self._overrides))
         except DatabaseError:
             logger.exception("pins and modes cannot be read")
             return Orders(firing=self._firing)

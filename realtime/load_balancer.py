@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
 from realtime.policy.balancing import Bound, Placement, Server, Worker, place, plan_homes
 from realtime.policy.fleet_load import as_held, as_workers
 from realtime.policy.rebalancing import Held, MovePlan, Rebalancing, rebalance
-from realtime.policy.windows import EventWindow
 from realtime.ports import Front, Registry
 from realtime.report import Drain, Move, WorkerReport
 
@@ -57,19 +56,19 @@ class RealtimeLoadBalancer:
     async def rebalance(
         self,
         reports: Sequence[WorkerReport],
-        windows: Sequence[EventWindow],
+        protected: Container[str],
         now: datetime,
         expected: Mapping[str, int] | None = None,
     ) -> list[MovePlan]:
         """Look at the workers; arrange what stands in front of them; begin the next move when one is due.
 
-        `windows`: the days of the weddings. `expected`: {wedding: people at its peak}, from the calendar: homes are planned
-        before anybody comes, so that weddings stay whole. A front or registry out of reach is logged, and asked again.
+        `protected`: weddings that stay where they are. `expected`: {wedding: people at its peak}, from the calendar: homes are
+        planned before anybody comes, so that weddings stay whole. A front or registry out of reach is logged, and asked again.
         """
         now_s = now.timestamp()
         self._reports, self._workers = reports, as_workers(reports, now_s)
         self._bound.step(self._workers)
-        held = as_held(reports, windows, now_s)
+        held = as_held(reports, protected)
         self._plan(held, expected or {})
         moves, past = rebalance(self._workers, held, self._past, now_s)
         servers = [Server(r.slot, r.address, w.weight) for r, w in zip(reports, self._workers, strict=True)]

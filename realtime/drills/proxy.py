@@ -164,10 +164,16 @@ class _Link:
             changed = stream.feed(chunk)
             if self._proxy.delay_s or held:
                 held.append(changed)
-                loop.call_later(self._proxy.delay_s, lambda: writer.write(held.popleft()))
+                loop.call_later(self._proxy.delay_s, self._late, writer, held)
             elif changed:
                 writer.write(changed)
                 await writer.drain()
+
+    @staticmethod
+    def _late(writer: asyncio.StreamWriter, held: deque[bytes]) -> None:
+        chunk = held.popleft()
+        if not writer.is_closing():
+            writer.write(chunk)
 
     def reset(self) -> None:
         """RST instead of FIN: the other side learns of it when it next looks, as from a phone out of reach."""

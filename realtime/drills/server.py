@@ -78,7 +78,7 @@ async def own_server(
         for database in ("default", "history"):
             await asyncio.to_thread(_manage, child, "migrate", "--verbosity", "0", "--database", database)
         await asyncio.to_thread(_manage, child, "drill", "seed", stdin=json.dumps(list(rooms)))
-        port, log = _free_port(), Path(var) / "server.log"
+        port, log = free_port(), Path(var) / "server.log"
         process = await asyncio.to_thread(_start, child, port, log, workers)
         try:
             url = f"http://127.0.0.1:{port}"
@@ -131,7 +131,8 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of loopback that is free now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

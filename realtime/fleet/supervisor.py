@@ -60,7 +60,8 @@ class Child:
 
 @dataclass
 class Plan:
-    """What to run. `control`: the command of the control loop, () for none; `redis`: of a private Redis."""
+    """What to run. `control`: the command of the control loop, () for none; `redis`: of a private Redis; `deploy`: what SIGHUP
+    starts, so that it asks the same questions as a person who deploys."""
 
     slots: int
     listener: socket.socket
@@ -70,6 +71,7 @@ class Plan:
     burst: float
     control: Sequence[str] = ()
     redis: Sequence[str] = ()
+    deploy: Sequence[str] = ()
     most: int = 64
     log: Callable[[str], None] = field(default=lambda line: None)
 

@@ -27,7 +27,9 @@ from realtime.drills.hang import HangDrill
 from realtime.drills.kill import KillDrill
 from realtime.drills.load import LoadDrill, Options, Result, profile_of
 from realtime.drills.proxy import FrameTamper
+from realtime.drills.redis_failover import RedisFailoverDrill
 from realtime.drills.redis_kill import RedisKillDrill
+from realtime.drills.redis_slow import RedisSlowDrill
 from realtime.drills.server import DrillFailed, own_server, seed
 from realtime.drills.slow_clients import SlowClientsDrill
 from realtime.drills.storm import StormDrill
@@ -38,15 +40,16 @@ TICKET_S = 24 * 3_600
 DEFAULT_CONNECTIONS = 1_000
 """What a laptop plays beside the server; the profile's own number with --connections."""
 MISUSE = 2
-FAULTS: dict[str, type[FaultDrill]] = {
-    drill.name: drill for drill in (KillDrill, HangDrill, DeployDrill, StormDrill, RedisKillDrill, SlowClientsDrill)
-}
+_ALL = (KillDrill, HangDrill, DeployDrill, StormDrill, RedisKillDrill, RedisFailoverDrill, RedisSlowDrill, SlowClientsDrill)
+FAULTS: dict[str, type[FaultDrill]] = {drill.name: drill for drill in _ALL}
 FAULTS_HELP = {
     "kill": "one worker of two is killed: who comes back when, is anything lost?",
     "hang": "one worker stands still for 20 s: does anybody new get stuck in it?",
     "deploy": "all workers are replaced: does anybody notice?",
     "storm": "everybody loses the connection at once: who is back when?",
     "slow-clients": "one phone in twenty stops reading: do the others notice, does it miss anything?",
+    "redis-failover": "the Redis in charge dies, later its successor stands still; Sentinel names another: is anything lost?",
+    "redis-slow": "the Redis between the workers is slow, then silent: does delivery go on?",
     "redis-kill": "the Redis between the workers is gone for 30 s and comes back empty: does delivery go on?",
 }
 

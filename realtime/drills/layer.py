@@ -1,0 +1,76 @@
+"""What the drills have in common that harm what lies between the workers: how long what is durable takes meanwhile.
+
+Everybody is in one wedding, which is too large for the bound of one worker: so its people are on several, and what they say has
+to cross. Weddings of usual size are whole on one worker and would notice nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from msgspec.structs import replace
+
+from realtime.client_events import Event, Received, Via
+from realtime.drills.faults import FaultDrill
+from realtime.drills.history import Recorder
+from realtime.drills.workloads import rooms
+from realtime.histogram import Histogram
+from realtime.kinds import KINDS, Priority
+
+CROSSING = 0.15
+"""Share of the people that has to be elsewhere for the figures to say something."""
+GOAL_MS = 1_000.0
+"""Across workers, while the layer carries nothing: the journal is compared four times a second."""
+
+
+class LayerDrill(FaultDrill):
+    """Set `sick` while the layer is. Everything durable that is seen then is measured from its intended moment."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        # As much is said as in all the weddings that so many people usually are.
+        self.profile = replace(self.profile, one_room=True, factor=self.profile.factor * len(self.plan))
+        self.plan = rooms(self.profile, self.options.connections, self.options.prefix)
+        self.items = [[] for _ in self.plan]
+        self.sick = False
+        self._meanwhile = Histogram()
+
+    def _listening(self, n: int, m: int, recorder: Recorder) -> Callable[[Event], None]:
+        tell = super()._listening(n, m, recorder)
+
+        def on_event(event: Event) -> None:
+            tell(event)
+            if isinstance(event, Received) and self.sick and event.via is Via.LIVE:
+                self._measure(n, event)
+
+        return on_event
+
+    def _measure(self, n: int, event: Received) -> None:
+        kind, sender = KINDS.get(event.pub.kind), event.pub.sender.member
+        if kind is None or kind.priority is Priority.P3:
+            return
+        message = self.history.messages[self.history.ref(self.plan[n].name, sender, event.pub.id, event.pub.kind)]
+        if message.sent:
+            self._meanwhile.record(self._clock.monotonic() - message.intended_s)
+
+    async def note_split(self) -> None:
+        """Into the facts: how many are not on the worker that has most of them."""
+        held = [row["connections"] or 0 for row in (await self.fleet())["workers"]]
+        self.facts |= {"on_the_fullest_worker": max(held), "on_others": sum(held) - max(held)}
+
+    def promises(self) -> list[str]:
+        p99_ms = self._meanwhile.quantile_ms(0.99)
+        self.facts |= {"seen_meanwhile": len(self._meanwhile), "p99_meanwhile_ms": None if p99_ms is None else round(p99_ms, 1)}
+        self.facts["connections_ended"] = len(self.ended)
+        broken = []
+        if float(self.facts["on_others"] or 0) < CROSSING * self.options.connections:
+            broken.append("hardly anything had to cross from one worker to another: play with more people")
+        if p99_ms is None:
+            broken.append("nothing durable was seen meanwhile: play for longer")
+        elif p99_ms > GOAL_MS or math.isnan(p99_ms):
+            broken.append(f"meanwhile p99 was {p99_ms:.0f} ms, the goal is {GOAL_MS:g} ms")
+        if self.ended:
+            broken.append(f"{len(self.ended)} connections ended; for what lies between the workers nobody should come back")
+        return broken
