@@ -73,7 +73,7 @@ class RedisFailoverDrill(LayerDrill):
         first, second = self.servers
         duration_s, begin_s = self.options.duration_s, self._clock.monotonic()
         await self._until(begin_s + AT * duration_s)
-        await self.note_split()
+        await self.split()
         first.kill()
         await self._failed_over(second, "killed_failover_s")
         await first.start("--replicaof", f"127.0.0.1 {second.port}")

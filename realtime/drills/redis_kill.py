@@ -62,7 +62,7 @@ class RedisKillDrill(LayerDrill):
     async def inject(self) -> None:
         await self._clock.sleep(AT * self.options.duration_s)
         gone_s = min(GONE_S, 0.5 * self.options.duration_s)
-        await self.note_split()
+        await self.split()
         await asyncio.to_thread(self.redis.kill)
         self.sick = True
         await self._clock.sleep(gone_s)

@@ -40,7 +40,7 @@ class RedisSlowDrill(LayerDrill):
     async def inject(self) -> None:
         duration_s = self.options.duration_s
         await self._clock.sleep(AT * duration_s)
-        await self.note_split()
+        await self.split()
         self.sick = True
         self.proxy.delay(DELAY_S)
         await self._clock.sleep(SLOW * duration_s)

@@ -64,11 +64,17 @@ def seed(rooms: Sequence[str], now: datetime) -> None:
 
 @asynccontextmanager
 async def own_server(
-    rooms: Sequence[str], clock: Clock, *, database_url: str = "", env: dict[str, str] | None = None, workers: int = 0
+    rooms: Sequence[str],
+    clock: Clock,
+    *,
+    database_url: str = "",
+    env: dict[str, str] | None = None,
+    workers: int = 0,
+    day: str = "",
 ) -> AsyncIterator[Running]:
     """Migrate, seed, start Daphne or a fleet of so many workers, wait until it is ready; end it by its pid.
 
-    Raises DrillFailed with the end of its log.
+    `day`: a calendar to import instead of synthetic weddings. Raises DrillFailed with the end of its log.
     """
     with tempfile.TemporaryDirectory(prefix="wedsync-drill-") as var:
         child = {name: value for name, value in os.environ.items() if name not in ("DATABASE_URL", "REDIS_URL")}
@@ -77,7 +83,8 @@ async def own_server(
         child |= env or {}
         for database in ("default", "history"):
             await asyncio.to_thread(_manage, child, "migrate", "--verbosity", "0", "--database", database)
-        await asyncio.to_thread(_manage, child, "drill", "seed", stdin=json.dumps(list(rooms)))
+        calendar = ["--day", day] if day else []
+        await asyncio.to_thread(_manage, child, "drill", "seed", *calendar, stdin=json.dumps(list(rooms)))
         port, log = free_port(), Path(var) / "server.log"
         process = await asyncio.to_thread(_start, child, port, log, workers)
         try:

@@ -11,15 +11,19 @@ import socket
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None)
 
 
 def start(
-    command: Sequence[str], env: dict[str, str], fds: Sequence[int] = (), cwd: Path | None = None
+    command: Sequence[str], env: dict[str, str], fds: Sequence[int] = (), cwd: Path | None = None, **popen: Any
 ) -> subprocess.Popen[bytes]:
-    """Start a process that the kernel kills when this one ends, however it ends (prctl(2)): no orphan, even after a kill -9."""
+    """Start a process that the kernel kills when this one ends, however it ends (prctl(2)): no orphan, even after a kill -9.
+
+    `popen`: more for `subprocess.Popen`.
+    """
     parent = os.getpid()
 
     def end_with_parent() -> None:
@@ -28,7 +32,7 @@ def start(
             os._exit(1)
 
     return subprocess.Popen(
-        command, env=env, pass_fds=tuple(fds), cwd=cwd, stdin=subprocess.DEVNULL, preexec_fn=end_with_parent
+        command, env=env, pass_fds=tuple(fds), cwd=cwd, stdin=subprocess.DEVNULL, preexec_fn=end_with_parent, **popen
     )
 
 

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -20,7 +21,8 @@ from rich.table import Table
 from monitoring.drill_runs import record
 from realtime.access import issue_ticket
 from realtime.clock import SystemClock
-from realtime.drills import faults
+from realtime.drills import faults, scaling
+from realtime.drills.day import seed_day
 from realtime.drills.deploy import DeployDrill
 from realtime.drills.faults import FaultDrill, FaultResult
 from realtime.drills.hang import HangDrill
@@ -84,9 +86,13 @@ class Command(BaseCommand):
                 "--database-url", default="", help="for the drill's own fleet (default: a temporary SQLite file)"
             )
             breaking.add_argument("--json", action="store_true", help="print one JSON object")
+        scaling.add_arguments(actions.add_parser("scale", help=scaling.HELP))
         seeding = actions.add_parser("seed", help="make the weddings a load drill with --url needs, in this installation")
         seeding.add_argument("--profile", default="", metavar="NAME", help="without it: a JSON list of names on standard input")
         seeding.add_argument("--connections", type=int, metavar="N", help="as for load")
+        seeding.add_argument(
+            "--day", default="", metavar="FILE", help="instead: a calendar, for a scaler that acts (drill scale)"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         match options["action"]:
@@ -96,24 +102,29 @@ class Command(BaseCommand):
                 self._seed(options)
             case "load":
                 self._load(options)
+            case "scale":
+                self._scale(options)
             case name:
                 self._fault(FAULTS[name], options)
 
     def _list(self, *, as_json: bool) -> None:
         if as_json:
             about = {p.name: {"connections": p.connections, "factor": p.factor, "about": p.about} for p in PROFILES.values()}
-            self.stdout.write(json.dumps({"drills": ["load", *FAULTS], "profiles": about}))
+            self.stdout.write(json.dumps({"drills": ["load", *FAULTS, "scale"], "profiles": about}))
             return
         table = Table("profile of `drill load`", "connections", "what it is")
         for profile in PROFILES.values():
             table.add_row(profile.name, f"{profile.connections:,}", profile.about)
         self._console(sys.stdout).print(table)
         drills = Table("drill", "what it does")
-        for name, what in FAULTS_HELP.items():
+        for name, what in (*FAULTS_HELP.items(), ("scale", scaling.HELP)):
             drills.add_row(name, what)
         self._console(sys.stdout).print(drills)
 
     def _seed(self, options: dict[str, Any]) -> None:
+        if options["day"]:
+            self.stdout.write(f"{seed_day(Path(options['day']))} weddings are there, and a scaler that acts.")
+            return
         if options["profile"]:
             asked = self._options(options | {"minutes": 1.0, "seed": 1, "burst": False, "fault": ""})
             names = [room.name for room in rooms(PROFILES[asked.profile], asked.connections, asked.prefix)]
@@ -167,6 +178,23 @@ class Command(BaseCommand):
             except DrillFailed as error:
                 raise CommandError(f"the drill could not be carried out: {error}", returncode=MISUSE) from None
         _keep(drill.name, asked, started_at, result, faults.encode(result))
+        if options["json"]:
+            self.stdout.write(faults.encode(result).decode())
+        else:
+            self._print(result.load, result)
+        if not result.passed:
+            sys.exit(1)
+
+    def _scale(self, options: dict[str, Any]) -> None:
+        """A day of the calendar on a fleet of its own that grows and shrinks."""
+        started_at = SystemClock().now()
+        try:
+            day = scaling.day_of(options)
+            with self._bar() as progress, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                asked, result = runner.run(scaling.play(day, options, _tickets(SystemClock()), progress))
+        except (DrillFailed, ValueError) as error:
+            raise CommandError(f"the drill could not be carried out: {error}", returncode=MISUSE) from None
+        _keep("scale", asked, started_at, result, faults.encode(result))
         if options["json"]:
             self.stdout.write(faults.encode(result).decode())
         else:

@@ -1,0 +1,108 @@
+"""A day of the calendar as a drill plays it: whose wedding, how many people, and when it begins."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterable, Sequence
+from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from msgspec import Struct
+
+from monitoring.models import AlertRule, ScalingMode
+from realtime.clock import SystemClock
+from realtime.drills.server import DrillFailed
+from realtime.policy.forecast import Booking
+from realtime.policy.simulation import MARGIN_S
+from wedsync.weddings import calendars
+from wedsync.weddings.calendars import COLUMNS, Row
+from wedsync.weddings.forecasting import from_calendar
+from wedsync.weddings.tables import Unreadable, decode
+
+QUIET = ("burn-now", "burn-half-hour", "burn-day", "wedding-late")
+"""Rules that are off while a day is played: many workers share a few cores here, and latency has a drill of its own."""
+
+
+class Day(Struct, frozen=True):
+    """`rows`: the weddings with as many people as are played; from `begins` to `ends`, `speed` times as fast."""
+
+    rows: list[Row]
+    begins: datetime
+    ends: datetime
+    speed: float
+
+    @property
+    def bookings(self) -> list[Booking]:
+        return from_calendar(self.rows)
+
+    @property
+    def duration_s(self) -> float:
+        """On the clock of the machine."""
+        return (self.ends - self.begins).total_seconds() / self.speed
+
+
+def read(path: Path) -> list[Row]:
+    """The calendar. Raises DrillFailed with what is wrong with the file."""
+    try:
+        return calendars.read(decode(path.read_bytes()))
+    except OSError as error:
+        raise DrillFailed(f"{path}: {error.strerror}") from None
+    except Unreadable as error:
+        raise DrillFailed("\n".join([f"{path} cannot be read:", *map(str, error.mistakes[:20])])) from None
+
+
+def planned(
+    rows: Sequence[Row], share: float, speed: float, on: date | None = None, start: str = "", hours: float | None = None
+) -> Day:
+    """The day with `share` of its people. `on`: the date its first wedding is moved to; `start`: HH:MM UTC, beyond
+    24:00 on the next date, and `hours` of it.
+
+    Without them all of it, with two hours before the first and after the last wedding. Raises ValueError.
+    """
+    by = timedelta() if on is None else on - min(_local(row).date() for row in rows)
+    rows = [_as_played(row, share, by) for row in rows]
+    begins_s = min(booking.begins_s[0] for booking in from_calendar(rows)) - MARGIN_S
+    ends_s = max(booking.begins_s[-1] for booking in from_calendar(rows)) + MARGIN_S
+    begins, ends = (datetime.fromtimestamp(at_s, UTC) for at_s in (begins_s, ends_s))
+    if start:
+        found = re.fullmatch(r"([0-4]?\d):([0-5]\d)", start)
+        if found is None:
+            raise ValueError(f"--from {start}: a time such as 16:00, or 26:00 for two o'clock in the night after it")
+        first = min(_local(row).date() for row in rows)
+        begins = datetime.combine(first, time(), UTC) + timedelta(hours=int(found[1]), minutes=int(found[2]))
+    if hours is not None:
+        ends = begins + timedelta(hours=hours)
+    if ends <= begins or speed <= 0 or not 0 < share <= 1:
+        raise ValueError("--hours and --speed must be more than 0, --people a share up to 1")
+    return Day(rows, begins, ends, speed)
+
+
+def _local(row: Row) -> datetime:
+    return row.ceremony_at.astimezone(ZoneInfo(row.timezone))
+
+
+def _as_played(row: Row, share: float, by: timedelta) -> Row:
+    people = max(1, round(row.counts["expected_connections"] * share))
+    ceremony_at = (_local(row) + by).astimezone(UTC)  # on the clock of the venue
+    return Row(row.slug, row.venue, row.timezone, ceremony_at, row.counts | {"expected_connections": people})
+
+
+def write(rows: Iterable[Row], path: Path) -> None:
+    """As `manage.py import_calendar` reads it."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file)
+        table.writerow(COLUMNS)
+        for row in rows:
+            counts = [row.counts[name] for name in COLUMNS[4:]]
+            table.writerow([row.slug, row.venue, row.timezone, f"{_local(row):%Y-%m-%dT%H:%M}", *counts])
+
+
+def seed_day(path: Path) -> int:
+    """Into this installation, which is a drill's own: the calendar, and a scaler that acts. Returns how many weddings."""
+    rows = read(path)
+    calendars.store(rows)
+    ScalingMode(at=SystemClock().now(), mode="auto", who="drill scale").save()
+    AlertRule.objects.filter(name__in=QUIET).update(enabled=False)
+    return len(rows)
