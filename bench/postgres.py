@@ -11,11 +11,12 @@ from realtime.drills.server import DrillFailed
 
 
 @contextmanager
-def fresh_database() -> Iterator[str]:
-    """The URL of an empty database."""
+def fresh_database(*, pinned: bool = True) -> Iterator[str]:
+    """The URL of an empty database. `pinned`: it stays on the core of the server."""
     try:
         with own_postgres() as found:
-            pin(found.pid, cores()[0])
+            if pinned:
+                pin(found.pid, cores()[0])
             yield found.url
     except DrillFailed as error:
         raise CannotMeasure(str(error)) from None

@@ -27,6 +27,7 @@ from realtime.messages import Sender
 
 READY_S = 30.0
 POLL_S = 0.05
+PLACED_LEAST, WHOLE_PERCENT, FULLEST = 2_000, 90.0, 1.25
 MOVED_ON = {1000, 4001, 4012, 4013}
 """Close codes that were announced; any other end is abnormal."""
 
@@ -152,6 +153,26 @@ class FaultDrill(LoadDrill):
                 raise DrillFailed(f"after {timeout_s:g} s it is still not so that {what}")
             await self._clock.sleep(POLL_S)
         return self._clock.monotonic() - start_s
+
+    async def note_placement(self, when: str) -> None:
+        """Into the facts: the share of weddings that are whole on one worker, and the fullest worker over the mean."""
+        rows = (await self.fleet())["workers"]
+        held = [row["connections"] or 0 for row in rows if row["state"] == "ready"]
+        split = sum(row["weddings"] or 0 for row in rows) - len(self.plan)  # each part beyond the first one is a split
+        self.facts[f"whole_weddings_percent_{when}"] = round(100 * (1 - max(0, split) / len(self.plan)), 1)
+        self.facts[f"fullest_over_mean_{when}"] = round(max(held) * len(held) / sum(held), 3) if sum(held) else None
+
+    def badly_placed(self, when: str) -> list[str]:
+        """Sentences, when that was worse than promised. Of a handful of people figures say nothing."""
+        if self.options.connections < PLACED_LEAST:
+            return []
+        whole, fullest = self.facts[f"whole_weddings_percent_{when}"], self.facts[f"fullest_over_mean_{when}"]
+        broken = []
+        if whole is None or float(whole) < WHOLE_PERCENT:
+            broken.append(f"{when} it {whole} % of the weddings were whole on one worker, the goal is {WHOLE_PERCENT:g} %")
+        if fullest is None or float(fullest) > FULLEST:
+            broken.append(f"{when} it the fullest worker had {fullest} times the mean, the goal is {FULLEST:g}")
+        return broken
 
     def quantile_s(self, q: float, since_s: float, roles: tuple[str, ...] = ()) -> float | None:
         """Seconds from `since_s` until a share `q` of those that were cut off was complete again. None: nobody was; inf: not

@@ -18,6 +18,8 @@ from msgspec import Struct
 from realtime.drills.server import DrillFailed, free_port
 from realtime.fleet import processes
 
+OWN = "own"
+"""Asks for one instead of a URL."""
 STOP_S = 20.0
 CONNECTIONS_MAX = 300
 """Seven for each worker: four that read, one that writes, two for what Django's views and threads ask."""
@@ -65,6 +67,16 @@ def own_postgres() -> Iterator[Postgres]:
             process.wait(STOP_S)
     finally:
         shutil.rmtree(folder)
+
+
+@contextmanager
+def database(url: str) -> Iterator[str]:
+    """The URL itself, or that of a PostgreSQL of the drill's own for "own"."""
+    if url != OWN:
+        yield url
+        return
+    with own_postgres() as found:
+        yield found.url
 
 
 def _until_ready(question: list[str], log: Path) -> None:

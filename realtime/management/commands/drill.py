@@ -28,6 +28,7 @@ from realtime.drills.faults import FaultDrill, FaultResult
 from realtime.drills.hang import HangDrill
 from realtime.drills.kill import KillDrill
 from realtime.drills.load import LoadDrill, Options, Result, profile_of
+from realtime.drills.postgres import database
 from realtime.drills.proxy import FrameTamper
 from realtime.drills.redis_failover import RedisFailoverDrill
 from realtime.drills.redis_kill import RedisKillDrill
@@ -70,7 +71,11 @@ class Command(BaseCommand):
         load.add_argument("--burst", action="store_true", help="a quarter of the weddings are in their peak minute")
         load.add_argument("--seed", type=int, default=1, help="the same seed says the same (default 1)")
         load.add_argument("--url", default="", help="http://host:port of a server with the same SECRET_KEY and the weddings")
-        load.add_argument("--database-url", default="", help="for the drill's own server (default: a temporary SQLite file)")
+        load.add_argument(
+            "--database-url",
+            default="",
+            help="for the drill's own server (default: a temporary SQLite file); own: a PostgreSQL of its own",
+        )
         load.add_argument("--fault", default="", metavar="FAULT", help=f"spoil one frame: {', '.join(FrameTamper.FAULTS)}")
         load.add_argument("--json", action="store_true", help="print one JSON object")
         for name, fault in FAULTS.items():
@@ -83,7 +88,9 @@ class Command(BaseCommand):
             breaking.add_argument("--seed", type=int, default=1, help="the same seed says the same (default 1)")
             breaking.add_argument("--workers", type=int, default=2, metavar="N", help="of the drill's own fleet (default 2)")
             breaking.add_argument(
-                "--database-url", default="", help="for the drill's own fleet (default: a temporary SQLite file)"
+                "--database-url",
+                default="",
+                help="for the drill's own fleet (default: a temporary SQLite file); own: a PostgreSQL of its own",
             )
             breaking.add_argument("--json", action="store_true", help="print one JSON object")
         scaling.add_arguments(actions.add_parser("scale", help=scaling.HELP))
@@ -205,10 +212,10 @@ class Command(BaseCommand):
     async def _break(self, drill: type[FaultDrill], asked: Options, workers: int, database_url: str) -> FaultResult:
         clock = SystemClock()
         names = [room.name for room in rooms(profile_of(asked), asked.connections, asked.prefix)]
-        with self._bar() as progress:
+        with self._bar() as progress, database(database_url) as url:
             async with (
                 drill.surroundings() as env,
-                own_server(names, clock, database_url=database_url, env=env, workers=workers) as server,
+                own_server(names, clock, database_url=url, env=env, workers=workers) as server,
             ):
                 return await drill(asked, server, _tickets(clock), clock, progress).judged()
 
@@ -227,8 +234,9 @@ class Command(BaseCommand):
             if url:
                 return await LoadDrill(asked, url, ticket, clock, progress).run()
             names = [room.name for room in rooms(profile_of(asked), asked.connections, asked.prefix)]
-            async with own_server(names, clock, database_url=database_url) as server:
-                return await LoadDrill(asked, server.url, ticket, clock, progress).run()
+            with database(database_url) as own:
+                async with own_server(names, clock, database_url=own) as server:
+                    return await LoadDrill(asked, server.url, ticket, clock, progress).run()
 
     def _print(self, result: Result, fault: FaultResult | None = None) -> None:
         console = self._console(sys.stdout)
