@@ -74,7 +74,7 @@ class ControlLoop:
         self._decision: ScalingDecision | None = None
         self._alerting, self._recorder = Alerting(), Recorder()
         workers, front = actuators()
-        self._balancer = RealtimeLoadBalancer(parts.registry, front)
+        self._balancer = RealtimeLoadBalancer(parts.registry, front, parts.config.capacity_connections)
         self._scaler = WebSocketScaler(
             workers,
             Limits.of(parts.config),

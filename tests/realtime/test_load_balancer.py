@@ -115,3 +115,16 @@ async def test_a_saturday_that_was_planned_stays_whole_however_its_people_come()
     loads = [held.total() for held in at.values()]
     assert split <= 0.10 * len(weddings)
     assert max(loads) * len(loads) / sum(loads) <= 1.25
+
+
+async def test_a_wedding_too_large_for_one_worker_has_homes_on_several_and_is_not_brought_together() -> None:
+    registry, front = MemoryRegistry(SystemClock()), Front()
+    balancer = RealtimeLoadBalancer(registry, front, capacity=400)
+    everywhere = [report("w1", {"mega": 150}, NOON), report("w2", {"mega": 150}, NOON)]
+    assert await balancer.rebalance(everywhere, [], NOON, {"mega": 390, "small": 20}) == []
+    shards = {key: slot for key, slot in front.homes.items() if key.startswith("mega")}
+    assert set(shards) == {f"mega#{n}" for n in range(4)} and set(shards.values()) == {"w1", "w2"}
+    for second in range(1, 90):
+        assert await balancer.rebalance(everywhere, [], NOON + timedelta(seconds=second), {"mega": 390, "small": 20}) == []
+    await balancer.rebalance([report("w1", {}, NOON), report("w2", {}, NOON)], [], NOON + timedelta(seconds=99))
+    assert not front.homes  # it is over

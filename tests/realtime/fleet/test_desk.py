@@ -127,6 +127,12 @@ def test_a_wedding_goes_where_the_balancer_has_put_it() -> None:
     assert hall.come("rose")[0] == f"{other}.1"
 
 
+def test_the_visitors_of_a_very_large_wedding_go_to_its_shards_in_turn() -> None:
+    hall = Hall()
+    hall.desk.settle({"mega#0": "w1", "mega#1": "w2"})
+    assert [hall.come("mega")[0] for _ in range(4)] == ["w1.1", "w2.1"] * 2
+
+
 def test_a_new_worker_starts_slowly_and_one_that_replaces_another_does_not() -> None:
     hall = Hall()
     for _ in range(60):
