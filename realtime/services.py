@@ -94,6 +94,8 @@ class Services:
         self.admission = Admission(config.admission_per_s, clock.monotonic())
         self.canaries = Canaries(mailbox, clock, hub.process)
         self.obey: Callable[[Drain | Move], None] = _cannot
+        self.arriving = 0
+        """Sockets that are here and not members yet."""
         self.busy: float | None = None
         self._lag_s: float | None = None
         self.plans: dict[str, int] = {}

@@ -27,7 +27,8 @@ from realtime.messages import Sender
 
 READY_S = 30.0
 POLL_S = 0.05
-PLACED_LEAST, WHOLE_PERCENT, FULLEST = 2_000, 90.0, 1.25
+PLACED_LEAST, WHOLE_PERCENT, FULLEST = 5_000, 90.0, 1.25
+"""With fewer people the sizes of a few weddings decide how even the workers can be."""
 MOVED_ON = {1000, 4001, 4012, 4013}
 """Close codes that were announced; any other end is abnormal."""
 

@@ -52,9 +52,12 @@ class _Queue:
 
     @property
     def load(self) -> float:
-        """Its sockets, those it has not counted yet, and those that wait."""
+        """Its sockets, each counted once wherever it is: a member, on its way in, passed and not counted there yet, waiting.
+
+        What is left out for a moment makes the worker look empty, and in a storm every wedding is split by that.
+        """
         status = self.status
-        counted = (status.connections, status.passes_total) if status is not None else (0, 0)
+        counted = (status.connections + status.arriving, status.passes_total) if status is not None else (0, 0)
         return counted[0] + max(0, self.passed_total - counted[1]) + len(self.waiting)
 
 

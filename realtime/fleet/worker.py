@@ -53,7 +53,15 @@ class FleetWorker:
         pid = int(parts.hub.process.rsplit(".", 2)[1])
         weddings = sum(1 for n_members in held if n_members)
         return Status(
-            parts.hub.process, pid, parts.state, parts.reason, sum(held), weddings, passes_total, None, parts.canaries.heard()
+            worker=parts.hub.process,
+            pid=pid,
+            state=parts.state,
+            reason=parts.reason,
+            connections=sum(held),
+            weddings=weddings,
+            passes_total=passes_total,
+            canaries=parts.canaries.heard(),
+            arriving=parts.arriving,
         )
 
     def leave(self, order: Leave) -> None:
