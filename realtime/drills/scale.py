@@ -55,12 +55,13 @@ PROFILE = replace(
 
 
 class Look(Struct, frozen=True):
-    """The fleet at one moment of the day, UTC seconds: people there, workers that take some, slots."""
+    """The fleet at one moment of the day, UTC seconds: people there, workers that take some, slots, and why so many."""
 
     day_s: float
     people: int
     ready: int
     slots: int
+    why: str
 
 
 class Visitor(Struct):
@@ -96,11 +97,12 @@ class ScaleDrill(FaultDrill):
     async def inject(self) -> None:
         """Look at the fleet once a second while the day goes by."""
         while self._day_clock.now() < self.day.ends:
-            rows = (await self.fleet())["workers"]
+            fleet = await self.fleet()
+            rows = fleet["workers"]
             ready = sum(row["state"] == "ready" for row in rows)
             slots = len({row["slot"] for row in rows if row["state"] != "draining"})
             people = sum(visitor.client.session.phase is Phase.LIVE for room in self.there for visitor in room)
-            self.looks.append(Look(self._day_clock.now().timestamp(), people, ready, slots))
+            self.looks.append(Look(self._day_clock.now().timestamp(), people, ready, slots, fleet["why"]))
             await self._clock.sleep(LOOK_S)
 
     # -- people -------------------------------------------------------------------------------------------------------
@@ -242,7 +244,7 @@ class ScaleDrill(FaultDrill):
     def chart(self) -> Simulation:
         """The day as it was, for `monitoring.day_chart`."""
         points = [
-            Point(look.day_s, self._forecast.expected(look.day_s), look.people, look.ready, look.slots, "", "")
+            Point(look.day_s, self._forecast.expected(look.day_s), look.people, look.ready, look.slots, look.why, "")
             for look in self.looks
         ]
         count = {name: int(self.facts[name] or 0) for name in ("scale_outs", "scale_ins", "reversals_in_an_hour")}

@@ -88,6 +88,7 @@ class Supervisor:
         self._generation: dict[str, int] = {}
         self._told: set[str] = set()
         self._homes: dict[str, str] = {}
+        self._why = "as started"
         self._tasks: set[asyncio.Task[None]] = set()
         self._one_at_a_time = asyncio.Lock()
 
@@ -249,7 +250,7 @@ class Supervisor:
         others = [{"id": c.name, "kind": c.kind, "pid": c.process.pid} for c in self.children.values() if c.kind != "worker"]
         counted = {"passed": self.seen.passed_total, "again": self.seen.again_total, "refused": self.seen.refused_total}
         dispatcher = counted | {"waiting": self.seen.waiting, "cpu_s": round(self.seen.cpu_s, 3)}
-        whole = {"dispatcher": dispatcher, "slots": self.plan.slots, "supervisor": os.getpid()}
+        whole = {"dispatcher": dispatcher, "slots": self.plan.slots, "why": self._why, "supervisor": os.getpid()}
         return {"workers": rows, "processes": others} | whole
 
     async def deploy(self, reason: str) -> AsyncIterator[dict[str, Any]]:
@@ -278,6 +279,7 @@ class Supervisor:
         async with self._one_at_a_time:
             slots = max(1, min(slots, self.plan.most))
             before, self.plan.slots = self.plan.slots, slots
+            self._why = reason if slots != before else self._why
             for number in range(before + 1, slots + 1):
                 child = self._start(f"w{number}", "worker")
                 yield {"started": child.name, "ready": await self._ready(child)}
