@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from bench.machine import CannotMeasure, cores, pin
-from realtime.drills.postgres import own_postgres
+from realtime.drills.postgres import Postgres
 from realtime.drills.server import DrillFailed
 
 
@@ -14,9 +14,9 @@ from realtime.drills.server import DrillFailed
 def fresh_database(*, pinned: bool = True) -> Iterator[str]:
     """The URL of an empty database. `pinned`: it stays on the core of the server."""
     try:
-        with own_postgres() as found:
+        with Postgres() as found:
             if pinned:
                 pin(found.pid, cores()[0])
-            yield found.url
+            yield found.database()
     except DrillFailed as error:
         raise CannotMeasure(str(error)) from None

@@ -21,6 +21,7 @@ from monitoring.happenings import Happenings
 from monitoring.models import alerts as rows
 from monitoring.router import ALIAS
 from monitoring.signals import Signals, Table, of
+from realtime.fence import fenced
 from realtime.report import WorkerReport
 
 logger = logging.getLogger(__name__)
@@ -70,7 +71,7 @@ class Alerting:
         database that is away: what changed is written, and told, when it is back."""
         now_s = self._now_s = max(self._now_s, now.timestamp())
         if reports is not None:
-            self._weddings = {name for report in reports for name in report.weddings}
+            self._weddings = {name for report in reports for name in report.weddings if not fenced(name)}
         if now_s - self._refreshed_s >= REFRESH_S:
             self._refresh(now)
             self._refreshed_s = now_s

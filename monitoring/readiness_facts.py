@@ -11,6 +11,7 @@ from django.db.models import Max, Q
 
 from monitoring import paging
 from monitoring.alerting import free_share
+from monitoring.capacity import last_calibration
 from monitoring.models.alerts import Alert, AlertRule, Incident, Silence
 from monitoring.models.drills import DrillRun
 from monitoring.readiness import Capacity, Drilled, Facts, Step
@@ -84,8 +85,8 @@ def _plan(around: list[Booking], of_day: list[Booking], capacity: Capacity | Non
 
 
 def _capacity() -> Capacity | None:
-    run = DrillRun.objects.filter(name="calibrate", passed=True).order_by("-ended_at").first()
-    connections = run.result.get("connections") if run is not None else None
+    run = last_calibration()
+    connections = run.result.get("facts", {}).get("connections") if run is not None else None
     return Capacity(int(connections), run.ended_at) if run is not None and connections else None
 
 

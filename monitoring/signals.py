@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from monitoring.alerts import Labels
 from monitoring.slo import PAIRS, Budget, Objective
+from realtime.fence import fenced
 from realtime.histogram import added, beyond
 from realtime.report import WorkerReport
 
@@ -43,6 +44,7 @@ SIGNALS = {
         Signal("worker.outbox", "bytes", "waiting for members that are behind, per worker"),
         Signal("worker.too_slow", "share", "connections closed as too slow in the last minute, per worker"),
         Signal("worker.lame", "(1: yes)", "whether a worker says that it is not fit for members"),
+        Signal("clock.offset", "seconds", "how far a worker's clock is from that of the control loop, per worker"),
         Signal("journal.down", "(1: yes)", "whether a worker cannot store publications"),
         Signal("layer.down", "(1: yes)", "whether a worker does not reach the channel layer"),
         Signal("canary.lost", "share", "of the other workers that did not hear this worker's canary within a second"),
@@ -110,6 +112,7 @@ class Signals:
         self._faults: dict[str, Rolling] = {}
         self._slow: dict[str, Rolling] = {}
         self._lag: dict[str, deque[tuple[float, float]]] = {}
+        self._offset: dict[str, float] = {}
         self._refused, self._shed = Rolling(60), dict[str, Rolling]()
         self._late: dict[str, Rolling] = {}
         self._planner_s: dict[str, float] = {}
@@ -123,6 +126,7 @@ class Signals:
             return table
         news = [report for report in reports if report.at_s != getattr(self._last.get(report.worker), "at_s", None)]
         for report in news:
+            self._offset[report.slot] = abs(report.at_s - now_s)
             before = self._last.get(report.worker)
             self._count(report, before, now_s)
             self._last[report.worker], self._seen_s[report.worker] = report, now_s
@@ -154,34 +158,36 @@ class Signals:
             self._shed.setdefault(role, Rolling(60)).add(now_s, total - before.shed_total.get(role, 0))
         for name, wedding in report.weddings.items():
             was = before.weddings.get(name)
-            if was is None or wedding.deliveries_total == was.deliveries_total:
+            if fenced(name) or was is None or wedding.deliveries_total == was.deliveries_total:
                 continue
             some = added(wedding.latency, was.latency)
             late = self._late.setdefault(name, Rolling(60))
             late.add(now_s, beyond(some, WEDDING_LIMIT_S), sum(some.values()))
 
     def _forget(self, reports: Sequence[WorkerReport], now_s: float) -> None:
-        """Workers that were replaced in their slot, have left on purpose, or have been silent for too long."""
+        """Workers that have left on purpose, were replaced a moment ago, or have been silent for too long. Who died
+        is told even where another was started at once."""
         present = {report.worker for report in reports}
         filled = {report.slot: report.worker for report in reports if now_s - self._seen_s[report.worker] < 1.5}
         for worker, report in list(self._last.items()):
-            left = worker not in present and report.state == "draining"
             replaced = filled.get(report.slot, worker) != worker
-            if left or replaced or now_s - self._seen_s[worker] > FORGET_S:
+            left = report.state == "draining" and (replaced or worker not in present)
+            if left or now_s - self._seen_s[worker] > (LAG_OVER_S if replaced else FORGET_S):
                 del self._last[worker], self._seen_s[worker]
         slots = {report.slot for report in self._last.values()}
-        for kept in (self._faults, self._slow, self._lag):
+        for kept in (self._faults, self._slow, self._lag, self._offset):
             for slot in kept.keys() - slots:
                 del kept[slot]
 
     def _workers(self, now_s: float) -> Table:
         table: Table = {
-            name: {} for name in SIGNALS if name.startswith(("worker.", "journal.", "layer.", "canary.", "promise."))
+            name: {} for name in SIGNALS if name.startswith(("worker.", "clock.", "journal.", "layer.", "canary.", "promise."))
         }
-        for worker, report in self._last.items():
+        # Who was heard last comes last: of two in one slot its readings count.
+        for worker, report in sorted(self._last.items(), key=lambda item: self._seen_s[item[0]]):
             slot, labels = report.slot, of("worker", report.slot)
             silent_s = now_s - self._seen_s[worker]
-            table["worker.silent"][labels] = silent_s
+            table["worker.silent"][labels] = max(silent_s, table["worker.silent"].get(labels) or 0.0)
             known = silent_s < LAG_OVER_S  # what a silent worker last said is no reading of now
             lags = self._lag.get(slot, deque())
             while lags and lags[0][0] <= now_s - LAG_OVER_S:
@@ -192,6 +198,7 @@ class Signals:
             slow, people = self._slow.get(slot), max(1, sum(report.connections.values()))
             table["worker.too_slow"][labels] = slow.sums(now_s)[0] / people if slow and known else None
             table["worker.lame"][labels] = float(report.state == "lame") if known else None
+            table["clock.offset"][labels] = self._offset.get(slot) if known else None
             table["journal.down"][labels] = float(not report.journal_healthy) if known else None
             if report.layer_healthy is not None:
                 table["layer.down"][labels] = float(not report.layer_healthy) if known else None
@@ -222,6 +229,8 @@ class Signals:
         people: dict[str, dict[str, int]] = {}
         for report in reports:
             for name, wedding in report.weddings.items():
+                if fenced(name):
+                    continue
                 roles = people.setdefault(name, {})
                 for role, count in wedding.connections.items():
                     roles[role] = roles.get(role, 0) + count

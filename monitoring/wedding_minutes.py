@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from monitoring.day_report import Minute
+from realtime.fence import fenced
 from realtime.histogram import Buckets, added
 from realtime.report import WeddingReport, WorkerReport
 
@@ -52,6 +53,8 @@ class WeddingMinutes:
         last: dict[tuple[str, str], WeddingReport] = {}
         for report in reports:
             for name, wedding in report.weddings.items():
+                if fenced(name):
+                    continue
                 kept = self._sums.setdefault(name, _Sum())
                 for role, people in wedding.connections.items():
                     kept.people[role] = kept.people.get(role, 0) + people

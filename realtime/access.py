@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hmac
+import math
 import secrets
 from collections.abc import Iterable
 from datetime import datetime
@@ -59,14 +60,14 @@ def read_ticket(text: str, room: str, now: datetime, config: RealtimeConfig) -> 
         ticket = _decode(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
     except (msgspec.MsgspecError, ValueError) as error:
         raise BadCredentials from error
-    if ticket.room != room or ticket.expires_s < now.timestamp() or ticket.member.role not in ROLES:
+    if ticket.room != room or ticket.expires_s + config.clock_leeway_s < now.timestamp() or ticket.member.role not in ROLES:
         raise BadCredentials
     if ROLES[ticket.member.role] is Role.LOAD and not config.load_testing:
         raise BadCredentials("The role load exists only where load testing is switched on.")
     return ticket
 
 
-async def spend(ticket: Ticket, now: datetime) -> None:
+async def spend(ticket: Ticket, now: datetime, leeway_s: float) -> None:
     """Take note that a single-use ticket was used. Raises BadCredentials the second time.
 
     The cache is shared by all processes when there is Redis. When it cannot be asked the signature and the short life of the
@@ -74,7 +75,8 @@ async def spend(ticket: Ticket, now: datetime) -> None:
     """
     if ticket.reusable:
         return
-    left_s = max(1, ticket.expires_s - int(now.timestamp()) + 1)
+    # As long as anybody might still take it, whichever of our clocks is wrong.
+    left_s = max(1, ticket.expires_s - int(now.timestamp()) + 1) + 2 * math.ceil(leeway_s)
     try:
         fresh = await cache.aadd(f"ticket:{ticket.nonce}", 1, timeout=left_s)
     except (OSError, RedisError):

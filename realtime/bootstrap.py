@@ -21,6 +21,7 @@ from django.db import connections
 from django.utils.module_loading import import_string
 
 from realtime.adapters.dispatch import DispatcherFront
+from realtime.adapters.kubernetes import KubernetesWorkers
 from realtime.adapters.mailbox import LayerMailbox, NoMailbox, group_name
 from realtime.adapters.processes import LocalWorkers
 from realtime.adapters.registry import MemoryRegistry, RedisRegistry
@@ -77,6 +78,11 @@ def build(config: RealtimeConfig) -> Services:
     return Services(config, clock, domain, journal, mailbox, committer, hub, reading, announce, registry)
 
 
+def registry_at(url: str) -> Registry:
+    """The registry of a fleet whose Redis is at `url`: a private one is known to its supervisor alone."""
+    return RedisRegistry(url, timeout_s=settings.REALTIME.mailbox_timeout_s)
+
+
 @cache
 def services() -> Services:
     """The parts of this process, built from `settings.REALTIME` when first asked for."""
@@ -113,7 +119,9 @@ def calendar_clock(config: RealtimeConfig) -> Clock:
 
 def actuators() -> tuple[Workers, Front]:
     """What starts and stops the workers of this machine, and what stands in front of them."""
-    return LocalWorkers(settings.VAR_DIR), DispatcherFront(settings.VAR_DIR)
+    # The variable is in every container that Kubernetes starts.
+    workers = KubernetesWorkers() if "KUBERNETES_SERVICE_HOST" in os.environ else LocalWorkers(settings.VAR_DIR)
+    return workers, DispatcherFront(settings.VAR_DIR)
 
 
 def when_running(parts: Services) -> None:
@@ -127,9 +135,6 @@ def when_running(parts: Services) -> None:
 
 def run_worker(end: int) -> None:
     """Be a process of the fleet until it is told to end: the application of the project on sockets that are passed to `end`."""
-    from realtime.adapters.reactor import install_uvloop
-
-    install_uvloop()  # before Daphne is imported, which takes the reactor it finds
     from realtime.adapters import daphne_worker
     from realtime.fleet.worker import FleetWorker
 

@@ -15,6 +15,7 @@ import itertools
 import logging
 import math
 import random
+import socket
 from collections.abc import Callable
 from datetime import datetime
 
@@ -45,6 +46,7 @@ class Client:
 
     `on_event` is called on the loop for everything the application may want to know (`realtime.client_events`). With `state`
     the room is kept there. `source_address`: the local address to connect from; 127.0.0.x, to have more than 28,000 ports.
+    `socket_of` makes the socket to connect, for one that is to be in another network namespace.
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class Client:
         rng: random.Random | None = None,
         source_address: str | None = None,
         trusting: bool = False,
+        socket_of: Callable[[], socket.socket] | None = None,
     ) -> None:
         rng = rng or random.Random()
         self.session = ClientSession(ticket, rng, trusting=trusting)
@@ -67,6 +70,7 @@ class Client:
         self._clock = fleet.clock
         self._on_event = on_event
         self._source = source_address
+        self._socket_of = socket_of
         self._prefix = f"{rng.getrandbits(64):x}"
         self._numbers = itertools.count(1)
         self._wire: Wire | None = None
@@ -176,7 +180,7 @@ class Client:
 
     async def _connect(self, elsewhere: str = "") -> None:
         ticket, query = self.session.credentials()
-        wire, url = Wire(self), elsewhere or self._url
+        wire, url, socket_of = Wire(self), elsewhere or self._url, self._socket_of
         headers = {"Authorization": f"Bearer {ticket}", "Sec-WebSocket-Protocol": PROTOCOL}
         status, reason = None, ""
         try:
@@ -190,6 +194,7 @@ class Client:
                     max_redirects=0,
                     read_buffer_init_size=READ_BUFFER_BYTES,
                     local_addr=(self._source, 0) if self._source else None,
+                    socket_factory=(lambda url: socket_of()) if socket_of is not None else None,
                 )
         except WSInvalidStatusError as error:
             status = int(error.response.status) if error.response else None

@@ -106,10 +106,14 @@ class Committer:
         return len(self._urgent) + len(self._waiting)
 
     def backlog_s(self) -> float:
-        """How long the oldest one has waited; by when it arrived, where that is known."""
+        """How long the oldest one has waited; by when it arrived, where that is known.
+
+        Emergencies that left ahead of a journal that is down wait for nothing that shedding could speed up.
+        """
         now_s = self._clock.monotonic()
-        firsts = [queue[0].draft.received_s for queue in (self._urgent, self._waiting) if queue]
-        return max((now_s - received_s for received_s in firsts if received_s is not None), default=0.0)
+        firsts = [next((s for s in queue if not s.provisional), None) for queue in (self._urgent, self._waiting)]
+        arrived = [first.draft.received_s for first in firsts if first is not None]
+        return max((now_s - received_s for received_s in arrived if received_s is not None), default=0.0)
 
     def sweep_soon(self) -> None:
         """A transaction with outbox rows has committed."""

@@ -68,6 +68,9 @@ class RealtimeConfig(Struct, frozen=True):
     planner_heartbeat_s: Positive = 2.0
     # How long a ticket of `manage.py tickets` is good unless told otherwise.
     ticket_ttl_s: Count = 30
+    # A ticket is good for so much longer: the clocks of two machines may be minutes apart before anybody notices, and a guest
+    # must not be sent away for that. Single-use ones stay single-use.
+    clock_leeway_s: Annotated[float, Meta(ge=0)] = 300.0
     # How long a member may come back without session or database.
     resume_ttl_s: Count = 900
     # Messages a second that a guest or display may send in the long run; ten at once.

@@ -41,11 +41,15 @@ class Wire(Protocol):
     deflate: bool
     """Whether the client takes compressed frames."""
 
-    def open(self, drained: Callable[[], None], take: Callable[[bytes | None], None]) -> None:
-        """From now on call `drained` when all that waited has left, and `take` for each message (None: a binary one)."""
+    push: Callable[[bytes], int] | None
+    """The socket's own send (socket.send, with its errors), while nothing waits and the connection is open; else None."""
 
-    def send(self, frames: bytes) -> bool:
-        """Hand over whole frames. False: part of it waits, send nothing more until `drained`."""
+    def open(self, member: Connection, take: Callable[[bytes | None], None]) -> None:
+        """From now on tell `member` when something waits, when all that waited has left and when `push` ends. `take` gets each
+        message (None: a binary one)."""
+
+    def send(self, frames: bytes, sent: int = 0) -> bool:
+        """Hand over whole frames, of which `push` has sent so many bytes. False: part waits; no more until it has left."""
 
     def close(self, code: int) -> None:
         """Send the close frame."""
@@ -55,6 +59,11 @@ class Wire(Protocol):
 
     def rest(self, seconds: float) -> None:
         """Read nothing for so long."""
+
+
+def nothing_taken(frames: bytes) -> int:
+    """In the place of `push` where there is none: what is to be sent goes the long way."""
+    return 0
 
 
 def text_frame(text: bytes) -> bytes:
@@ -81,7 +90,7 @@ class Connection:
 
     __slots__ = (
         "_on_late", "_outbox", "_unsent", "_waiter", "_wire", "acked", "behind", "closing", "deflate", "lost_total",
-        "member", "plan", "progress", "role", "room", "told", "view",
+        "member", "plan", "progress", "push", "role", "room", "sent_total", "told", "view",
     )  # fmt: skip
 
     def __init__(self, room: str, member: Sender, wire: Wire | None = None, on_late: Late | None = None) -> None:
@@ -93,13 +102,14 @@ class Connection:
         self.told = Told()
         # Whether this client negotiated compression.
         self.deflate = wire is not None and wire.deflate
-        self.lost_total = 0
+        self.lost_total = self.sent_total = 0
         self.acked = 0
         # How often the socket has taken what waited: one that is behind and makes none is stuck.
         self.progress = 0
         self.closing: CloseCode | None = None
         # Behind: what is written has to wait for what is written already. Always so without a wire.
         self.behind = wire is None
+        self.push: Callable[[bytes], int] = nothing_taken
         self._wire = wire
         self._on_late = on_late
         # Handed over, but not yet taken by the kernel, and what waits behind it.
@@ -125,11 +135,12 @@ class Connection:
     def stats(self) -> ConnectionStats:
         """What a plan for this connection depends on, measured now."""
         link = self.link
-        lost = link.lost_total - self.lost_total if link is not None else 0
+        lost = sent = 0
         if link is not None:
-            self.lost_total = link.lost_total
+            lost, sent = link.lost_total - self.lost_total, link.sent_total - self.sent_total
+            self.lost_total, self.sent_total = link.lost_total, link.sent_total
         behind = self.behind and self._wire is not None
-        return ConnectionStats(self.role, self.told, link, lost, behind, self.deflate, self.plan.light)
+        return ConnectionStats(self.role, self.told, link, lost, sent, behind, self.deflate, self.plan.light)
 
     def follow(self, plan: ConnectionPlan) -> None:
         """Be served by `plan` from now on. Its cohort changes with it: the hub moves the connection."""
@@ -142,8 +153,27 @@ class Connection:
         """What the kernel knows of the way to this member."""
         return self._wire.link() if self._wire is not None and self.closing is None else None
 
-    def write(self, items: Sequence[Item], frames: bytes = b"") -> bool:
-        """Send publications, in order. `frames`: the same as finished frames, where the caller has them for many.
+    def open(self, take: Callable[[bytes | None], None]) -> None:
+        """Begin to hear of the wire; `take` is for its messages."""
+        assert self._wire is not None
+        self._wire.open(self, take)
+        self._plug()
+
+    def blocked(self) -> None:
+        """Something waits for the socket."""
+        self.behind, self.push = True, nothing_taken
+
+    def unplug(self) -> None:
+        """The connection is closing: nothing goes to the socket past the wire any more."""
+        self.push = nothing_taken
+
+    def _plug(self) -> None:
+        push = self._wire.push if self._wire is not None and not self.behind and self.closing is None else None
+        self.push = push or nothing_taken
+
+    def write(self, items: Sequence[Item], frames: bytes = b"", sent: int = 0) -> bool:
+        """Send publications, in order. `frames`: the same as finished frames, where the caller has them for many, and has tried
+        `push`, which took `sent` bytes of them.
 
         True: the kernel has them now. False: later, or never when the connection is over.
         """
@@ -151,9 +181,11 @@ class Connection:
             return self._wait(items)
         if self.closing is not None or self._wire is None:
             return False
-        self.behind = not self._wire.send(frames or joined(text for text, _ in items))
-        if self.behind:
+        if not self._wire.send(frames or joined(text for text, _ in items), sent):
+            self.blocked()
             self._unsent = [frame for _, frame in items]
+        elif self.push is nothing_taken:
+            self._plug()
         return not self.behind
 
     def _wait(self, items: Sequence[Item]) -> bool:
@@ -181,8 +213,8 @@ class Connection:
     def send(self, texts: Sequence[bytes], *, always: bool = False) -> None:
         """Send what is for this member alone, in order with everything durable. `always`: whatever its size (a snapshot)."""
         if not self.behind:
-            if self.closing is None and self._wire is not None:
-                self.behind = not self._wire.send(joined(texts))
+            if self.closing is None and self._wire is not None and not self._wire.send(joined(texts)):
+                self.blocked()
             return
         if self.closing is not None:
             return
@@ -213,13 +245,14 @@ class Connection:
         while self._outbox and not self.behind and self._wire is not None:
             portion = self._outbox.take(PORTION_BYTES)
             sent = [waiting.tag for waiting in portion if waiting.tag is not None]
-            self.behind = not self._wire.send(joined(waiting.text for waiting in portion))
-            if self.behind:
-                self._unsent = sent
-            else:
+            if self._wire.send(joined(waiting.text for waiting in portion)):
                 self._arrived(sent)
+            else:
+                self.blocked()
+                self._unsent = sent
         if not self._outbox:
             self._outbox = None
+        self._plug()
         if self.closing is not None and not self.behind and self._wire is not None:
             self._wire.close(int(self.closing))
 
@@ -232,9 +265,10 @@ class Connection:
             if self._outbox is None:
                 self._outbox = Outbox(self.plan.window_bytes)
             self._outbox.last(goodbye)
-        else:
-            self.behind = not self._wire.send(text_frame(goodbye))
+        elif not self._wire.send(text_frame(goodbye)):
+            self.blocked()
         self.closing = code
+        self.unplug()
         if self._wire is not None and (not self.behind or code is CloseCode.TOO_SLOW):
             # One that does not read is not waited for: the close follows what the kernel has.
             self._wire.close(int(code))

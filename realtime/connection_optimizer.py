@@ -17,6 +17,8 @@ FAST_RTT_S = 0.25
 """Below it a slow link counts as recovered; the distance keeps a plan from flickering."""
 STUCK_BYTES = 32_768
 """Un-acknowledged: a second of a 256 kbit/s link. More is not sent faster by adding to it."""
+LOST_SHARE, LOST_LEAST = 0.02, 3
+"""Between the crowded network that loses one in a hundred and the barn that loses three (ops.md 1.4); a few are an accident."""
 SLOW_HEARTBEAT = 2.5
 """Times the usual interval for a phone in a pocket or one that saves data: each packet wakes its radio."""
 BATCH_S = 0.25
@@ -37,7 +39,8 @@ class ConnectionStats(Struct, frozen=True):
     told: Told = Told()
     link: Link | None = None
     lost: int = 0
-    """Segments lost since the last plan."""
+    sent: int = 0
+    """Segments lost, and all that were sent, since the last plan."""
     behind: bool = False
     deflate: bool = False
     light: bool = False
@@ -104,6 +107,6 @@ def trouble(stats: ConnectionStats) -> str:
         return f"round trip {link.rtt_s * 1_000:.0f} ms"
     if link.unacked_bytes > (STUCK_BYTES // 2 if stats.light else STUCK_BYTES):
         return f"{link.unacked_bytes // 1_024} KiB not acknowledged"
-    if stats.lost > (1 if stats.light else 5):
-        return f"{stats.lost} segments lost"
+    if stats.lost > LOST_LEAST and stats.lost > stats.sent * (LOST_SHARE / 2 if stats.light else LOST_SHARE):
+        return f"{stats.lost} of {stats.sent} segments lost"
     return ""

@@ -53,7 +53,7 @@ class RoomConsumer(AsyncConsumer):  # type: ignore[misc]  # Channels has no type
             if joined:
                 inbox = Inbox(connection, parts.hub, parts.committer, parts.config, parts.clock, parts.plan)
                 if wire is not None:
-                    wire.open(connection.drained, inbox.take)
+                    connection.open(inbox.take)
                 # With a wire only what came during the join is here, then the end.
                 while (message := await receive())["type"] == "websocket.receive":
                     inbox.take(message.get("text"))
@@ -70,7 +70,7 @@ class RoomConsumer(AsyncConsumer):  # type: ignore[misc]  # Channels has no type
     async def _let_in(self, scope: Any, send: Any, wire: Any) -> tuple[Connection | None, str]:
         """(connection of a member that was accepted, a ticket for its next one); (None, "") for one that was sent away."""
         parts, room = self.services, scope["url_route"]["kwargs"]["slug"]
-        if (wait_s := parts.admission.admit(role_of(scope, room, parts), parts.clock.monotonic())) > 0:
+        if (wait_s := parts.admission.admit(role_of(scope, room, parts), parts.clock.monotonic(), room)) > 0:
             parts.hub.measures.joins_refused_total += 1
             await self._send_away(scope, send, wait_s)
             return None, ""

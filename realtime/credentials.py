@@ -36,7 +36,7 @@ async def authenticate(scope: dict[str, Any], room: str, services: Services) -> 
         ticket = read_ticket(text, room, now, config)
         if ticket.member.member in services.hub.revoked:
             raise BadCredentials
-        await spend(ticket, now)
+        await spend(ticket, now, config.clock_leeway_s)
         member = ticket.member
     elif origin is None:
         raise BadCredentials("A session needs an Origin; use a ticket.")

@@ -109,7 +109,9 @@ class Hub:
         """The connection is gone. Safe to call twice, and for one that never got in."""
         room = self.rooms.get(connection.room)
         self.measures.behind.pop(connection, None)
-        self.measures.too_slow_total += connection.closing is CloseCode.TOO_SLOW and room is not None
+        self.measures.too_slow_total += (
+            connection.closing is CloseCode.TOO_SLOW and room is not None and not room.measures.fenced
+        )
         if room is not None and room.detach(connection):
             room.presence.depart(connection.member, self._clock.monotonic(), on_purpose=on_purpose)
             if not room.n_members:
@@ -122,7 +124,7 @@ class Hub:
         if room is None or offset > room.offset:
             return
         frames = room.missed(before, connection.view) if before < offset else []
-        ms = self.measures.seen([frame for frame in frames if frame.entry.offset <= offset])
+        ms = self.measures.seen(room.measures, [frame for frame in frames if frame.entry.offset <= offset])
         room.receipts.note(connection.member.member, offset, ms)
         if connection.role & Audience.CREW and not room.receipts.due:
             room.receipts.due = True
@@ -135,10 +137,11 @@ class Hub:
 
     def faults(self, connection: Connection, count: int) -> None:
         """`connection` says that it saw so many gaps, doubles and order faults."""
-        self.measures.gaps_total += count
         room = self.rooms.get(connection.room)
         if room is not None:
             room.measures.faults_total += count
+        if room is None or not room.measures.fenced:
+            self.measures.gaps_total += count
 
     def late(self, connection: Connection, frames: Sequence[Frame]) -> None:
         """The kernel has taken for `connection` what it could not take at once."""
@@ -204,8 +207,14 @@ class Hub:
             self._send_roster(room)
 
     def _stale(self, entry: Entry) -> bool:
-        """Whether something fleeting has waited here, because this process stood still, until it was worth nothing."""
-        return (self._clock.now() - entry.at).total_seconds() > FLEETING_MAX_AGE_S
+        """Whether something fleeting has waited here, because this process stood still, until it was worth nothing.
+
+        The wall clocks of two machines may be minutes apart: they are asked only after a standstill.
+        """
+        now_s = self._clock.monotonic()
+        if entry.received_s is not None:
+            return now_s - entry.received_s > FLEETING_MAX_AGE_S
+        return self._stood_still(now_s) and (self._clock.now() - entry.at).total_seconds() > FLEETING_MAX_AGE_S
 
     def alive(self, now_s: float) -> None:
         """Called ten times a second, if this process can. After a standstill what has waited in the sockets comes first."""

@@ -30,6 +30,7 @@ class RealtimeLoadBalancer:
         self._reports: Sequence[WorkerReport] = ()
         self._workers: list[Worker] = []
         self._moving_until_s = 0.0
+        self._now_s = 0.0
         self._planned: dict[str, str] = {}
         self._planned_for: tuple[object, ...] = ()
         self._shards: dict[str, int] = {}
@@ -48,7 +49,7 @@ class RealtimeLoadBalancer:
     @property
     def moving(self) -> bool:
         """Whether people are on their way, or will be because loads are uneven."""
-        return self._past.active or bool(self._reports and self._moving_until_s > max(r.at_s for r in self._reports))
+        return self._past.active or self._moving_until_s > self._now_s
 
     def place(self, wedding: str, role: str = "guest") -> Placement:
         """Where one more member of `wedding` would go, and why."""
@@ -70,8 +71,8 @@ class RealtimeLoadBalancer:
         `protected`: weddings that stay where they are. `expected`: {wedding: people at its peak}, from the calendar: homes are
         planned before anybody comes, so that weddings stay whole. A front or registry out of reach is logged, and asked again.
         """
-        now_s = now.timestamp()
-        self._reports, self._workers = reports, as_workers(reports, now_s)
+        now_s = self._now_s = now.timestamp()
+        self._reports, self._workers = reports, as_workers(reports)
         self._bound.step(self._workers)
         held = as_held(reports, protected)
         self._plan(held, expected or {})

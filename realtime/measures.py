@@ -16,11 +16,12 @@ PRIORITIES = tuple(Priority)
 
 
 class RoomMeasures:
-    """Of one room in this process. `latency`: of P0 and P1."""
+    """Of one room in this process. `latency`: of P0 and P1. `fenced`: a drill's, and no measure of the promise."""
 
-    __slots__ = ("deliveries_total", "faults_total", "latency", "publications_total", "replayed_total")
+    __slots__ = ("deliveries_total", "faults_total", "fenced", "latency", "publications_total", "replayed_total")
 
-    def __init__(self) -> None:
+    def __init__(self, *, fenced: bool = False) -> None:
+        self.fenced = fenced
         self.publications_total = 0
         self.deliveries_total = 0
         self.replayed_total = 0
@@ -91,18 +92,19 @@ class Measures:
         for frame in frames:
             latency_s = now_s - frame.received_s
             self.deliveries[frame.priority] += n_members
-            self.latency[frame.priority].record(latency_s, n_members)
+            if not room.fenced:
+                self.latency[frame.priority].record(latency_s, n_members)
             if frame.priority <= Priority.P1:
                 room.latency.record(latency_s, n_members)
         room.deliveries_total += n_members * len(frames)
 
-    def seen(self, frames: Sequence[Frame]) -> float | None:
+    def seen(self, room: RoomMeasures, frames: Sequence[Frame]) -> float | None:
         """A recipient has acknowledged `frames`. How long the last of them took, ms; None when it was not to be acknowledged at
         once, and so says nothing about the way."""
         now_s, ms = self._clock.monotonic(), None
         for frame in frames:
             took_s, asked = now_s - frame.received_s, frame.priority <= Priority.P1
-            if asked:
+            if asked and not room.fenced:
                 self.acked[frame.priority].record(took_s, 1)
             ms = took_s * 1_000 if asked else None
         return ms

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any, Protocol
 
 from msgspec import Struct
@@ -10,7 +11,7 @@ from msgspec import Struct
 from realtime.kinds import Kind
 from realtime.messages import Sender
 from realtime.policy.balancing import Server
-from realtime.report import Drain, Move, WorkerReport
+from realtime.report import AnyOrder, WorkerReport
 
 
 class Effect(Struct, frozen=True):
@@ -36,6 +37,9 @@ class Domain(Protocol):
 
     def revoked(self) -> set[str]:
         """Ids of the members that may no longer come in, whatever ticket they hold. Asked every second."""
+
+    def today(self, now: datetime) -> set[str]:
+        """The weddings that have their day now: they are let in before all others. Asked every minute."""
 
     def token(self, room: str, token: str) -> Sender | None:
         """Who publishes with this API token, None when it is not one of this room."""
@@ -72,7 +76,7 @@ class Registry(Protocol):
     Methods raise `RegistryUnavailable`; who reads it then goes on with what it knows and says so.
     """
 
-    async def report(self, report: WorkerReport) -> list[Drain | Move]:
+    async def report(self, report: WorkerReport) -> list[AnyOrder]:
         """Leave this worker's report for `REPORT_TTL_S`; take the orders that wait for it."""
 
     async def reports(self) -> list[WorkerReport]:
@@ -81,7 +85,7 @@ class Registry(Protocol):
     async def withdraw(self, worker: str) -> None:
         """The worker has ended on purpose."""
 
-    async def order(self, worker: str, order: Drain | Move) -> None:
+    async def order(self, worker: str, order: AnyOrder) -> None:
         """Leave an order for `worker`; it runs out when nobody takes it."""
 
     async def hold(self, lease: str, holder: str, ttl_s: float) -> bool:

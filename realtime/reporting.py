@@ -8,12 +8,26 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from realtime.connection import Connection
 from realtime.errors import RegistryUnavailable
 from realtime.kinds import Priority
 from realtime.measures import PRIORITIES
 from realtime.performance_optimizer import Tuning
+from realtime.policy.draining import rank
 from realtime.policy.shedding import LEVELS
-from realtime.report import Tuned, WeddingReport, WorkerReport
+from realtime.report import (
+    ConnectionReport,
+    Describe,
+    Drain,
+    Move,
+    RoomReport,
+    Tuned,
+    WeddingReport,
+    WorkerReport,
+    describes,
+    encode_room,
+)
+from realtime.roles import OPS
 from realtime.room import HeldRoom
 
 if TYPE_CHECKING:
@@ -23,14 +37,16 @@ logger = logging.getLogger(__name__)
 
 REPORT_EVERY_S = 1.0
 TUNED_MAX = 10
+DESCRIBED_MAX, DESCRIBED_TTL_S = 200, 10.0
+"""Connections of one wedding in a description, the crew first; for how long it is worth reading."""
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
 def report(parts: Services) -> WorkerReport:
     """This worker as it is now. Walks the cohorts, not the members."""
     hub, measures, tuning = parts.hub, parts.hub.measures, parts.hub.tuning
-    weddings = {room.name: _wedding(room) for room in hub.rooms.values()}
-    connections = sum((Counter(wedding.connections) for wedding in weddings.values()), Counter[str]())
+    weddings = {room.name: _wedding(room) for room in hub.rooms.values() if room.name != OPS}
+    connections = sum((room.roles for room in hub.rooms.values()), Counter[str]())
     host, pid = hub.process.rsplit(".", 2)[:2]
     offset_s = parts.clock.now().timestamp() - parts.clock.monotonic()
     return WorkerReport(
@@ -74,7 +90,12 @@ async def reporting(parts: Services) -> None:
     while True:
         try:
             for order in await parts.registry.report(report(parts)):
-                parts.obey(order)
+                match order:
+                    case Describe(room):
+                        answer = encode_room(room_report(parts, room))
+                        await parts.registry.note(describes(parts.hub.process, room), answer, DESCRIBED_TTL_S)
+                    case Drain() | Move():
+                        parts.obey(order)
             away = False
         except RegistryUnavailable as error:
             if not away:
@@ -83,6 +104,31 @@ async def reporting(parts: Services) -> None:
         except Exception:
             logger.exception("the report failed")
         await parts.clock.sleep(REPORT_EVERY_S)
+
+
+def room_report(parts: Services, name: str) -> RoomReport:
+    """How the members of one room are served here, the crew first, at most `DESCRIBED_MAX` of them. Measures each of those."""
+    room = parts.hub.rooms.get(name)
+    members = sorted(room.members(), key=lambda c: (rank(c.role), c.member.name), reverse=True) if room else []
+    described = [_connection(connection) for connection in members[:DESCRIBED_MAX]]
+    more = len(members) - len(described)
+    return RoomReport(parts.hub.process, parts.slot, parts.clock.now().timestamp(), described, more)
+
+
+def _connection(connection: Connection) -> ConnectionReport:
+    plan, member, link = connection.plan, connection.member, connection.link
+    return ConnectionReport(
+        member.member,
+        member.role,
+        member.name,
+        plan.encoding,
+        plan.light,
+        plan.batch_s,
+        plan.heartbeat_s,
+        plan.reason,
+        link.rtt_s if link is not None else None,
+        connection.n_bytes,
+    )
 
 
 def _wedding(room: HeldRoom) -> WeddingReport:

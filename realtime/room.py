@@ -10,6 +10,7 @@ from itertools import islice
 
 from realtime.connection import PLAIN, Cohort, Connection, Item, joined
 from realtime.deflate import deflated
+from realtime.fence import fenced
 from realtime.frame import Frame
 from realtime.kinds import Priority
 from realtime.measures import Measures, RoomMeasures
@@ -58,7 +59,7 @@ class HeldRoom:
         self, name: str, position: Position, presence: Presence, window_entries: int, window_bytes: int, measures: Measures
     ) -> None:
         self.name = name
-        self.measures = RoomMeasures()
+        self.measures = RoomMeasures(fenced=fenced(name))
         self._measures = measures
         self.epoch = position.epoch
         self.offset = position.offset
@@ -180,17 +181,26 @@ class HeldRoom:
         return bool(self.slices)
 
     def _write(self, members: Iterable[Connection], items: list[Item], frames: bytes) -> None:
-        n_sent = 0
+        n_sent, size = 0, len(frames)
         for connection in members:
+            # The shortest way there is: one call for each member, of the socket itself.
             try:
-                if connection.write(items, frames):
-                    n_sent += 1
-                else:
-                    self._measures.fell_behind(connection)
-            except Exception:  # a fault of one connection must not keep the others from hearing this
-                logger.exception("%s of %s cannot be written to", connection.member.member, self.name)
+                sent = connection.push(frames)
+            except OSError:
+                sent = 0
+            if sent == size or self._write_slowly(connection, items, frames, sent):
+                n_sent += 1
         if n_sent:
             self._measures.delivered(self.measures, [frame for _, frame in items], n_sent)
+
+    def _write_slowly(self, connection: Connection, items: list[Item], frames: bytes, sent: int) -> bool:
+        try:
+            if connection.write(items, frames, sent):
+                return True
+            self._measures.fell_behind(connection)
+        except Exception:  # a fault of one connection must not keep the others from hearing this
+            logger.exception("%s of %s cannot be written to", connection.member.member, self.name)
+        return False
 
     def _remember(self, frame: Frame) -> None:
         self.window.append(frame)

@@ -31,6 +31,7 @@ logger = logging.getLogger(__name__)
 TUNE_EVERY_S = 0.1
 """Short enough to follow a burst within its first second, long enough for a CPU clock to be exact."""
 PLAN_STEP_S = 0.05
+CALENDAR_EVERY_S = 60.0
 SICK_SHARE = 0.25
 """While the layer carries nothing the journal is compared so much more often: across workers p99 stays within a second."""
 RENEW_S = 3.0
@@ -94,8 +95,7 @@ class Services:
         self.admission = Admission(config.admission_per_s, clock.monotonic())
         self.canaries = Canaries(mailbox, clock, hub.process)
         self.obey: Callable[[Drain | Move], None] = _cannot
-        self.arriving = 0
-        """Sockets that are here and not members yet."""
+        self.arriving = 0  # sockets that are here and not members yet
         self.busy: float | None = None
         self._lag_s: float | None = None
         self.plans: dict[str, int] = {}
@@ -112,6 +112,7 @@ class Services:
                 asyncio.create_task(self._ticking(), name="tick"),
                 asyncio.create_task(self._tuning(), name="tune"),
                 asyncio.create_task(self._planning(), name="plan"),
+                asyncio.create_task(self._calendar(), name="calendar"),
             ]
             if self.config.control:
                 self._tasks.append(asyncio.create_task(importlib.import_module(self.config.control).run(self), name="control"))
@@ -205,6 +206,15 @@ class Services:
             plan = self.connection_optimizer.plan(connection.stats())
             if not plan.same(connection.plan):
                 self.hub.replan(connection, plan)
+
+    async def _calendar(self) -> None:
+        """Know which weddings have their day: they are let in before all others. A database that is away changes nothing."""
+        while True:
+            try:
+                self.admission.today = await self.in_thread(self.domain.today, self.clock.now())
+            except Exception as error:
+                logger.warning("which weddings have their day cannot be read: %s", error)
+            await self.clock.sleep(CALENDAR_EVERY_S)
 
     async def _ticking(self) -> None:
         sick = False

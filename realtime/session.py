@@ -186,7 +186,7 @@ class ClientSession:
         """
         text = encode(Publish(id, kind, data, expires_at, replaces))
         if durable(kind):
-            self.outbox.add(id, text)
+            self.outbox.add(id, text, urgent=urgent(kind))
             self._flush(now_s)
         elif self.phase is not Phase.LIVE:
             raise ConnectionLost
@@ -226,9 +226,8 @@ class ClientSession:
                 return self._leave_at_s
             case _:
                 silent_s = self._heard_s + self.heartbeat_s / (1 if self._pinged else 2)
-                retry_s = self.outbox.retry_at_s
                 moving_s = self.moving.due_s if self.moving is not None else math.inf
-                return min(moving_s, silent_s, self._ack_at_s, retry_s if retry_s > -math.inf else math.inf)
+                return min(moving_s, silent_s, self._ack_at_s, self.outbox.due_s)
 
     def tick(self, now_s: float) -> None:
         """Ask whether the other side is there, notice that it is not, acknowledge, send again."""

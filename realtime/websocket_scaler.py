@@ -40,7 +40,7 @@ class WebSocketScaler:
     ) -> None:
         """`bookings`: the weddings around a moment; `orders`: what people and alerts say; `record`: keeps a decision;
         `moving`: whether the balancer moves people now."""
-        self._workers, self._limits = workers, limits
+        self._workers, self.limits = workers, limits
         self._bookings, self._orders, self._record, self._moving = bookings, orders, record, moving
         self.forecast = Forecast([])
         self.correction = Correction()
@@ -65,7 +65,7 @@ class WebSocketScaler:
         expected = self.forecast.expected(now_s)
         self.correction = self.correction.step(load.connections, expected, now_s)
         self.need = self.forecast.need(now_s, self.correction.rho)
-        decision, past = desired_workers(load, self.need, self._limits, orders, self._past, now_s)
+        decision, past = desired_workers(load, self.need, self.limits, orders, self._past, now_s)
         if await self._set_count(decision):
             self._past = past
         await self._leave_record(decision, now, now_s)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from tests.postgres import Postgres, binaries
+from realtime.drills.postgres import Postgres, binaries
 from tests.processes import Processes, start_redis
 
 settings.register_profile("default", deadline=None)

@@ -13,8 +13,9 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from random import SystemRandom
 from typing import Any
 
 ROOT = Path(__file__).parent.parent
@@ -28,10 +29,17 @@ def die_with_parent() -> None:
 
 
 def free_port() -> int:
-    """A port of loopback that is free now."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+    """A port of loopback that is free now, and that the kernel gives to nobody.
+
+    A server that is killed needs its port again: an ephemeral one its own clients, which keep trying, might have by then.
+    """
+    low = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text(encoding="ascii").split()[0])
+    for _ in range(100):
+        port = SystemRandom().randrange(10_100, low)  # 10080 is one of those that browsers refuse
+        with socket.socket() as listener, contextlib.suppress(OSError):
+            listener.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("no port is free")
 
 
 def wait_until(condition: Callable[[], bool], what: str, timeout_s: float = 30.0) -> None:
@@ -91,10 +99,19 @@ class Processes:
 
     def manage(self, *args: str, **env: str) -> str:
         """Run a command of manage.py to its end and give what it printed. Raises when it fails."""
-        command = [sys.executable, "manage.py", *args]
-        done = subprocess.run(command, cwd=ROOT, env=os.environ | self.env | env, capture_output=True, text=True, timeout=120)
+        done = self._run(args, env)
         assert done.returncode == 0, f"{args}: {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done.stdout
+
+    def managed(self, *args: str, **env: str) -> tuple[int, str]:
+        """The same for one that may fail: (exit status, what it printed)."""
+        done = self._run(args, env)
+        print(done.stderr)  # noqa: T201 - pytest shows it when the test fails
+        return done.returncode, done.stdout
+
+    def _run(self, args: Sequence[str], env: dict[str, str]) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "manage.py", *args]
+        return subprocess.run(command, cwd=ROOT, env=os.environ | self.env | env, capture_output=True, text=True, timeout=120)
 
     def server(self, port: int | None = None, *, asgi: str = "daphne", wait: bool = True, **env: str) -> Server:
         """A real server of the application, answering `/readyz`."""

@@ -25,9 +25,10 @@ def _measure(bench: Bench) -> Counts:
         done = subprocess.run(command, cwd=ROOT, env=os.environ.copy(), capture_output=True, text=True, check=False)
     if done.returncode > 1:
         raise CannotMeasure(done.stderr.strip()[-500:])
-    result: Counts = json.loads(done.stdout)
-    if not result["passed"]:
-        bench.note(f"the drill failed: {result['reason']}")
+    printed = json.loads(done.stdout)
+    if not printed["passed"]:
+        bench.note(f"the drill failed: {printed['reason']}")
+    result: Counts = printed["load"]
     latencies = [result["latency"][name]["p99_ms"] for name in PRIORITIES if name in result["latency"]]
     return result | {
         "p99_ms": max((value for value in latencies if value is not None), default=None),

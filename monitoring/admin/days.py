@@ -5,18 +5,25 @@ from __future__ import annotations
 from datetime import date, timedelta
 
 from django.contrib import admin
+from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseBadRequest
+from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
-from django.urls import reverse
+from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin
 from unfold.decorators import action, display
 
-from monitoring.admin.alerts import ReadOnly, clock
+from monitoring.admin.alerts import clock
+from monitoring.admin.reading import ReadOnly
+from monitoring.drill_page import CSP, html
+from monitoring.drill_runs import last_passed
 from monitoring.incidents import span
-from monitoring.models.days import StoredReport
+from monitoring.models.audit import AuditEntry
+from monitoring.models.days import StoredReport, WeddingMinute
 from monitoring.models.drills import DrillRun
+from monitoring.models.samples import Sample
 from monitoring.readiness import judge
 from monitoring.readiness_facts import gather, running
 
@@ -33,9 +40,35 @@ class StoredReportAdmin(ReadOnly, ModelAdmin):  # type: ignore[misc]
         return format_html('<a href="{}">Page</a> · <a href="{}">signed file</a>', page, file)
 
 
+@admin.register(WeddingMinute)
+class WeddingMinuteAdmin(ReadOnly, ModelAdmin):  # type: ignore[misc]
+    list_display = ("at", "wedding", "people", "deliveries", "replayed", "faults")
+    search_fields = ("wedding",)
+    date_hierarchy = "at"
+    ordering = ("-at", "wedding")
+    show_full_result_count = False
+
+    @display(description="people")
+    def people(self, minute: WeddingMinute) -> str:
+        return f"{sum(minute.connections.values()):,.0f}"
+
+
+@admin.register(Sample)
+class SampleAdmin(ReadOnly, ModelAdmin):  # type: ignore[misc]
+    list_display = ("at", "step_s", "where", "connections_most", "deliveries", "busy_most", "lag_s_most", "faults")
+    list_filter = ("step_s", "scope")
+    date_hierarchy = "at"
+    exclude = ("latency", "acked")
+    show_full_result_count = False
+
+    @display(description="worker", ordering="scope")
+    def where(self, sample: Sample) -> str:
+        return sample.scope or "all workers"
+
+
 @admin.register(DrillRun)
 class DrillRunAdmin(ReadOnly, ModelAdmin):  # type: ignore[misc]
-    list_display = ("name", "outcome", "started_at", "took", "verdict", "asked")
+    list_display = ("name", "outcome", "started_at", "took", "page", "verdict", "asked")
     list_filter = ("name", "passed")
     search_fields = ("name", "verdict")
     date_hierarchy = "started_at"
@@ -51,6 +84,23 @@ class DrillRunAdmin(ReadOnly, ModelAdmin):  # type: ignore[misc]
     @display(description="asked for")
     def asked(self, run: DrillRun) -> str:
         return ", ".join(f"{name} {value}" for name, value in sorted(run.options.items()))
+
+    @display(description="report")
+    def page(self, run: DrillRun) -> SafeString:
+        return format_html('<a href="{}">Report</a>', reverse("admin:monitoring_drillrun_report", args=[run.pk]))
+
+    def get_urls(self) -> list[URLPattern]:
+        report = path("<int:pk>/report/", self.admin_site.admin_view(self.report), name="monitoring_drillrun_report")
+        urls: list[URLPattern] = super().get_urls()
+        return [report, *urls]
+
+    def report(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """The page of one run."""
+        run = get_object_or_404(DrillRun, pk=pk)
+        if not self.has_view_permission(request, run):
+            raise PermissionDenied
+        page = html(run, last_passed(run.name, run.started_at))
+        return HttpResponse(page, headers={"Content-Security-Policy": CSP})
 
     actions_list = ("readiness",)
 
@@ -74,3 +124,15 @@ class DrillRunAdmin(ReadOnly, ModelAdmin):  # type: ignore[misc]
             "asked_workers": workers if workers.isdecimal() else "",
         }
         return TemplateResponse(request, "admin/monitoring/readiness.html", context)
+
+
+@admin.register(AuditEntry)
+class AuditEntryAdmin(ReadOnly, ModelAdmin):  # type: ignore[misc]
+    list_display = ("at", "who", "what", "target", "reason", "intact")
+    search_fields = ("who", "what", "target", "reason")
+    date_hierarchy = "at"
+
+    @display(description="seal", label={"fits": "success", "broken": "danger"})
+    def intact(self, entry: AuditEntry) -> str:
+        before = AuditEntry.objects.filter(pk__lt=entry.pk).values_list("seal", flat=True).first() or ""
+        return "fits" if entry.seal == entry.sealed(before) else "broken"

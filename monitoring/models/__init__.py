@@ -9,19 +9,23 @@ from monitoring.models.alerts import (
     Receiver,
     Silence,
 )
+from monitoring.models.audit import AuditEntry
 from monitoring.models.days import StoredReport, WeddingMinute
 from monitoring.models.drills import DrillRun
+from monitoring.models.samples import Sample
 from monitoring.models.scaling import PlacementEvent, ScalingEvent, ScalingMode, ScalingPin, WindowOverride
 
 __all__ = [
     "Alert",
     "AlertRule",
+    "AuditEntry",
     "DrillRun",
     "Incident",
     "IncidentEvent",
     "Notice",
     "PlacementEvent",
     "Receiver",
+    "Sample",
     "ScalingEvent",
     "ScalingMode",
     "ScalingPin",

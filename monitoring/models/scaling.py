@@ -65,6 +65,7 @@ class PlacementEvent(models.Model):
 
     class Meta:
         ordering = ["-at", "-id"]
+        permissions = [("drain_worker", "Can drain a worker")]
 
     def __str__(self) -> str:
         return f"{self.wedding}: {self.source} -> {self.target}"

@@ -12,7 +12,6 @@ import asyncio
 import logging
 import random
 import socket
-import struct
 import time
 from collections.abc import Callable, Coroutine
 from functools import partial
@@ -25,26 +24,24 @@ from daphne.ws_protocol import WebSocketFactory, WebSocketProtocol
 from twisted.internet import reactor, tcp
 
 from realtime.adapters.deflate import Inflating
+from realtime.adapters.frames_in import text_at
+from realtime.adapters.prompt import PromptFactory
+from realtime.adapters.reactor import read_directly, use_uvloop
 from realtime.adapters.resting import Asked, Mailslot, Resting, rested
 from realtime.adapters.rounds import Rounds, nothing
+from realtime.adapters.socket_wire import SocketWire
 from realtime.closing import CloseCode
 from realtime.compression import DEFLATE_EXTENSION
 from realtime.connection import WIRE_EXTENSION
 from realtime.deflate import Inflater
-from realtime.link import Link
 
 logger = logging.getLogger(__name__)
 
-# struct tcp_info of linux/tcp.h: tcpi_snd_mss, tcpi_unacked, tcpi_rtt, tcpi_rttvar, tcpi_total_retrans, tcpi_notsent_bytes,
-# tcpi_min_rtt.
-_TCP_INFO, TCP_INFO_BYTES = struct.Struct("=16xI4xI40xII24xI40xII"), 160
 READ_BYTES = 8_192
 """Of one socket in one turn of the loop: about fifty messages, 2 ms, before everybody else has their turn."""
 SEND_BUFFER_BYTES = 65_536
 """Of the kernel, for one socket (which doubles it, socket(7)): what a phone 200 ms away takes in a round trip at 5 Mbit/s.
 Left to itself it grows to megabytes that nobody reads, and a member that is behind is noticed so much later."""
-ROUNDING_US = 16
-"""The kernel keeps both in fractions of a microsecond."""
 BACKLOG = 4_096
 """Connections that wait to be accepted: a storm of a worker's people. Twisted's 50 overflow with a room of guests, whose phones
 then try again after one, two, four seconds (`nstat TcpExtListenOverflows`)."""
@@ -68,121 +65,22 @@ def when_running(start: Callable[[], Coroutine[Any, Any, None]]) -> None:
 def install() -> None:
     """Let Daphne build our protocol. Its server makes the factory after it has imported the application, so this is in time."""
     daphne.server.WebSocketFactory = WireFactory
+    daphne.server.HTTPFactory = PromptFactory
+    use_uvloop()
     # Autobahn paints what it says to its debug log, whether or not anybody listens: 8 % of a handshake, three words a message.
     for module in (autobahn.twisted.websocket, autobahn.websocket.protocol):
         module.hltype = module.hlval = _unpainted
+
+
+def _thrown_away(data: bytes) -> None:
+    pass
 
 
 def _unpainted(word: object) -> object:
     return word
 
 
-class SocketWire:
-    """`realtime.connection.Wire` over one Twisted connection.
-
-    Writes past Twisted only while its buffers are empty. What the kernel does not take is Twisted's at once, or a pong could
-    land inside a frame; when that has left, `drained` is called.
-    """
-
-    __slots__ = ("_drained", "_ignore", "_protocol", "_resting", "_send", "_transport", "take")
-
-    def __init__(self, protocol: WireProtocol) -> None:
-        self._protocol = protocol
-        self._transport = protocol.transport
-        # TLS, or anything else that is not a plain socket, has to encrypt first.
-        self._send = protocol.transport.socket.send if type(protocol.transport) is tcp.Server else None
-        self._drained: Callable[[], None] = nothing
-        self._ignore = self._resting = False
-        self.take: Callable[[bytes | None], None] | None = None
-
-    def open(self, drained: Callable[[], None], take: Callable[[bytes | None], None]) -> None:
-        """From now on: call `drained` when everything has left, and `take` for each message instead of the ASGI queue."""
-        self._drained = drained
-        self.take = take
-
-    def send(self, frames: bytes) -> bool:
-        """Hand over whole frames. False: part of it waits, send nothing more until `drained`."""
-        protocol, transport = self._protocol, self._transport
-        if protocol.state != protocol.STATE_OPEN or transport.disconnecting:
-            return True  # nobody will read it; the end of the connection is on its way
-        if self._send is None or transport.dataBuffer or transport._tempDataBuffer:
-            transport.write(frames)
-            return self._wait_if_full()
-        try:
-            sent = self._send(frames)
-        except BlockingIOError:
-            sent = 0
-        except OSError:
-            return True  # Twisted finds out when it reads
-        if sent == len(frames):
-            return True
-        transport.write(frames[sent:])
-        self._wait()
-        return False
-
-    @property
-    def deflate(self) -> bool:
-        """Whether the client takes compressed frames."""
-        return self._protocol.extensions is not None
-
-    def rest(self, seconds: float) -> None:
-        """Read nothing for so long: what comes meanwhile stays with the kernels, and its sender is slowed down."""
-        if not self._resting and self._transport.connected and not self._transport.disconnecting:
-            self._resting = True
-            self._transport.stopReading()
-            reactor.callLater(seconds, self._read_again)
-
-    def _read_again(self) -> None:
-        self._resting = False
-        if self._transport.connected and not self._transport.disconnecting:
-            self._transport.startReading()
-
-    def link(self) -> Link | None:
-        """What the kernel knows of the way to the other end (tcp(7), TCP_INFO); None where it does not say."""
-        if self._send is None or not self._transport.connected:
-            return None
-        try:
-            raw = self._transport.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, TCP_INFO_BYTES)
-            mss, unacked, rtt_us, jitter_us, lost, not_sent, shortest_us = _TCP_INFO.unpack_from(raw)
-        except (OSError, struct.error):
-            return None
-        if 2 * jitter_us + ROUNDING_US >= rtt_us:
-            return None  # a single sample (RFC 6298, 2.2), of the handshake: it says how late we accepted, not how far it is
-        # The shortest: the smoothed one remembers for long how late the handshake of a storm was.
-        return Link(shortest_us / 1e6, jitter_us / 1e6, unacked * mss + not_sent, lost)
-
-    def close(self, code: int) -> None:
-        """Send the close frame after what is waiting, and nothing after it."""
-        if self._protocol.state == self._protocol.STATE_OPEN:
-            self._protocol.sendClose(code=code)
-
-    def forget(self) -> None:
-        """The connection is over: break the circle protocol - wire - connection, which the frozen collector would keep."""
-        self._drained, self.take = nothing, None
-
-    def _wait_if_full(self) -> bool:
-        if self._transport._isSendBufferFull():
-            self._wait()
-            return False
-        return True
-
-    def _wait(self) -> None:
-        # A pull producer is asked for more when the buffer has become empty, and once when it registers.
-        self._ignore = True
-        self._transport.unregisterProducer()
-        self._transport.registerProducer(self, False)
-        self._ignore = False
-
-    def resumeProducing(self) -> None:  # noqa: N802 - Twisted's name
-        if not self._ignore:
-            self._transport.unregisterProducer()
-            self._drained()
-
-    def stopProducing(self) -> None:  # noqa: N802 - Twisted's name
-        self.forget()
-
-
-STAYS = {"client_addr", "factory", "last_ping", "path", "server", "socket_opened", "state"}
+STAYS = {"_state", "client_addr", "factory", "last_ping", "path", "server", "socket_opened"}
 """What Daphne may still ask of a connection that is over, until its application has ended."""
 
 
@@ -195,6 +93,25 @@ class WireProtocol(Resting, WebSocketProtocol):  # type: ignore[misc]  # Daphne 
     request: Any
     extensions: str | None = None
     """What the answer to the handshake says of compression."""
+    _state: int = WebSocketProtocol.STATE_CLOSED
+
+    @property
+    def state(self) -> int:
+        """Autobahn's, which changes it in many places; when it is no longer open the wire hears of it."""
+        return self._state
+
+    @state.setter
+    def state(self, state: int) -> None:
+        self._state = state
+        if state != self.STATE_OPEN and self.wire is not None:
+            self.wire.unplug()
+
+    def sendData(self, data: bytes, sync: bool = False, chopsize: int | None = None) -> None:  # noqa: N802
+        """Control frames go the way of all others, so that the wire knows what waits."""
+        if self.wire is not None and self._state == self.STATE_OPEN:
+            self.wire.send(data)
+        else:
+            super().sendData(data, sync, chopsize)
 
     def onConnect(self, request: Any) -> Any:  # noqa: N802 - autobahn's name
         self.wire = SocketWire(self)
@@ -226,10 +143,42 @@ class WireProtocol(Resting, WebSocketProtocol):  # type: ignore[misc]  # Daphne 
         if type(self.transport) is tcp.Server:
             self.transport.bufferSize = READ_BYTES
             _keep_alive(self.transport.socket)
+            read_directly(self.transport)
         # The application has read the headers; its scopes, each a copy of the one before, share this list of them.
         self.clean_headers.clear()
         self.request = Asked(self.request.path)
         self.__dict__ = rested(type(self), self.__dict__)
+
+    def check_timeouts(self) -> None:
+        """Daphne's, without its ping for one that has shown that it is there."""
+        if self.state == self.STATE_OPEN and self.wire is not None:
+            now_s, server = time.time(), self.server  # noqa: TID251 - Daphne's clock
+            if now_s - self.last_ping > server.ping_interval and self.wire.heard(server.ping_interval):
+                self.last_ping = now_s
+            if now_s - self.last_ping <= server.ping_interval and now_s - self.socket_opened <= server.websocket_timeout:
+                return
+        super().check_timeouts()
+
+    def dataReceived(self, data: bytes) -> None:  # noqa: N802 - Twisted's name
+        """What the kernel had. Whole texts go straight to their reader; everything else is autobahn's."""
+        wire, at = self.wire, 0
+        if not self.data and self.current_frame is None and not self.inside_message:
+            while wire is not None and wire.take is not None and self.state == self.STATE_OPEN and not self.muted:
+                found = text_at(data, at)
+                if found is None:
+                    break
+                text, at = found
+                self._alive()
+                wire.take(text)
+                if at == len(data):
+                    return
+        super().dataReceived(data[at:])
+
+    def _alive(self) -> None:
+        """It has said something: nobody need ask, nor wait for the answer to what was asked."""
+        self.last_ping = time.time()  # noqa: TID251 - Daphne's clock
+        if self.autoPingTimeoutCall is not None:
+            self._cancelAutoPingTimeoutCall()
 
     def onMessage(self, payload: bytes, isBinary: bool) -> None:  # noqa: N802, N803
         wire = self.wire
@@ -248,7 +197,14 @@ class WireProtocol(Resting, WebSocketProtocol):  # type: ignore[misc]  # Daphne 
         self._refuse(CloseCode.MALFORMED, "One message could not be read.")
         return True
 
+    def _protocol_violation(self, reason: str) -> bool:
+        """Frames that are none: without a mask, of an unknown sort, compressed where nobody agreed on it, or noise."""
+        self._refuse(CloseCode.MALFORMED, "What came was not WebSocket.")
+        return True
+
     def _refuse(self, code: CloseCode, reason: str) -> None:
+        # What still comes until the connection is down is read, so that the close arrives, and thrown away.
+        self.data, self.dataReceived = b"", _thrown_away  # type: ignore[method-assign]
         logger.warning("%s %s is closed with %s: %s", self.path.decode("latin-1"), self.client_addr, code.name, reason)
         self.failedByMe = True
         self.sendClose(int(code), reason)
@@ -286,22 +242,20 @@ def _keep_alive(raw: socket.socket) -> None:
     raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, KEEPALIVE_PROBES)
 
 
-class _WithWire:
-    """Daphne's server as the protocol sees it, with the wire and the agreement put into the scope of the application."""
-
-    def __init__(self, server: Any) -> None:
-        self._server = server
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._server, name)
-
-    def create_application(self, protocol: WireProtocol, scope: dict[str, Any]) -> Any:
+def create_application(server: Any, rounds: Rounds, protocol: Any, scope: dict[str, Any]) -> Any:
+    """Daphne's, with the wire and the agreement in the scope of a WebSocket. The end of an application is noticed at once."""
+    details = server.connections[protocol]
+    if isinstance(protocol, WireProtocol):
         scope.setdefault("extensions", {}).update({WIRE_EXTENSION: protocol.wire, DEFLATE_EXTENSION: protocol.agree})
-        server, slot = self._server, Mailslot()
         scope.setdefault("asgi", {"version": "3.0"})
+        slot = Mailslot()
         application = server.application(scope=scope, receive=slot.get, send=partial(server.handle_reply, protocol))
-        server.connections[protocol]["application_instance"] = asyncio.ensure_future(application)
-        return slot
+        details["application_instance"] = asyncio.ensure_future(application)
+    else:
+        slot = type(server).create_application(server, protocol, scope)
+    if "application_instance" in details:
+        details["application_instance"].add_done_callback(lambda _: rounds.soon(protocol))
+    return slot
 
 
 class WireFactory(WebSocketFactory):  # type: ignore[misc]
@@ -310,9 +264,11 @@ class WireFactory(WebSocketFactory):  # type: ignore[misc]
     protocol = WireProtocol
 
     def __init__(self, server_class: Any, *args: Any, **kwargs: Any) -> None:
-        super().__init__(_WithWire(server_class), *args, **kwargs)
+        super().__init__(server_class, *args, **kwargs)
         # Daphne walks all connections every second and every other second: 10 ms stalls with 5,000 of them.
-        server_class.application_checker = Rounds(server_class).step
+        rounds = Rounds(server_class)
+        server_class.application_checker = rounds.step
+        server_class.create_application = partial(create_application, server_class, rounds)
         server_class.timeout_checker = nothing
         self._give_options()
 

@@ -88,6 +88,8 @@ class Porter:
 
     def _take(self, offered: Pass) -> None:
         """Say it, look at the clock again, adopt: realtime/fleet/passing.py says why in this order."""
+        if offered.fd is None:
+            return  # not taken: in a moment it is passed to somebody else
         if self._in_time(offered) and passing.send(self._end, Taken(offered.id)) and self._in_time(offered):
             self.passes_total += 1
             self._adopt(offered.fd)

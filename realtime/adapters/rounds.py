@@ -9,7 +9,10 @@ from typing import Any
 import daphne.server
 from twisted.internet import reactor
 
-STEP_S, ROUND_S = 0.02, 2.0
+STEP_S, ROUND_S = 0.05, 5.0
+"""A round finds what takes long: handshakes, requests, connections to ping. Applications that have ended say so themselves."""
+STEP_MAX = 200
+"""At most so many in one turn of the loop, 1 ms, when thousands end together."""
 
 
 class Rounds:
@@ -18,14 +21,21 @@ class Rounds:
     def __init__(self, server: Any) -> None:
         self._server = server
         self._waiting: deque[Any] = deque()
-        self._count = 1
+        self._count, self._more = 1, 0
+
+    def soon(self, protocol: Any) -> None:
+        """Look at this one in the next step."""
+        self._waiting.appendleft(protocol)
+        self._more += 1
 
     def step(self) -> None:
         connections, waiting = self._server.connections, self._waiting
         if not waiting:
             waiting.extend(connections)
             self._count = math.ceil(len(waiting) * STEP_S / ROUND_S)
-        protocols = [waiting.popleft() for _ in range(min(self._count, len(waiting)))]
+        count = min(self._count + self._more, len(waiting), max(self._count, STEP_MAX))
+        self._more = max(0, self._more - count)
+        protocols = [waiting.popleft() for _ in range(count)]
         part = {protocol: connections[protocol] for protocol in protocols if protocol in connections}
         for protocol, details in part.items():
             if "disconnected" not in details:

@@ -1,108 +1,133 @@
-"""A day of the calendar as a drill plays it: whose wedding, how many people, and when it begins."""
+"""A day of the calendar, compressed: which weddings, who is there in which phase, what they say. PURE.
+
+Phases are N times shorter than on the day; what people say in a second, and how quickly servers and phones recover, is not.
+"""
 
 from __future__ import annotations
 
-import csv
-import re
-from collections.abc import Iterable, Sequence
-from datetime import UTC, date, datetime, time, timedelta
-from pathlib import Path
-from zoneinfo import ZoneInfo
+import heapq
+import itertools
+import math
+import random
+from collections.abc import Iterator, Sequence
+from datetime import date
 
 from msgspec import Struct
 
-from monitoring.models import AlertRule, ScalingMode
-from realtime.clock import SystemClock
-from realtime.drills.server import DrillFailed
-from realtime.policy.forecast import Booking
-from realtime.policy.simulation import MARGIN_S
-from wedsync.weddings import calendars
-from wedsync.weddings.calendars import COLUMNS, Row
-from wedsync.weddings.forecasting import from_calendar
-from wedsync.weddings.tables import Unreadable, decode
+from realtime.drills.workloads import SATURDAY, Planned, Rate, RoomPlan, data_of, mix
+from realtime.policy.forecast import PHASES, SHARES, Booking
 
-QUIET = ("burn-now", "burn-half-hour", "burn-day", "wedding-late")
-"""Rules that are off while a day is played: many workers share a few cores here, and latency has a drill of its own."""
+LEAST = 6
+"""People of the smallest wedding that is worth playing: a planner, the couple, a vendor or two, guests."""
+PEAK_PHASES = ("arrival", "cocktail")
+"""Check-in, then photos and applause: the peak rates of ops.md 1.4. In between phones are away."""
+SPREAD_S = 4.0
+"""People of a wedding come and go within so long, not in one moment."""
+
+
+class Stay(Struct, frozen=True):
+    """From then on this member is there, or not."""
+
+    t_s: float
+    room: int
+    member: int
+    there: bool
 
 
 class Day(Struct, frozen=True):
-    """`rows`: the weddings with as many people as are played; from `begins` to `ends`, `speed` times as fast."""
+    """The weddings that are played, of all that day has. `bookings` and `plan` go together."""
 
-    rows: list[Row]
-    begins: datetime
-    ends: datetime
+    on: date
+    weddings: int
+    bookings: tuple[Booking, ...]
+    plan: tuple[RoomPlan, ...]
+    opens_s: float
+    """UTC seconds: when the first wedding begins to be set up."""
+    closes_s: float
     speed: float
 
     @property
-    def bookings(self) -> list[Booking]:
-        return from_calendar(self.rows)
+    def length_s(self) -> float:
+        """How long it takes to play."""
+        return (self.closes_s - self.opens_s) / self.speed
 
-    @property
-    def duration_s(self) -> float:
-        """On the clock of the machine."""
-        return (self.ends - self.begins).total_seconds() / self.speed
+    def played(self, at_s: float) -> float:
+        """Seconds of the play at which it is `at_s` (UTC seconds) on that day."""
+        return (at_s - self.opens_s) / self.speed
 
-
-def read(path: Path) -> list[Row]:
-    """The calendar. Raises DrillFailed with what is wrong with the file."""
-    try:
-        return calendars.read(decode(path.read_bytes()))
-    except OSError as error:
-        raise DrillFailed(f"{path}: {error.strerror}") from None
-    except Unreadable as error:
-        raise DrillFailed("\n".join([f"{path} cannot be read:", *map(str, error.mistakes[:20])])) from None
+    def clock_s(self, t_s: float) -> float:
+        """UTC seconds on that day at `t_s` of the play."""
+        return self.opens_s + t_s * self.speed
 
 
-def planned(
-    rows: Sequence[Row], share: float, speed: float, on: date | None = None, start: str = "", hours: float | None = None
-) -> Day:
-    """The day with `share` of its people. `on`: the date its first wedding is moved to; `start`: HH:MM UTC, beyond
-    24:00 on the next date, and `hours` of it.
-
-    Without them all of it, with two hours before the first and after the last wedding. Raises ValueError.
-    """
-    by = timedelta() if on is None else on - min(_local(row).date() for row in rows)
-    rows = [_as_played(row, share, by) for row in rows]
-    begins_s = min(booking.begins_s[0] for booking in from_calendar(rows)) - MARGIN_S
-    ends_s = max(booking.begins_s[-1] for booking in from_calendar(rows)) + MARGIN_S
-    begins, ends = (datetime.fromtimestamp(at_s, UTC) for at_s in (begins_s, ends_s))
-    if start:
-        found = re.fullmatch(r"([0-4]?\d):([0-5]\d)", start)
-        if found is None:
-            raise ValueError(f"--from {start}: a time such as 16:00, or 26:00 for two o'clock in the night after it")
-        first = min(_local(row).date() for row in rows)
-        begins = datetime.combine(first, time(), UTC) + timedelta(hours=int(found[1]), minutes=int(found[2]))
-    if hours is not None:
-        ends = begins + timedelta(hours=hours)
-    if ends <= begins or speed <= 0 or not 0 < share <= 1:
-        raise ValueError("--hours and --speed must be more than 0, --people a share up to 1")
-    return Day(rows, begins, ends, speed)
+def compressed(on: date, bookings: Sequence[Booking], people: int, speed: float, prefix: str) -> Day:
+    """So many people in weddings that stand for all of that day. Raises ValueError with a sentence for the operator."""
+    known = sorted((b for b in bookings if b.known), key=lambda b: (b.ceremony, b.wedding))
+    if not known:
+        raise ValueError(f"no wedding of {on} says how many people come: import its calendar, or give --calendar FILE")
+    if people < LEAST:
+        raise ValueError(f"--connections {people}: at least {LEAST}")
+    count = min(len(known), people // LEAST)
+    some = [known[int((n + 0.5) * len(known) / count)] for n in range(count)]
+    sizes = _sizes([max(sum(roles.values()) for roles in b.by_phase) for b in some], people)
+    plan = tuple(RoomPlan(f"{prefix}-{n}", mix(size)) for n, size in enumerate(sizes))
+    opens_s, closes_s = min(b.begins_s[0] for b in known), max(b.begins_s[-1] for b in known)
+    return Day(on, len(bookings), tuple(some), plan, opens_s, closes_s, speed)
 
 
-def _local(row: Row) -> datetime:
-    return row.ceremony_at.astimezone(ZoneInfo(row.timezone))
+def _sizes(wanted: Sequence[float], people: int) -> list[int]:
+    """In the proportions of `wanted`, at least `LEAST` each, `people` in total at most."""
+    spare, total = people - LEAST * len(wanted), sum(wanted)
+    return [min(math.ceil(size), LEAST + int(spare * size / total)) if size > LEAST else LEAST for size in wanted]
 
 
-def _as_played(row: Row, share: float, by: timedelta) -> Row:
-    people = max(1, round(row.counts["expected_connections"] * share))
-    ceremony_at = (_local(row) + by).astimezone(UTC)  # on the clock of the venue
-    return Row(row.slug, row.venue, row.timezone, ceremony_at, row.counts | {"expected_connections": people})
+def stays(day: Day, seed: int) -> list[Stay]:
+    """Who comes and goes when, in order of time; what holds at the beginning has t_s 0."""
+    rng = random.Random(f"{seed} stays")
+    found = []
+    for n, (booking, room) in enumerate(zip(day.bookings, day.plan, strict=True)):
+        for member, (place, of, role) in enumerate(_places(room)):
+            there = False
+            found.append(Stay(0.0, n, member, there))
+            for phase, begins_s in itertools.zip_longest(range(len(PHASES)), booking.begins_s):
+                now = phase is not None and place < _there(role, phase) * of
+                if now != there:
+                    spread_s = min(SPREAD_S, day.length_s / 50)
+                    found.append(Stay(max(0.0, day.played(begins_s)) + rng.random() * spread_s, n, member, now))
+                    there = now
+    return sorted(found, key=lambda stay: stay.t_s)
 
 
-def write(rows: Iterable[Row], path: Path) -> None:
-    """As `manage.py import_calendar` reads it."""
-    with path.open("w", newline="", encoding="utf-8") as file:
-        table = csv.writer(file)
-        table.writerow(COLUMNS)
-        for row in rows:
-            counts = [row.counts[name] for name in COLUMNS[4:]]
-            table.writerow([row.slug, row.venue, row.timezone, f"{_local(row):%Y-%m-%dT%H:%M}", *counts])
+def _places(room: RoomPlan) -> Iterator[tuple[int, int, str]]:
+    """(its number among those of its role, how many these are, role) of each member."""
+    seen: dict[str, int] = {}
+    for role in room.roles:
+        yield seen.get(role, 0), room.roles.count(role), role
+        seen[role] = seen.get(role, 0) + 1
 
 
-def seed_day(path: Path) -> int:
-    """Into this installation, which is a drill's own: the calendar, and a scaler that acts. Returns how many weddings."""
-    rows = read(path)
-    calendars.store(rows)
-    ScalingMode(at=SystemClock().now(), mode="auto", who="drill scale").save()
-    AlertRule.objects.filter(name__in=QUIET).update(enabled=False)
-    return len(rows)
+def _there(role: str, phase: int) -> float:
+    """Share of those of a role who ever come that are there in this phase."""
+    return SHARES[role][phase] / max(SHARES[role])
+
+
+def sayings(day: Day, seed: int, items: Sequence[Sequence[int]], rates: Sequence[Rate] = SATURDAY) -> Iterator[Planned]:
+    """What is said when: Poisson in each wedding and phase, at the rates of a real day. In order of time."""
+    streams = [
+        _stream(day, n, rate, items, random.Random(f"{seed} {n} {rate.kind}")) for n in range(len(day.plan)) for rate in rates
+    ]
+    return heapq.merge(*streams, key=lambda planned: planned.t_s)
+
+
+def _stream(day: Day, n: int, rate: Rate, items: Sequence[Sequence[int]], rng: random.Random) -> Iterator[Planned]:
+    speakers = [m for m, role in enumerate(day.plan[n].roles) if role in rate.roles]
+    begins = [day.played(at_s) for at_s in day.bookings[n].begins_s]
+    serials = itertools.count()
+    for phase, (start_s, end_s) in enumerate(itertools.pairwise(begins)):
+        per_s = rate.peak_per_s if PHASES[phase] in PEAK_PHASES else rate.steady_per_h / 3_600
+        t_s = start_s
+        while speakers and per_s:
+            t_s += rng.expovariate(per_s)
+            if t_s >= end_s:
+                break
+            yield Planned(t_s, n, rng.choice(speakers), rate.kind, data_of(rate, next(serials), items[n] or (1, 2)))

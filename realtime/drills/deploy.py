@@ -6,7 +6,7 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
-from realtime.drills.faults import FaultDrill
+from realtime.drills.faults import Facts, FaultDrill
 from realtime.drills.server import DrillFailed
 from realtime.fleet import remote
 
@@ -16,21 +16,14 @@ SILENCE_S = 120.0
 
 class DeployDrill(FaultDrill):
     name = "deploy"
+    injects = "all workers are replaced, one by one, while everybody is talking"
+    invariant = "0/0/0; everybody is moved before their worker ends; no connection ends"
+    live = True
+    recovery = "0 s: nobody may notice"
 
     async def inject(self) -> None:
         await self._clock.sleep(AT * self.options.duration_s)
-        before = await self.fleet()
-        start_s = self._clock.monotonic()
-        answers = await asyncio.to_thread(self._deploy)
-        if not answers or not answers[-1].get("done"):
-            raise DrillFailed(f"the deploy came to nothing: {answers[-1:]}")
-        self.facts["took_s"] = round(self._clock.monotonic() - start_s, 3)
-        old = {row["pid"] for row in before["workers"]}
-        self.facts["workers"] = len(old)
-        self.facts["replaced"] = len(old - {row["pid"] for row in (await self.fleet())["workers"]})
-
-    def _deploy(self) -> list[dict[str, Any]]:
-        return list(remote.ask(Path(self.server.var), {"do": "deploy", "reason": "drill"}, SILENCE_S))
+        self.facts |= await deploy_all(self)
 
     def promises(self) -> list[str]:
         self.facts |= {"moves": self.moves, "connections_ended": len(self.ended)}
@@ -43,3 +36,20 @@ class DeployDrill(FaultDrill):
             codes = sorted({ended.code for ended in self.ended})
             broken.append(f"{len(self.ended)} connections ended (codes {codes}); nobody should have noticed")
         return broken
+
+
+async def deploy_all(drill: FaultDrill) -> Facts:
+    """Replace all workers; returns when that is done."""
+    old = {row["pid"] for row in (await drill.fleet())["workers"]}
+    start_s = drill.now_s()
+    drill.injected("all workers were replaced, one after the other")
+    answers = await asyncio.to_thread(_deploy, drill)
+    if not answers or not answers[-1].get("done"):
+        raise DrillFailed(f"the deploy came to nothing: {answers[-1:]}")
+    drill.restored("all workers are replaced")
+    new = {row["pid"] for row in (await drill.fleet())["workers"]}
+    return {"took_s": round(drill.now_s() - start_s, 3), "workers": len(old), "replaced": len(old - new)}
+
+
+def _deploy(drill: FaultDrill) -> list[dict[str, Any]]:
+    return list(remote.ask(Path(drill.server.var), {"do": "deploy", "reason": "drill"}, SILENCE_S))

@@ -4,79 +4,52 @@ from __future__ import annotations
 
 import asyncio
 import os
-import random
 import signal
+from typing import Any
 
-from realtime.client import Client
-from realtime.client import Fleet as Clients
-from realtime.client_events import Connected, Event
-from realtime.drills.faults import FaultDrill
-from realtime.messages import Sender
+from realtime.drills.faults import KNOCK_S, Facts, FaultDrill
 from realtime.report import WorkerState
 
 AT = 0.2
 HANG_S = 20.0
+SHORT_S = 4.0
+"""As one fault among others."""
 LAME_S = 2.0
 KNOCKS = 40
-KNOCK_S = 5.0
-"""A pass that was not taken is made again after 0.6 s; then there is the welcome."""
 
 
 class HangDrill(FaultDrill):
     name = "hang"
+    injects = "one worker stands still for 20 s (SIGSTOP) with its sockets open, then goes on as if nothing had been"
+    invariant = "0/0/0; it is seen to be lame and gets nobody new; who knocks meanwhile gets in elsewhere"
+    live = True
+    alerts = ("worker-missing",)
+    may_fire = ("canary-lost", "worker-lag")
+    recovery = "lame within 2 s, newcomers in within 5 s"
     minutes = 0.8
 
     async def inject(self) -> None:
         await self._clock.sleep(AT * self.options.duration_s)
         victim = await self.fullest()
         os.kill(victim["pid"], signal.SIGSTOP)
+        self.injected(f"{victim['id']} stands still")
         self.facts |= {"stopped": victim["id"], "its_connections": victim["connections"]}
         until_s = self._clock.monotonic() + min(HANG_S, 0.5 * self.options.duration_s)
         try:
             # From the first moment on: what is passed to it unread has to be passed again.
-            early = asyncio.create_task(self._knock(KNOCKS // 2, "early", victim["worker"]))
+            early = asyncio.create_task(self.knock(KNOCKS // 2, "early"))
             self.facts["lame_s"] = round(await self.until(lambda f: _state(f, victim["id"]) == "lame", "it is lame"), 3)
-            late_in, late_there, _ = await self._knock(KNOCKS // 2, "late", victim["worker"])
-            early_in, _, slowest_s = await early
-            self.facts |= {"knocked": KNOCKS, "let_in": early_in + late_in, "slowest_s": round(slowest_s, 3)}
-            self.facts["to_the_stopped_one"] = late_there
+            self.noticed(f"{victim['id']} is seen to be lame")
+            later = await self.knock(KNOCKS // 2, "late", victim["worker"])
+            first = await early
+            self.facts |= {"knocked": KNOCKS, "let_in": first.let_in + later.let_in, "slowest_s": round(first.slowest_s, 3)}
+            self.facts["to_the_stopped_one"] = later.there
             await self._clock.sleep(max(0.0, until_s - self._clock.monotonic()))
         finally:
             os.kill(victim["pid"], signal.SIGCONT)
         ready_s = await self.until(lambda fleet: _state(fleet, victim["id"]) == "ready", "it is ready again")
+        self.restored(f"{victim['id']} is ready again")
         self.facts["ready_again_s"] = round(ready_s, 3)
-
-    async def _knock(self, count: int, name: str, stopped: str) -> tuple[int, int, float]:
-        """(newcomers that got in, those of them at the stopped worker, the longest time)."""
-        there, slowest_s = 0, 0.0
-        clients: list[Client] = []
-
-        def on_event(event: Event) -> None:
-            nonlocal there
-            if isinstance(event, Connected):
-                there += event.welcome.process == stopped
-
-        async def one(number: int) -> bool:
-            nonlocal slowest_s
-            room = self.plan[number % len(self.plan)].name
-            ticket = self._ticket(room, Sender(f"{room}.{name}{number}", "guest", "newcomer"))
-            url = f"ws://{self._server.netloc}/ws/weddings/{room}/"
-            client = Client(url, ticket, clients_of_drill, on_event=on_event, rng=random.Random(number))
-            clients.append(client)
-            start_s = self._clock.monotonic()
-            try:
-                async with asyncio.timeout(KNOCK_S):
-                    await client.connect()
-            except TimeoutError:
-                return False
-            slowest_s = max(slowest_s, self._clock.monotonic() - start_s)
-            return True
-
-        async with Clients(self._clock) as clients_of_drill:
-            let_in = sum(await asyncio.gather(*(one(number) for number in range(count))))
-            for client in clients:
-                client.abandon()
-        return let_in, there, slowest_s
 
     def promises(self) -> list[str]:
         broken = self.late("lame_s", LAME_S, "the worker was seen to be lame, not")
@@ -87,5 +60,21 @@ class HangDrill(FaultDrill):
         return broken
 
 
-def _state(fleet: dict[str, object], name: str) -> WorkerState | None:
-    return next((row["state"] for row in fleet["workers"] if row["id"] == name), None)  # type: ignore[attr-defined]
+def _state(fleet: dict[str, Any], name: str) -> WorkerState | None:
+    return next((row["state"] for row in fleet["workers"] if row["id"] == name), None)
+
+
+async def stop_worker(drill: FaultDrill) -> Facts:
+    """Let the fullest worker stand still for a while; returns when it is ready again."""
+    victim = await drill.fullest()
+    os.kill(victim["pid"], signal.SIGSTOP)
+    drill.injected(f"a worker ({victim['id']}) stood still; it held {victim['connections']} people")
+    try:
+        lame_s = await drill.until(lambda fleet: _state(fleet, victim["id"]) == "lame", "it is lame")
+        drill.noticed("it was seen to be lame")
+        await drill.sleep(SHORT_S)
+    finally:
+        os.kill(victim["pid"], signal.SIGCONT)
+    await drill.until(lambda fleet: _state(fleet, victim["id"]) == "ready", "it is ready again")
+    drill.restored("it is ready again")
+    return {"stopped": victim["id"], "lame_s": round(lame_s, 3)}

@@ -14,6 +14,7 @@ from msgspec import UNSET, Raw, Struct
 
 from realtime.client_events import CaughtUp, Closed, Confirmed, Event, Gap, Received, Settled, SnapshotTaken, Via
 from realtime.clock import Clock
+from realtime.drills.course import Course
 from realtime.histogram import Histogram
 from realtime.kinds import KINDS, Priority
 from realtime.messages import Ok, Pub
@@ -94,6 +95,7 @@ class History:
     def __init__(self) -> None:
         self.messages: list[Message] = []
         self.members: list[Seen] = []
+        self.course = Course()
         self.latencies: dict[Priority, Histogram] = {priority: Histogram() for priority in Priority}
         self._refs: dict[tuple[str, str, str], int] = {}
 
@@ -175,7 +177,9 @@ class Recorder:
             return
         message = self._history.messages[ref]
         if self.timed and message.sent and via is not Via.REPLAY:
-            self._history.latencies[kind.priority].record(self._clock.monotonic() - message.intended_s)
+            took_s = self._clock.monotonic() - message.intended_s
+            self._history.latencies[kind.priority].record(took_s)
+            self._history.course.record(kind.priority, took_s, message.intended_s)
         if pub.result is not UNSET:
             self._exposed(pub.result)
         if kind.name == "timeline.items":

@@ -16,8 +16,9 @@ from msgspec.structs import replace
 from realtime.client_events import Event, Received, Via
 from realtime.drills.faults import FaultDrill
 from realtime.drills.history import Recorder
+from realtime.drills.load import Options, profile_of
 from realtime.drills.server import DrillFailed
-from realtime.drills.workloads import rooms
+from realtime.drills.workloads import RoomPlan, rooms
 from realtime.histogram import Histogram
 from realtime.kinds import KINDS, Priority
 
@@ -34,9 +35,8 @@ class LayerDrill(FaultDrill):
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         # As much is said as in all the weddings that so many people usually are.
-        self.profile = replace(self.profile, one_room=True, factor=self.profile.factor * len(self.plan))
-        self.plan = rooms(self.profile, self.options.connections, self.options.prefix)
-        self.items = [[] for _ in self.plan]
+        usual = len(rooms(self.profile, self.options.connections))
+        self.profile = replace(self.profile, one_room=True, factor=self.profile.factor * usual)
         self.sick = False
         self._meanwhile = Histogram()
 
@@ -57,6 +57,10 @@ class LayerDrill(FaultDrill):
         message = self.history.messages[self.history.ref(self.plan[n].name, sender, event.pub.id, event.pub.kind)]
         if message.sent:
             self._meanwhile.record(self._clock.monotonic() - message.intended_s)
+
+    @classmethod
+    def plan_of(cls, options: Options) -> list[RoomPlan]:
+        return rooms(replace(profile_of(options), one_room=True), options.connections, options.prefix)
 
     async def split(self) -> None:
         """Have half of the people on another worker. Raises DrillFailed when there is none, or they do not get there."""

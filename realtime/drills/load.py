@@ -10,10 +10,12 @@ import gc
 import heapq
 import random
 import resource
+import socket
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager
+from typing import Any
 from urllib.parse import urlsplit
 
 from msgspec import Struct, field
@@ -23,6 +25,7 @@ from realtime.client import Client, Fleet
 from realtime.client_events import Event, SnapshotTaken
 from realtime.clock import Clock
 from realtime.drills.checker import Report, Violation, behind, check, last_acknowledged
+from realtime.drills.course import Latency, latency
 from realtime.drills.history import History, Recorder
 from realtime.drills.proxy import ChaosProxy, FrameTamper
 from realtime.drills.server import DrillFailed
@@ -59,15 +62,16 @@ class Options(Struct, frozen=True):
     burst: bool = False
     fault: str = ""
     prefix: str = "load"
+    extra: dict[str, Any] = {}
+    """What only one drill understands, such as the date of a rehearsal."""
 
 
-class Latency(Struct, frozen=True):
-    """From the intended moment to the screen, milliseconds; None: nothing was measured."""
+class Route(Struct, frozen=True):
+    """From a client to the server: where to (ws://host:port), from which local address, with a socket made by whom."""
 
-    count: int
-    p50_ms: float | None
-    p95_ms: float | None
-    p99_ms: float | None
+    base: str
+    source: str | None = None
+    socket_of: Callable[[], socket.socket] | None = None
 
 
 class Result(Struct):
@@ -101,8 +105,6 @@ def profile_of(options: Options) -> Profile:
     profile = PROFILES.get(options.profile)
     if profile is None:
         raise ValueError(f"there is no profile {options.profile!r}; manage.py drill list shows them")
-    if options.fault and options.fault not in FrameTamper.FAULTS:
-        raise ValueError(f"there is no fault {options.fault!r}; one of {', '.join(FrameTamper.FAULTS)}")
     if options.duration_s <= 0:
         raise ValueError("--minutes must be more than 0")
     files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
@@ -116,12 +118,15 @@ def profile_of(options: Options) -> Profile:
 class LoadDrill:
     """One run against a server that has the weddings. `ticket(room, member)` makes a join ticket."""
 
+    judge_latency = True
+    """Whether P0 and P1 have to keep their goal throughout."""
+
     def __init__(
         self, options: Options, url: str, ticket: Callable[[str, Sender], str], clock: Clock, progress: Progress
     ) -> None:
         self.options = options
         self.profile = profile_of(options)
-        self.plan = rooms(self.profile, options.connections, options.prefix)
+        self.plan = self.plan_of(options)
         self.history = History()
         self.clients: list[list[Client]] = []
         self.items: list[list[int]] = [[] for _ in self.plan]
@@ -133,6 +138,11 @@ class LoadDrill:
         self._recorders: list[Recorder] = []
         self._joining: list[Client] = []
         self._tamper: FrameTamper | None = None
+
+    @classmethod
+    def plan_of(cls, options: Options) -> list[RoomPlan]:
+        """The weddings and who is in them. Raises ValueError with a sentence for the operator."""
+        return rooms(profile_of(options), options.connections, options.prefix)
 
     async def run(self) -> Result:
         """Connect, play, wait until everybody is caught up, judge. Raises DrillFailed when nobody gets in."""
@@ -157,7 +167,7 @@ class LoadDrill:
     async def _fault(self) -> AsyncIterator[str]:
         """A proxy that does the wrong thing, for the members that are to see it; yields its URL."""
         room, victim, fault = self._victim()
-        if not fault:
+        if fault not in FrameTamper.FAULTS:
             yield ""
             return
         self._tamper = FrameTamper(fault, victim, match=b'"kind":"chat.', secret=b'"kind":"chat.crew"')
@@ -179,7 +189,7 @@ class LoadDrill:
             self.clients.append([])
             for m in range(len(room.roles)):
                 spoiled = bool(through) and n == room_of_fault and (m == 0 or member_id(room, m) == victim)
-                trusting = bool(fault) and n == room_of_fault and member_id(room, m) == victim
+                trusting = bool(through) and n == room_of_fault and member_id(room, m) == victim
                 client = self._client(fleet, n, m, through if spoiled else direct, trusting)
                 self.clients[n].append(client)
                 await self._room_for_one(JOINING_MAX)
@@ -210,18 +220,24 @@ class LoadDrill:
         room = self.plan[n]
         role, member = room.roles[m], member_id(room, m)
         recorder = Recorder(self.history, self.history.watch(room.name, member, role), self._clock)
-        address = len(self._recorders) // PORTS_PER_ADDRESS
+        route = self._route(n, m, base)
         self._recorders.append(recorder)
         on_event = self._listening(n, m, recorder)
         return Client(
-            f"{base}/ws/weddings/{room.name}/",
+            f"{route.base}/ws/weddings/{room.name}/",
             self._ticket(room.name, Sender(member, role, member)),
             fleet,
             on_event=on_event,
             rng=random.Random(f"{self.options.seed} {member}"),
-            source_address=f"127.0.0.{address + 1}" if address else None,
+            source_address=route.source,
             trusting=trusting,
+            socket_of=route.socket_of,
         )
+
+    def _route(self, n: int, m: int, base: str) -> Route:
+        """Of member `m` of room `n`, who wants to get to `base`; asked once, before it starts."""
+        address = len(self._recorders) // PORTS_PER_ADDRESS
+        return Route(base, f"127.0.0.{address + 1}" if address else None)
 
     def _listening(self, n: int, m: int, recorder: Recorder) -> Callable[[Event], None]:
         """Who is told what member `m` of room `n` is shown."""
@@ -243,7 +259,8 @@ class LoadDrill:
     async def _play(self) -> None:
         duration_s = self.options.duration_s
         start_s = self._clock.monotonic() + 0.2
-        for planned in heapq.merge(self._schedule(), self._extra(), key=lambda p: p.t_s):
+        self.history.course.begin(start_s)
+        for planned in heapq.merge(self._schedule(), self._extra(), self._bait(), key=lambda p: p.t_s):
             due_s = start_s + planned.t_s
             while (wait_s := due_s - self._clock.monotonic()) > 0:
                 self._progress("playing", max(0.0, planned.t_s - wait_s) / duration_s)
@@ -257,6 +274,10 @@ class LoadDrill:
         return schedule(self.profile, self.plan, self.options.duration_s, self.options.seed, self.items)
 
     def _extra(self) -> Iterator[Planned]:
+        """What is said beyond the profile."""
+        return iter(())
+
+    def _bait(self) -> Iterator[Planned]:
         """With a fault: chat in that room, so that there is something to spoil."""
         room, _, fault = self._victim()
         crew = 0
@@ -336,16 +357,14 @@ class LoadDrill:
             generator_cpu_percent=round(cpu_percent, 1),
             refused=dict(Counter(message.refused for message in sent if message.refused)),
             violations=report.violations,
-            latency={priority.name: self._latency(priority) for priority in Priority},
+            latency={priority.name: latency(self.history.latencies[priority]) for priority in Priority},
         )
-        result.reason = verdict(result, report, self._tamper is not None and not self._tamper.done)
-        result.passed = not result.reason
+        reasons = unkept(result, report, self._tamper is not None and not self._tamper.done)
+        if self.judge_latency:
+            reasons += late(result)
+        result.reason = "\n".join(reasons)
+        result.passed = not reasons
         return result
-
-    def _latency(self, priority: Priority) -> Latency:
-        measured = self.history.latencies[priority]
-        p50, p95, p99 = (measured.quantile_ms(q) for q in (0.50, 0.95, 0.99))
-        return Latency(len(measured), p50, p95, p99)
 
 
 def member_id(room: RoomPlan, index: int) -> str:
@@ -353,8 +372,8 @@ def member_id(room: RoomPlan, index: int) -> str:
     return f"{room.name}.{room.roles[index]}{index}"
 
 
-def verdict(result: Result, report: Report, fault_missing: bool) -> str:
-    """Why the drill failed, "" when it passed."""
+def unkept(result: Result, report: Report, fault_missing: bool) -> list[str]:
+    """What was promised of the publications and not kept, whatever happened meanwhile."""
     reasons = [str(violation) for violation in report.violations]
     if fault_missing:
         reasons.append("the fault could not be placed: the victim was sent too little; play for longer")
@@ -362,10 +381,16 @@ def verdict(result: Result, report: Report, fault_missing: bool) -> str:
         reasons.append(f"{result.behind} members had not caught up {SETTLE_S:g} s after the end")
     if result.unanswered:
         reasons.append(f"{result.unanswered} durable publications have no answer")
+    return reasons
+
+
+def late(result: Result) -> list[str]:
+    """Which of the urgent priorities missed its goal."""
+    reasons = []
     for priority in ("P0", "P1"):
         p99_ms = result.latency[priority].p99_ms
         if p99_ms is not None and p99_ms > GOAL_MS:
             busy = result.generator_cpu_percent > BUSY_PERCENT
             hint = "; the generator itself was too busy to say more" if busy else ""
             reasons.append(f"{priority} p99 {p99_ms:.1f} ms is over {GOAL_MS:g} ms{hint}")
-    return "\n".join(reasons)
+    return reasons

@@ -15,6 +15,8 @@ from enum import StrEnum
 from typing import Protocol, Self
 
 CHUNK_BYTES = 65_536
+HELD_MAX = 256
+"""Pieces on their way in one direction of one connection."""
 
 
 class Mode(StrEnum):
@@ -31,6 +33,12 @@ class Stream(Protocol):
     def feed(self, chunk: bytes) -> bytes: ...
 
 
+class Way(Protocol):
+    """One direction of one connection through a network: when bytes sent at `now_s` are at the other end."""
+
+    def arrival_s(self, now_s: float, n_bytes: int) -> float: ...
+
+
 class Untouched:
     """Everything as it is."""
 
@@ -41,7 +49,7 @@ class Untouched:
 class ChaosProxy:
     """Listens on `host` (a free port unless given) and forwards to (target_host, target_port).
 
-    `stream` makes what filters the server's bytes of a new connection.
+    `stream` makes what filters the server's bytes of a new connection, `way` what a network between does to each direction.
     """
 
     def __init__(
@@ -52,7 +60,9 @@ class ChaosProxy:
         host: str = "127.0.0.1",
         port: int = 0,
         stream: Callable[[], Stream] = Untouched,
+        way: Callable[[], Way] | None = None,
     ) -> None:
+        self.way = way
         self.mode = Mode.FORWARD
         self.delay_s = 0.0
         self.host = host
@@ -157,23 +167,25 @@ class _Link:
             await asyncio.gather(up, down, return_exceptions=True)
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, stream: Stream) -> None:
-        loop = asyncio.get_running_loop()
+        loop, way = asyncio.get_running_loop(), self._proxy.way and self._proxy.way()
         held: deque[bytes] = deque()
+        room = asyncio.Semaphore(HELD_MAX)
+
+        def arrive() -> None:
+            writer.write(held.popleft())
+            room.release()
+
         while chunk := await reader.read(CHUNK_BYTES):
             await self._proxy.passage()
-            changed = stream.feed(chunk)
-            if self._proxy.delay_s or held:
+            changed, now_s = stream.feed(chunk), loop.time()
+            at_s = now_s + self._proxy.delay_s if way is None else way.arrival_s(now_s + self._proxy.delay_s, len(changed))
+            if at_s > now_s or held:
+                await room.acquire()  # a slow network must not be filled faster than it empties
                 held.append(changed)
-                loop.call_later(self._proxy.delay_s, self._late, writer, held)
+                loop.call_at(at_s, arrive)
             elif changed:
                 writer.write(changed)
                 await writer.drain()
-
-    @staticmethod
-    def _late(writer: asyncio.StreamWriter, held: deque[bytes]) -> None:
-        chunk = held.popleft()
-        if not writer.is_closing():
-            writer.write(chunk)
 
     def reset(self) -> None:
         """RST instead of FIN: the other side learns of it when it next looks, as from a phone out of reach."""

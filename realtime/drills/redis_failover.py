@@ -19,8 +19,10 @@ from pathlib import Path
 from redis.exceptions import RedisError
 
 from realtime.drills.layer import LayerDrill
+from realtime.drills.owner import tag
+from realtime.drills.redis_kill import need as redis_server
 from realtime.drills.redis_servers import NOTHING_KEPT, RedisServer, running
-from realtime.drills.server import DrillFailed, free_port
+from realtime.drills.server import FOLDER, DrillFailed, free_port
 from realtime.redis_url import NAME, client
 
 AT, AGAIN_AT, ON_AT = 0.15, 0.5, 0.85
@@ -51,6 +53,7 @@ class RedisFailoverDrill(LayerDrill):
     injects = "the Redis in charge is killed, later its successor stands still; Sentinel names another one both times"
     invariant = "0/0/0; delivery goes on across workers, p99 within 1 s; no connection ends"
     recovery = "none to wait for: nobody has to come back"
+    needs = (redis_server,)
     minutes = 1.0
     servers: tuple[RedisServer, RedisServer]
     url: str
@@ -58,7 +61,7 @@ class RedisFailoverDrill(LayerDrill):
     @classmethod
     @asynccontextmanager
     async def surroundings(cls) -> AsyncIterator[dict[str, str]]:
-        with tempfile.TemporaryDirectory(prefix="wedsync-redis-") as name:
+        with tempfile.TemporaryDirectory(prefix=f"{FOLDER}{tag()}-redis-", ignore_cleanup_errors=True) as name:
             folder = Path(name)
             primary = RedisServer(folder, *NOTHING_KEPT)
             replica = RedisServer(folder, *NOTHING_KEPT, "--replicaof", f"127.0.0.1 {primary.port}")
@@ -74,16 +77,19 @@ class RedisFailoverDrill(LayerDrill):
         duration_s, begin_s = self.options.duration_s, self._clock.monotonic()
         await self._until(begin_s + AT * duration_s)
         await self.split()
+        self.injected("the Redis in charge was killed")
         first.kill()
         await self._failed_over(second, "killed_failover_s")
         await first.start("--replicaof", f"127.0.0.1 {second.port}")
         await self._until(begin_s + AGAIN_AT * duration_s)
+        self.noticed("Sentinel's new choice stands still")
         os.kill(second.pid, signal.SIGSTOP)
         try:
             await self._failed_over(first, "stopped_failover_s")
             await self._until(begin_s + ON_AT * duration_s)
         finally:
             os.kill(second.pid, signal.SIGCONT)
+        self.restored("it goes on, and is in charge of nothing")
 
     async def _failed_over(self, to: RedisServer, fact: str) -> None:
         """Wait until the Sentinels name `to`, and until everybody listens there. Raises DrillFailed."""

@@ -8,31 +8,43 @@ from __future__ import annotations
 
 import asyncio
 import math
+import os
 import random
 import tempfile
+from argparse import ArgumentParser
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from contextlib import ExitStack, asynccontextmanager
-from datetime import timedelta
+from contextlib import asynccontextmanager
+from datetime import date, timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
+from asgiref.sync import sync_to_async
+from django.conf import settings
 from msgspec import Struct
 from msgspec.structs import replace
 
+from monitoring.day_chart import day_page
+from monitoring.drill_runs import switch_off
 from realtime.client import Client, Fleet
 from realtime.client_events import Closed, Event, Moved
 from realtime.clock import SystemClock, TurnedClock
-from realtime.drills.day import Day, write
-from realtime.drills.faults import Ended, FaultDrill
+from realtime.drills.calendar_day import Day, planned, read, write
+from realtime.drills.faults import Ended, FaultDrill, FaultResult
 from realtime.drills.history import Recorder, Seen
-from realtime.drills.postgres import own_postgres
-from realtime.drills.server import Running, own_server
+from realtime.drills.load import Options
+from realtime.drills.needs import Need
+from realtime.drills.owner import tag
+from realtime.drills.postgres import Postgres, binaries
+from realtime.drills.redis_kill import need as redis_server
+from realtime.drills.server import FOLDER, OF_THE_INSTALLATION, manage
 from realtime.drills.workloads import PROFILES, SATURDAY, Planned, RoomPlan, mix, schedule
 from realtime.messages import Sender
 from realtime.policy.forecast import AHEAD_S, Forecast
 from realtime.policy.resending import OutboxFull
-from realtime.policy.scaling import SHARE_CONNECTIONS
+from realtime.policy.scaling import SHARE_CONNECTIONS, Limits
 from realtime.policy.simulation import Point, Simulation, actual_people
 from realtime.saying import durable
 from realtime.session import Phase
@@ -40,8 +52,12 @@ from realtime.session import Phase
 STEP_S = 0.25
 LOOK_S = 1.0
 JOINING_MAX = 64
-STARTED_S = 25.0
-"""Of the machine: until the fleet is ready, the first people may come, and the day begins."""
+STARTED_S, WAIT_S = 10.0, 90.0
+"""Of the machine: until the day begins; and for the scaler to have as many workers as its beginning asks for."""
+CALENDAR = Path(settings.BASE_DIR) / "wedsync/weddings/demo/calendar/saturday-june.csv"
+SPEED = 20.0
+QUIET = ("burn-now", "burn-half-hour", "burn-day", "wedding-late")
+"""Rules that are off while a day is played: many workers share a few cores here, and latency has a drill of its own."""
 LEAST = 2
 FULLER = 3
 """A wedding has at most so many times the people it expects."""
@@ -75,27 +91,89 @@ class Visitor(Struct):
 class ScaleDrill(FaultDrill):
     name = "scale"
     injects = "a day of the calendar at many times its speed; workers are started and drained as it goes"
-    invariant = "0/0/0 and no gap; room before people come; at most one change of mind an hour"
+    invariant = "0/0/0 and no gap; there is room before people come; at most one change of mind an hour"
     recovery = "none to wait for: nobody is cut off"
+    needs = (Need("PostgreSQL", "apt-get install postgresql", lambda: binaries() is not None), redis_server)
+    people = 1_100
+    usual_profile = PROFILE.name
+    day: Day
+    limits: Limits
+    turned: TurnedClock
 
-    def __init__(self, day: Day, clock_of_day: TurnedClock, capacity: int, most: int, *args: Any) -> None:
+    @classmethod
+    def arguments(cls, parser: ArgumentParser) -> None:
+        parser.add_argument("--calendar", default="", metavar="DAY.csv", help="default: 270 weddings of a Saturday in June")
+        parser.add_argument("--date", default="", metavar="YYYY-MM-DD", help="move the calendar there, on the venues' clocks")
+        parser.add_argument("--from", dest="start", default="", metavar="HH:MM", help="begin then, UTC; 26:00 is in the night")
+        parser.add_argument("--hours", type=float, metavar="H", help="play so much of the day (default: all of it)")
+        parser.add_argument("--speed", type=float, default=SPEED, metavar="N", help=f"times faster (default {SPEED:g})")
+        parser.add_argument("--capacity", type=int, default=150, metavar="N", help="people one worker carries (default 150)")
+        parser.add_argument("--max-workers", type=int, default=8, metavar="N", help="the most workers (default 8)")
+        parser.add_argument("--chart", default="", metavar="FILE", help="draw people, room and workers as they were (HTML)")
+
+    @classmethod
+    def settled(cls, options: Options) -> Options:
+        extra = options.extra
+        if extra["max_workers"] < LEAST or extra["capacity"] < 1:
+            raise ValueError(f"--max-workers must be at least {LEAST}, --capacity at least 1")
+        rows = read(Path(extra["calendar"]) if extra["calendar"] else CALENDAR)
+        on = date.fromisoformat(extra["date"]) if extra["date"] else None
+        cls.day = planned(rows, options.connections, extra["speed"], on, extra["start"], extra["hours"])
+        cls.limits = Limits(connections=extra["capacity"], most=extra["max_workers"])
+        return replace(options, duration_s=cls.day.duration_s)
+
+    @classmethod
+    def plan_of(cls, options: Options) -> list[RoomPlan]:
+        return [RoomPlan(booking.wedding, mix(booking.expected * FULLER + 1)) for booking in cls.day.bookings]
+
+    @classmethod
+    @asynccontextmanager
+    async def surroundings(cls) -> AsyncIterator[dict[str, str]]:
+        """A PostgreSQL with the calendar in it, a scaler that acts, and the clock of the day, which is about to begin."""
+        with Postgres() as server, tempfile.TemporaryDirectory(prefix=f"{FOLDER}{tag()}-day-") as folder:
+            history = Path(folder) / "history.sqlite3"
+            env = {"DATABASE_URL": server.database(), "HISTORY_DATABASE_URL": f"sqlite:///{history}"}
+            await asyncio.to_thread(cls._seed, env, Path(folder))
+            await sync_to_async(switch_off)(QUIET, history)
+            cls.turned = TurnedClock(cls.day.begins, SystemClock().now() + timedelta(seconds=STARTED_S), cls.day.speed)
+            env |= {"WEDSYNC_REHEARSAL": str(cls.turned), "WEDSYNC_WORKERS_MOST": str(cls.limits.most)}
+            yield env | {"WEDSYNC_CAPACITY_CONNECTIONS": str(round(cls.limits.connections))}
+
+    @classmethod
+    def _seed(cls, env: dict[str, str], folder: Path) -> None:
+        child = {name: value for name, value in os.environ.items() if name not in OF_THE_INSTALLATION}
+        child |= env | {"WEDSYNC_VAR": str(folder), "SECRET_KEY": settings.SECRET_KEY}
+        for database in ("default", "history"):
+            manage(child, "migrate", "--verbosity", "0", "--database", database)
+        write(cls.day.rows, folder / "day.csv")
+        manage(child, "import_calendar", str(folder / "day.csv"))
+        manage(child, "scale", "--mode", "auto", "--who", "drill scale")
+
+    def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        self.profile, self.day, self._day_clock = PROFILE, day, clock_of_day
-        bookings = day.bookings
-        self.plan = [RoomPlan(booking.wedding, mix(booking.expected * FULLER + 1)) for booking in bookings]
-        seed = self.options.seed
-        self._people = [actual_people([booking], seed * 1_000 + n) for n, booking in enumerate(bookings)]
+        self.profile, self._day_clock, bookings = PROFILE, self.turned, self.day.bookings
+        self._people = [actual_people([booking], self.options.seed * 1_000 + n) for n, booking in enumerate(bookings)]
         self._forecast = Forecast(bookings)
-        self._room, self._most = SHARE_CONNECTIONS * capacity, most
+        self._room, self._most = SHARE_CONNECTIONS * self.limits.connections, self.limits.most
         self.there: list[list[Visitor]] = [[] for _ in self.plan]
-        self.everybody: list[Visitor] = []
+        self.everyone: list[Visitor] = []
         self.looks: list[Look] = []
         self._leaving: set[asyncio.Task[None]] = set()
         self._visits = 0
         self._fleet: Fleet | None = None
 
+    async def judged(self) -> FaultResult:
+        result = await super().judged()
+        if self.options.extra["chart"]:
+            zone = ZoneInfo(Counter(row.timezone for row in self.day.rows).most_common(1)[0][0])
+            title = f"{len(self.day.rows)} weddings, {self.day.begins:%A %d %B %Y}, played {self.day.speed:g} times as fast"
+            page = day_page(self.chart(), self.limits, title, zone)
+            await asyncio.to_thread(Path(self.options.extra["chart"]).write_text, page, "utf-8")
+        return result
+
     async def inject(self) -> None:
         """Look at the fleet once a second while the day goes by."""
+        self.injected(f"the day begins, {self.day.speed:g} times as fast")
         while self._day_clock.now() < self.day.ends:
             fleet = await self.fleet()
             rows = fleet["workers"]
@@ -110,6 +188,8 @@ class ScaleDrill(FaultDrill):
     async def _connect(self, fleet: Fleet, through: str) -> None:
         self._fleet = fleet
         await self._clock.sleep(max(0.0, (self.day.begins - self._day_clock.now()).total_seconds() / self.day.speed))
+        wanted = workers_at(self.day, self.limits)
+        await self.until(lambda f: sum(r["state"] == "ready" for r in f["workers"]) >= wanted, f"{wanted} are ready", WAIT_S)
         while self._come_and_go():  # those who are there already when the drill begins
             await self._clock.sleep(STEP_S)
             self._progress("those who are there already", 0.0)
@@ -160,7 +240,7 @@ class ScaleDrill(FaultDrill):
         visitor = Visitor(client, seen, role)
         self._recorders.append(recorder)
         self.there[n].append(visitor)
-        self.everybody.append(visitor)
+        self.everyone.append(visitor)
         client.start()
 
     def _leave(self, visitor: Visitor) -> None:
@@ -181,7 +261,7 @@ class ScaleDrill(FaultDrill):
         return on_event
 
     def _everybody(self) -> Iterable[Client]:
-        return (visitor.client for visitor in self.everybody)
+        return (visitor.client for visitor in self.everyone)
 
     # -- what they say ------------------------------------------------------------------------------------------------
 
@@ -236,7 +316,7 @@ class ScaleDrill(FaultDrill):
             broken.append("the number of workers never changed: play a part of the day in which people come")
         if reversals > 1:
             broken.append(f"{reversals} changes of mind within an hour")
-        gaps = sum(visitor.client.session.gaps for visitor in self.everybody)
+        gaps = sum(visitor.client.session.gaps for visitor in self.everyone)
         if self.ended or gaps:
             broken.append(f"{len(self.ended)} connections ended, {gaps} gaps were seen; nobody should notice anything")
         return broken
@@ -252,29 +332,8 @@ class ScaleDrill(FaultDrill):
         return Simulation(points, count["scale_outs"], count["scale_ins"], count["reversals_in_an_hour"], short, [])
 
 
-def workers_at(day: Day, capacity: int, most: int) -> int:
+def workers_at(day: Day, limits: Limits) -> int:
     """How many the calendar asks for when the day begins."""
     begins_s = day.begins.timestamp()
     people = Forecast(day.bookings).most(begins_s, begins_s + AHEAD_S)
-    return min(most, max(LEAST, math.ceil(people / (SHARE_CONNECTIONS * capacity)) + 1))
-
-
-@asynccontextmanager
-async def fleet_of(day: Day, capacity: int, most: int, database_url: str) -> AsyncIterator[tuple[Running, TurnedClock]]:
-    """A fleet that lives in that day, on a PostgreSQL of its own unless told otherwise. Raises DrillFailed."""
-    began = SystemClock().now() + timedelta(seconds=STARTED_S)
-    turned = TurnedClock(day.begins, began, day.speed)
-    env = {
-        "WEDSYNC_REHEARSAL": str(turned),
-        "WEDSYNC_CAPACITY_CONNECTIONS": str(capacity),
-        "WEDSYNC_WORKERS_MOST": str(most),
-    }
-    with ExitStack() as stack:
-        url = database_url or stack.enter_context(own_postgres()).url
-        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="wedsync-day-"))
-        write(day.rows, calendar := Path(folder) / "day.csv")
-        server = own_server(
-            [], SystemClock(), database_url=url, env=env, workers=workers_at(day, capacity, most), day=str(calendar)
-        )
-        async with server as running:
-            yield running, turned
+    return min(limits.most, max(LEAST, math.ceil(people / (SHARE_CONNECTIONS * limits.connections)) + 1))

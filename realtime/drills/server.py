@@ -10,8 +10,8 @@ import subprocess
 import sys
 import tempfile
 import urllib.request
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 from urllib.error import URLError
@@ -22,12 +22,17 @@ from django.db import transaction
 from msgspec import Struct
 
 from realtime.clock import Clock
+from realtime.drills.owner import tag
+from realtime.fleet import processes
 
 READY_S = 60.0
 STOP_S = 25.0
 """A fleet gives its members 15 s."""
 LOG_TAIL = 15
 NAMES = "A & B"
+FOLDER = "wedsync-drill-"
+OF_THE_INSTALLATION = ("DATABASE_URL", "HISTORY_DATABASE_URL", "REDIS_URL")
+"""What a fleet of the drill's own must not touch."""
 
 
 class DrillFailed(Exception):
@@ -41,7 +46,9 @@ class Running(Struct, frozen=True):
     pid: int
     log: str
     var: str = ""
-    """The folder of this installation: where a fleet can be asked."""
+    """The folder of this installation: where a fleet can be asked; "": it is not on this machine."""
+    redis: str = ""
+    """Of a fleet that runs already: where its workers report."""
 
 
 def seed(rooms: Sequence[str], now: datetime) -> None:
@@ -64,29 +71,24 @@ def seed(rooms: Sequence[str], now: datetime) -> None:
 
 @asynccontextmanager
 async def own_server(
-    rooms: Sequence[str],
-    clock: Clock,
-    *,
-    database_url: str = "",
-    env: dict[str, str] | None = None,
-    workers: int = 0,
-    day: str = "",
+    rooms: Sequence[str], clock: Clock, *, database_url: str = "", env: dict[str, str] | None = None, workers: int = 0
 ) -> AsyncIterator[Running]:
     """Migrate, seed, start Daphne or a fleet of so many workers, wait until it is ready; end it by its pid.
 
-    `day`: a calendar to import instead of synthetic weddings. Raises DrillFailed with the end of its log.
+    Raises DrillFailed with the end of its log.
     """
-    with tempfile.TemporaryDirectory(prefix="wedsync-drill-") as var:
-        child = {name: value for name, value in os.environ.items() if name not in ("DATABASE_URL", "REDIS_URL")}
-        child |= {"WEDSYNC_VAR": var, "SECRET_KEY": settings.SECRET_KEY, "WEDSYNC_LOAD_TESTING": "1", "PYTHONUNBUFFERED": "1"}
+    with _folder() as var:
+        child = {name: value for name, value in os.environ.items() if name not in OF_THE_INSTALLATION}
+        # What a fleet puts into the folder for temporary files is gone with ours, too.
+        child |= {"WEDSYNC_VAR": var, "TMPDIR": var, "SECRET_KEY": settings.SECRET_KEY}
+        child |= {"WEDSYNC_LOAD_TESTING": "1", "PYTHONUNBUFFERED": "1"}
         child |= {"DATABASE_URL": database_url} if database_url else {}
         child |= env or {}
         for database in ("default", "history"):
-            await asyncio.to_thread(_manage, child, "migrate", "--verbosity", "0", "--database", database)
-        calendar = ["--day", day] if day else []
-        await asyncio.to_thread(_manage, child, "drill", "seed", *calendar, stdin=json.dumps(list(rooms)))
+            await asyncio.to_thread(manage, child, "migrate", "--verbosity", "0", "--database", database)
+        await asyncio.to_thread(manage, child, "drill", "seed", stdin=json.dumps(list(rooms)))
         port, log = free_port(), Path(var) / "server.log"
-        process = await asyncio.to_thread(_start, child, port, log, workers)
+        process = _start(child, port, log, workers)
         try:
             url = f"http://127.0.0.1:{port}"
             await _until_ready(process, url, log, clock)
@@ -95,7 +97,19 @@ async def own_server(
             await asyncio.to_thread(_stop, process)
 
 
-def _manage(env: dict[str, str], *arguments: str, stdin: str = "") -> None:
+@contextmanager
+def _folder() -> Iterator[str]:
+    """Of this drill's server, with its owner's name in it. Raises DrillFailed when there is no room for it."""
+    try:
+        folder = tempfile.TemporaryDirectory(prefix=f"{FOLDER}{tag()}-", ignore_cleanup_errors=True)
+    except OSError as error:
+        raise DrillFailed(f"there is no place for its files: {error.strerror}") from None
+    with folder as name:
+        yield name
+
+
+def manage(env: dict[str, str], *arguments: str, stdin: str = "") -> None:
+    """Run a command of manage.py to its end. Raises DrillFailed with what it said."""
     command = [sys.executable, "manage.py", *arguments]
     done = subprocess.run(command, cwd=settings.BASE_DIR, env=env, input=stdin, capture_output=True, text=True, check=False)
     if done.returncode:
@@ -106,8 +120,12 @@ def _start(env: dict[str, str], port: int, log: Path, workers: int) -> subproces
     command = [sys.executable, "-m", "daphne", "-b", "127.0.0.1", "-p", str(port), "wedsync.asgi:application"]
     if workers:
         command = [sys.executable, "manage.py", "serve", "--workers", str(workers), "--port", str(port)]
-    with log.open("wb") as output:
-        return subprocess.Popen(command, cwd=settings.BASE_DIR, env=env, stdout=output, stderr=output)
+    try:
+        with log.open("wb") as output:
+            # A session of its own: Ctrl-C is for the drill, which ends its server in order.
+            return processes.start(command, env, cwd=settings.BASE_DIR, output=output)
+    except OSError as error:
+        raise DrillFailed(f"the server cannot be started: {error}") from None
 
 
 async def _until_ready(process: subprocess.Popen[bytes], url: str, log: Path, clock: Clock) -> None:
@@ -139,7 +157,6 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
 
 
 def free_port() -> int:
-    """A port of loopback that is free now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

@@ -32,6 +32,11 @@ P3_GOAL_MS = 500.0
 
 class SlowClientsDrill(FaultDrill):
     name = "slow-clients"
+    injects = "one phone in twenty stops reading, and reads again shortly before the end"
+    invariant = (
+        "0/0/0; workers' memory within 10 %, the others' p99 unchanged; who does not read is sent away and misses nothing"
+    )
+    recovery = "at the next connection, from the journal"
     minutes = 0.3
 
     async def inject(self) -> None:
@@ -43,6 +48,7 @@ class SlowClientsDrill(FaultDrill):
         await self._clock.sleep(STALL_AT * duration_s)
         connections = sum(client.session.connections for client in clients)
         before = most = _rss(workers)
+        self.injected(f"{len(clients)} phones stop reading")
         quick, self.history.latencies = self.history.latencies, {priority: Histogram() for priority in Priority}
         for n, m in victims:
             self._recorders[sum(len(room.roles) for room in self.plan[:n]) + m].timed = False
@@ -54,6 +60,7 @@ class SlowClientsDrill(FaultDrill):
         meanwhile = self.history.latencies[Priority.P3].quantile_ms(0.99)
         for client in clients:
             client.stall(False)
+        self.restored("they read again")
         self._stuck = [(client, connections) for client in clients]
         self.facts |= {
             "stuck": len(clients),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from realtime.drills.faults import PLACED_LEAST, FaultDrill
+from realtime.drills.faults import PLACED_LEAST, Facts, FaultDrill
+from realtime.session import Phase
 
 AT = 0.4
 PLANNERS_S, ALL_S = 3.0, 8.0
@@ -14,20 +15,16 @@ DISPATCHER_US = 40.0
 
 class StormDrill(FaultDrill):
     name = "storm"
+    injects = "everybody loses the connection in the same moment"
+    invariant = "0/0/0; everybody comes back by themselves, spread, planners first"
+    live = True
+    recovery = "planners 3 s, all 8 s: the spread of 3 s and 5 more"
 
     async def inject(self) -> None:
         await self._clock.sleep(AT * self.options.duration_s)
         await self.note_placement("before")
-        before = (await self.fleet())["dispatcher"]
-        self.at_s = self._clock.monotonic()
-        for client in self._everybody():
-            client.drop()
-        dropped = self.facts["dropped"] = sum(len(room.roles) for room in self.plan)
-        after = await self.until(lambda fleet: fleet["dispatcher"]["passed"] >= before["passed"] + dropped, "all are back")
-        self.facts["last_passed_s"] = round(after, 3)
-        now = (await self.fleet())["dispatcher"]
-        passed, cpu_s = now["passed"] - before["passed"], now["cpu_s"] - before["cpu_s"]
-        self.facts |= {"passed": passed, "dispatcher_us_each": round(1e6 * cpu_s / passed, 1)}
+        self.at_s = self.now_s()
+        self.facts |= await drop_all(self)
         await self._clock.sleep(COUNTED_S)
         await self.note_placement("after")
 
@@ -39,3 +36,18 @@ class StormDrill(FaultDrill):
         if self.options.connections >= PLACED_LEAST and isinstance(each_us, float) and each_us > DISPATCHER_US:
             broken.append(f"the dispatcher took {each_us} us of CPU for each connection, the goal is {DISPATCHER_US:g} us")
         return broken + self.late("last_back_s", ALL_S, "the last one was")
+
+
+async def drop_all(drill: FaultDrill) -> Facts:
+    """Cut off everybody; returns when all were passed to a worker again."""
+    before = (await drill.fleet())["dispatcher"]
+    there = [client for client in drill.everybody() if client.session.phase is Phase.LIVE]
+    drill.injected(f"all {len(there)} people lost the connection in one moment")
+    for client in there:
+        client.drop()
+    after_s = await drill.until(lambda f: f["dispatcher"]["passed"] >= before["passed"] + len(there), "all are back")
+    drill.restored("everybody was passed to a worker again")
+    now = (await drill.fleet())["dispatcher"]
+    passed, cpu_s = now["passed"] - before["passed"], now["cpu_s"] - before["cpu_s"]
+    counted: Facts = {"dropped": len(there), "last_passed_s": round(after_s, 3), "passed": passed}
+    return counted | {"dispatcher_us_each": round(1e6 * cpu_s / passed, 1)}

@@ -82,7 +82,8 @@ class Profile(Struct, frozen=True):
     """A workload. `connections` is what it has when nothing else is asked for; `factor` multiplies all message rates.
 
     `peak_share` of the weddings are in their peak minute, the others steady. `churn_per_s`: share of the connections that are
-    lost and come back, each second. `one_room`: all in one.
+    lost and come back, each second. `one_room`: all in one; of enough people some are in
+    weddings of the sizes `beside`.
     """
 
     name: str
@@ -93,6 +94,7 @@ class Profile(Struct, frozen=True):
     peak_share: float = 0.0
     churn_per_s: float = 0.0018
     one_room: bool = False
+    beside: tuple[int, ...] = ()
 
 
 _PLAIN = (
@@ -100,6 +102,14 @@ _PLAIN = (
     Profile("sat-june-10k", 10_000, "a Saturday in June with 10,000 people connected"),
     Profile("sat-june-100k", 100_000, "the same with 100,000 people"),
     Profile("megaroom", 10_000, "everybody in one room", STREAM, one_room=True),
+    Profile(
+        "megaroom-and-others",
+        10_000,
+        "nearly everybody in one room, and three weddings",
+        STREAM,
+        one_room=True,
+        beside=(46, 27, 12),
+    ),
 )
 PROFILES: dict[str, Profile] = {p.name: p for p in _PLAIN} | {
     f"{p.name}-x10": replace(p, name=f"{p.name}-x10", factor=10.0, about=f"{p.about}; ten times the messages") for p in _PLAIN
@@ -143,7 +153,8 @@ def rooms(profile: Profile, connections: int, prefix: str = "load") -> list[Room
     if connections < 2:
         raise ValueError(f"connections {connections}: at least 2, somebody has to listen")
     if profile.one_room or connections <= max(MIXES[12]) + 7:
-        sizes = [connections]
+        beside = [size for size in profile.beside if connections >= 2 * sum(profile.beside)]
+        sizes = [connections - sum(beside), *beside]
     else:
         mean = sum(size * share for size, share in ROOM_SHARES.items())
         wanted = {size: share * connections / mean for size, share in ROOM_SHARES.items()}
@@ -220,7 +231,6 @@ def _stream(
     upto = list(itertools.accumulate(weights))
     total = upto[-1] * profile.factor
     speakers = [[n for n, role in enumerate(room.roles) if role in rate.roles] for room in plan]
-    make = _MAKERS[rate.kind]
     t_s = 0.0
     for serial in itertools.count():
         t_s += rng.expovariate(total) if total else duration_s
@@ -228,8 +238,12 @@ def _stream(
             return
         room = bisect.bisect_right(upto, rng.random() * upto[-1])
         sheet = items[room] if room < len(items) else (1, 2)
-        text = "x" * max(1, rate.bytes - ENVELOPE_BYTES)
-        yield Planned(t_s, room, rng.choice(speakers[room]), rate.kind, make(serial, sheet, text))
+        yield Planned(t_s, room, rng.choice(speakers[room]), rate.kind, data_of(rate, serial, sheet))
+
+
+def data_of(rate: Rate, serial: int, sheet: Sequence[int]) -> dict[str, Any]:
+    """What number `serial` of this kind says, about items of this run sheet, cues first."""
+    return _MAKERS[rate.kind](serial, sheet, "x" * max(1, rate.bytes - ENVELOPE_BYTES))
 
 
 def _churn(profile: Profile, plan: Sequence[RoomPlan], duration_s: float, rng: random.Random) -> Iterator[Planned]:

@@ -32,11 +32,13 @@ _PASS, _TAKEN = struct.Struct("=cQd"), struct.Struct("=cQ")
 
 
 class Pass(Struct, frozen=True):
-    """A socket for a worker, to be taken before `until_s` (the machine's monotonic clock)."""
+    """A socket for a worker, to be taken before `until_s` (the machine's monotonic clock).
+
+    `fd`: None when this process may open no more files, so that the kernel dropped it; the dispatcher still has its copy."""
 
     id: int
     until_s: float
-    fd: int
+    fd: int | None
 
 
 class Taken(Struct, frozen=True):
@@ -169,7 +171,7 @@ def receive(
     match raw[:1]:
         case b"P":
             _, id, until_s = _PASS.unpack(raw)
-            return Pass(id, until_s, fds[0]), []
+            return Pass(id, until_s, fds[0] if fds else None), []
         case b"T":
             return Taken(_TAKEN.unpack(raw)[1]), fds
     return _decode(raw[1:]), fds

@@ -11,18 +11,23 @@ import socket
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None)
 
 
 def start(
-    command: Sequence[str], env: dict[str, str], fds: Sequence[int] = (), cwd: Path | None = None, **popen: Any
+    command: Sequence[str],
+    env: dict[str, str],
+    fds: Sequence[int] = (),
+    cwd: Path | None = None,
+    output: IO[bytes] | None = None,
+    **account: Any,
 ) -> subprocess.Popen[bytes]:
     """Start a process that the kernel kills when this one ends, however it ends (prctl(2)): no orphan, even after a kill -9.
 
-    `popen`: more for `subprocess.Popen`.
+    With `output` it writes there, and a Ctrl-C at the terminal is not for it. `account`: of whom, as `subprocess` takes it.
     """
     parent = os.getpid()
 
@@ -32,7 +37,16 @@ def start(
             os._exit(1)
 
     return subprocess.Popen(
-        command, env=env, pass_fds=tuple(fds), cwd=cwd, stdin=subprocess.DEVNULL, preexec_fn=end_with_parent, **popen
+        command,
+        env=env,
+        pass_fds=tuple(fds),
+        cwd=cwd,
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=output,
+        start_new_session=output is not None,
+        preexec_fn=end_with_parent,
+        **account,
     )
 
 

@@ -250,7 +250,10 @@ class Supervisor:
         others = [{"id": c.name, "kind": c.kind, "pid": c.process.pid} for c in self.children.values() if c.kind != "worker"]
         counted = {"passed": self.seen.passed_total, "again": self.seen.again_total, "refused": self.seen.refused_total}
         dispatcher = counted | {"waiting": self.seen.waiting, "cpu_s": round(self.seen.cpu_s, 3)}
-        whole = {"dispatcher": dispatcher, "slots": self.plan.slots, "why": self._why, "supervisor": os.getpid()}
+        whole: dict[str, Any] = {"dispatcher": dispatcher, "slots": self.plan.slots, "why": self._why}
+        whole["supervisor"] = os.getpid()
+        # For who wants to talk to it, as a drill on the running fleet does: where it listens, and its Redis.
+        whole |= {"address": list(self.plan.listener.getsockname()[:2]), "redis": self.plan.env.get("REDIS_URL", "")}
         return {"workers": rows, "processes": others} | whole
 
     async def deploy(self, reason: str) -> AsyncIterator[dict[str, Any]]:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import random
+import resource
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
 from realtime.fleet.passing import Leave, Status
 from realtime.leaving import Leaving
+from realtime.policy.files import short_of_files
 from realtime.report import Drain, Move
+from realtime.roles import OPS
 from realtime.services import Services
 
 logger = logging.getLogger(__name__)
@@ -27,6 +31,14 @@ class Porter(Protocol):
         """Tell the dispatcher."""
 
 
+def open_files() -> int | None:
+    """How many descriptors this process has open, None where the kernel does not say (proc(5))."""
+    try:
+        return os.stat("/proc/self/fd").st_size or len(os.listdir("/proc/self/fd"))  # Linux counts for us since 6.2
+    except OSError:
+        return None
+
+
 class FleetWorker:
     """One of the processes. `end()` ends it; `idle()` says whether no connection of any kind is left."""
 
@@ -36,6 +48,7 @@ class FleetWorker:
         self._idle = idle
         self._leaving = Leaving(parts.hub, parts.clock, random.Random())
         self._tasks: set[asyncio.Task[object]] = set()
+        self._full = False
 
     async def run(self, porter: Porter) -> None:
         """Start the parts, then say how they are, for as long as the process lives."""
@@ -43,21 +56,34 @@ class FleetWorker:
         await parts.start()
         parts.obey = self.obey
         while True:
+            self._check_files()
             porter.say(self.status(porter.passes_total))
             await parts.clock.sleep(STATUS_S)
 
+    def _check_files(self) -> None:
+        """Say so before there are none left: whoever is here stays, newcomers are better off elsewhere."""
+        parts, why = self._parts, short_of_files(open_files(), resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+        if why and parts.state == "ready":
+            parts.state, self._full = "lame", True
+            logger.warning("nobody else is taken: %s", why)
+        elif not why and self._full and parts.state == "lame":
+            parts.state, parts.reason, self._full = "ready", "", False
+            logger.warning("newcomers are taken again")
+        if self._full and parts.state == "lame":
+            parts.reason = why
+
     def status(self, passes_total: int) -> Status:
         parts, rooms = self._parts, self._parts.hub.rooms.values()
-        held = [room.n_members for room in rooms]
-        parts.hub.crowd = (sum(held), len(parts.canaries.of_others()))
+        held = {room.name: room.n_members for room in rooms}
+        n_members, weddings = sum(held.values()), sum(1 for name, n in held.items() if n and name != OPS)
+        parts.hub.crowd = (n_members, len(parts.canaries.of_others()))
         pid = int(parts.hub.process.rsplit(".", 2)[1])
-        weddings = sum(1 for n_members in held if n_members)
         return Status(
             worker=parts.hub.process,
             pid=pid,
             state=parts.state,
             reason=parts.reason,
-            connections=sum(held),
+            connections=n_members,
             weddings=weddings,
             passes_total=passes_total,
             canaries=parts.canaries.heard(),

@@ -6,6 +6,8 @@ guests does not keep them out; who is sent away gets a moment of its own, so tha
 
 from __future__ import annotations
 
+from collections.abc import Set
+
 from realtime.roles import Role
 
 BURST_S = 0.5
@@ -14,6 +16,9 @@ PLANNERS = Role.PLANNER | Role.STAFF
 CREW = Role.VENDOR | Role.COUPLE
 KEPT_FOR_PLANNERS, KEPT_FOR_CREW = 0.1, 0.3
 """Shares of the burst that the lanes below do not touch."""
+KEPT_FOR_THE_DAY = 0.4
+"""What weddings that have their day keep to themselves: more than any lane, so that their last guest comes before the planner
+of another day. Others are let in as fast, only less of a crowd of them at once."""
 
 
 class Admission:
@@ -21,23 +26,26 @@ class Admission:
 
     def __init__(self, per_s: float, now_s: float) -> None:
         self._per_s = per_s
-        self._burst = per_s * BURST_S
+        self._burst = max(1.0, per_s * BURST_S)
         self._tokens = self._burst
         self._at_s = now_s
         self._next_slot_s = 0.0
+        self.today: Set[str] | None = None
+        """Weddings that have their day now; None: not known, and nobody is put behind anybody."""
 
-    def admit(self, role: Role, now_s: float) -> float:
+    def admit(self, role: Role, now_s: float, wedding: str = "") -> float:
         """0: come in. Otherwise the seconds after which this newcomer is to come back."""
         self._tokens = min(self._burst, self._tokens + max(0.0, now_s - self._at_s) * self._per_s)
         self._at_s = max(self._at_s, now_s)
-        if self._tokens >= self._kept_from(role) + 1:
+        if self._tokens >= self._kept_from(role, wedding) + 1:
             self._tokens -= 1
             return 0.0
         # One after the other, no faster than they can be let in.
         self._next_slot_s = max(self._next_slot_s, now_s + 1 / self._per_s) + 1 / self._per_s
         return self._next_slot_s - now_s
 
-    def _kept_from(self, role: Role) -> float:
-        if role & PLANNERS:
-            return 0.0
-        return self._burst * (KEPT_FOR_PLANNERS if role & CREW else KEPT_FOR_CREW)
+    def _kept_from(self, role: Role, wedding: str) -> float:
+        lane = 0.0 if role & PLANNERS else KEPT_FOR_PLANNERS if role & CREW else KEPT_FOR_CREW
+        another_day = self.today is not None and wedding not in self.today
+        kept = self._burst * (lane + (KEPT_FOR_THE_DAY if another_day else 0.0))
+        return min(kept, self._burst - 1)  # whoever waits long enough comes in

@@ -14,13 +14,14 @@ P99_LEAST = 100
 """Deliveries below which a 99th percentile is one accident."""
 
 
-def as_workers(reports: Sequence[WorkerReport], now_s: float) -> list[Worker]:
-    """The workers as placing sees them; one that is not ready has weight 0 and says why. `now_s`: UTC seconds."""
+def as_workers(reports: Sequence[WorkerReport]) -> list[Worker]:
+    """The workers as placing sees them; one that is not ready has weight 0 and says why. How long each has been there goes by
+    its own clock."""
     return [
         Worker(
             slot=report.slot,
             load=load_of(_sockets(report), 0),
-            weight=slow_start(now_s - report.started_s) if report.state == "ready" else 0.0,
+            weight=slow_start(report.at_s - report.started_s) if report.state == "ready" else 0.0,
             reason="drain" if report.state == "draining" else report.reason or report.state,
         )
         for report in reports
@@ -62,7 +63,7 @@ def as_load(
         rss_bytes=float(sum(rss)) if rss else None,
         lag_s=max(lags, default=None),
         p99_s=max(tails, default=None),
-        unevenness=unevenness(as_workers(reports, now_s)),
+        unevenness=unevenness(as_workers(reports)),
         moving=moving,
         missing=(*missing, *(["a worker that is not heard of"] * silent)),
     )

@@ -20,19 +20,26 @@ class OutboxFull(RealtimeError):
 
 
 class _Pending:
-    __slots__ = ("answered", "seq", "text")
+    __slots__ = ("answered", "seq", "text", "urgent")
 
-    def __init__(self, seq: int, text: bytes) -> None:
+    def __init__(self, seq: int, text: bytes, urgent: bool) -> None:
         self.seq = seq
         self.text = text
+        self.urgent = urgent
         self.answered = False
 
 
 class Outbox:
-    """What was said and has no final answer, in order; bounded in bytes, with a bound on how much is on the wire."""
+    """What was said and has no final answer, in order; bounded in bytes, with a bound on how much is on the wire.
+
+    An emergency goes ahead of everything and waits for nothing but itself: a journal that is down refuses the chat before it,
+    but not the emergency.
+    """
 
     def __init__(self, max_bytes: int = OUTBOX_MAX_BYTES) -> None:
         self.retry_at_s = -math.inf
+        # {emergency that is to be sent (again): not before}.
+        self._urgent: dict[str, float] = {}
         self._max_bytes = max_bytes
         self._n_bytes = 0
         self._seq = 0
@@ -55,9 +62,14 @@ class Outbox:
     @property
     def n_waiting(self) -> int:
         """How many are to be sent (again)."""
-        return len(self._waiting)
+        return len(self._waiting) + len(self._urgent)
 
-    def add(self, id: str, text: bytes) -> None:
+    @property
+    def due_s(self) -> float:
+        """When `take` has something again that was postponed; inf: nothing was."""
+        return min((at_s for at_s in (self.retry_at_s, *self._urgent.values()) if at_s > -math.inf), default=math.inf)
+
+    def add(self, id: str, text: bytes, *, urgent: bool = False) -> None:
         """Raises OutboxFull. The same id again changes nothing: it is the same publication."""
         if id in self._pending:
             return
@@ -65,19 +77,24 @@ class Outbox:
             raise OutboxFull
         self._seq += 1
         self._n_bytes += len(text)
-        self._pending[id] = _Pending(self._seq, text)
-        heapq.heappush(self._waiting, (self._seq, id))
+        self._pending[id] = _Pending(self._seq, text, urgent)
+        if urgent:
+            self._urgent[id] = -math.inf
+        else:
+            heapq.heappush(self._waiting, (self._seq, id))
 
     def again(self) -> None:
         """The connection was lost: everything has to be said again, in order."""
         self._in_flight.clear()
-        self._waiting = sorted((pending.seq, id) for id, pending in self._pending.items())
+        self._waiting = sorted((pending.seq, id) for id, pending in self._pending.items() if not pending.urgent)
+        self._urgent = {id: -math.inf for id, pending in self._pending.items() if pending.urgent}
         for pending in self._pending.values():
             pending.answered = False
 
     def settle(self, id: str) -> None:
         pending = self._pending.pop(id)
         self._n_bytes -= len(pending.text)
+        self._urgent.pop(id, None)
         if id in self._in_flight:
             self._in_flight.discard(id)
             self._window = min(IN_FLIGHT_MAX, self._window + 1)
@@ -93,6 +110,10 @@ class Outbox:
     def postpone(self, id: str, at_s: float) -> None:
         """Refused for now: from `at_s` on one at a time until answers come."""
         pending = self._pending[id]
+        if pending.urgent:
+            self._in_flight.discard(id)
+            pending.answered, self._urgent[id] = False, at_s
+            return
         if id in self._in_flight or pending.answered:
             self._in_flight.discard(id)
             pending.answered = False
@@ -102,7 +123,11 @@ class Outbox:
 
     def take(self, now_s: float) -> list[bytes]:
         """What may be sent now."""
-        texts: list[bytes] = []
+        ready = [id for id, at_s in self._urgent.items() if at_s <= now_s]
+        for id in ready:
+            del self._urgent[id]
+        self._in_flight.update(ready)
+        texts = [self._pending[id].text for id in ready]
         if now_s < self.retry_at_s:
             return texts
         self.retry_at_s = -math.inf

@@ -11,8 +11,8 @@ import pytest
 from realtime.client import Client, Fleet
 from realtime.client_events import Confirmed, Event, Received, Via
 from realtime.clock import SystemClock
+from realtime.drills.postgres import Postgres, binaries
 from tests.conftest import missing
-from tests.postgres import Postgres, binaries
 from tests.processes import Processes, answers
 
 pytestmark = pytest.mark.acceptance

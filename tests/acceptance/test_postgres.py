@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from tests.postgres import Postgres
+from realtime.drills.postgres import Postgres
 from tests.processes import Processes
 
 pytestmark = pytest.mark.acceptance

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.django_db(databases=["history"])
 NOON = datetime(2027, 6, 9, 12, 0, tzinfo=UTC)
 
 
-def run(hours: int, *, passed: bool = True) -> DrillRun | None:
+def run(hours: int, *, passed: bool = True) -> DrillRun:
     at = NOON + timedelta(hours=hours)
     return record("kill", passed=passed, verdict="", options={"seed": 1}, result={"lost": 0}, started_at=at, ended_at=at)
 
@@ -28,6 +28,7 @@ def test_a_run_is_compared_with_the_last_that_passed() -> None:
 
 
 def test_a_database_that_is_away_is_told_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
-    with patch("monitoring.drill_runs.DrillRun.objects.create", side_effect=DatabaseError("gone")):
-        assert run(0) is None
+    with patch("monitoring.drill_runs.DrillRun.save", side_effect=DatabaseError("gone")):
+        kept = run(0)
+    assert kept.pk is None and kept.passed
     assert "the run of drill kill is not kept: gone" in caplog.text

@@ -45,7 +45,7 @@ def calendar() -> None:
 @pytest.fixture
 def prepared(calendar: None) -> None:
     for name in (*REQUIRED, "calibrate", "rehearsal"):
-        result = {"connections": 3_000} if name == "calibrate" else {}
+        result = {"facts": {"connections": 3_000}} if name == "calibrate" else {}
         options = {"date": "2027-06-12"} if name == "rehearsal" else {}
         ended = EVE - timedelta(hours=3)
         DrillRun.objects.create(
@@ -94,7 +94,7 @@ def calibrated() -> Any:
     ("spoil", "reason"),
     [
         (lambda: calibrated().delete(), "Nobody has measured what a worker carries."),
-        (lambda: calibrated().update(result={"connections": 50}), "1 of 2 workers carry 50 people"),
+        (lambda: calibrated().update(result={"facts": {"connections": 50}}), "1 of 2 workers carry 50 people"),
         (lambda: DrillRun.objects.filter(name="kill").delete(), "It has never passed here."),
         (lambda: DrillRun.objects.create(name="storm", started_at=EVE, ended_at=EVE, passed=False), "It failed 0 hours ago."),
         (lambda: Alert.objects.all().update(acknowledged_at=None), "Nobody acknowledged the last test page."),

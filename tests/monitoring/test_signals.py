@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from monitoring.signals import FORGET_S, OBJECTIVES, SIGNALS, Signals, Table, beyond, of
 from realtime.histogram import Buckets, index_of
@@ -56,6 +57,20 @@ def test_a_worker_that_stops_reporting_is_silent_and_its_other_readings_are_unkn
     assert fleet.read()["worker.silent"][W2] == 6.0
     fleet.say("w2", life=2)
     assert fleet.read()["worker.silent"][W2] == 0.0  # somebody fills its place
+
+
+def test_who_dies_is_told_even_where_another_is_started_at_once_and_a_deploy_is_not() -> None:
+    for state, silent in (("ready", [1.0, 2.0, 3.0, 0.0]), ("draining", [1.0, 0.0, 0.0, 0.0])):
+        fleet = Fleet()
+        fleet.say("w1", state=state, busy=0.9)
+        fleet.read()
+        seen = [fleet.read()["worker.silent"][W1]]
+        for _ in range(3):
+            fleet.say("w1", life=2, busy=0.1)
+            table = fleet.read()
+            seen.append(table["worker.silent"][W1])
+            assert table["worker.busy"][W1] == 0.1
+        assert seen == silent, state
 
 
 def test_a_worker_that_drained_is_not_missing() -> None:
@@ -166,3 +181,18 @@ def test_a_planner_that_left_the_others_alone() -> None:
 def test_the_edge_of_an_objective_is_exact_to_the_bucket() -> None:
     buckets: Buckets = {bucket(99): 1, bucket(100): 1, bucket(103): 1, bucket(500): 1}
     assert beyond(buckets, 0.1) == 2
+
+
+def test_a_clock_that_is_wrong_shows_whichever_way_it_is_wrong() -> None:
+    fleet = Fleet()
+    for offset_s in (0.0, 300.0, -300.0):
+        fleet.say("w1")
+        fleet.say("w2")
+        worker = fleet.reports["w2.1"]
+        fleet.reports["w2.1"] = replace(worker, at_s=worker.at_s + offset_s)
+        table = fleet.read()
+        assert table["clock.offset"] == {W1: 0.0, W2: abs(offset_s)}
+    for _ in range(4):
+        fleet.say("w1")
+        table = fleet.read()
+    assert table["clock.offset"] == {W1: 0.0, W2: None}, "of a silent worker nothing is known"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -291,6 +292,36 @@ def test_a_long_outbox_is_not_sent_at_once() -> None:
         for text in texts:
             outbox.settle(text.decode())
     assert order == [b"%d" % n for n in range(100)]
+
+
+def test_an_emergency_waits_for_nothing_that_was_refused_before_it() -> None:
+    outbox = Outbox()
+    for id in ("chat-1", "chat-2"):
+        outbox.add(id, id.encode())
+    assert outbox.take(0.0) == [b"chat-1", b"chat-2"]
+    outbox.postpone("chat-1", 1.0)
+    outbox.postpone("chat-2", 1.0)
+    assert outbox.take(0.5) == [] and outbox.due_s == 1.0
+    outbox.add("fire", b"fire", urgent=True)
+    assert outbox.n_waiting == 3 and outbox.take(0.5) == [b"fire"]
+    outbox.promised("fire")  # it left, and is stored when that can be
+    assert outbox.take(1.0) == [b"chat-1"], "one at a time after a refusal"
+    outbox.again()
+    assert outbox.take(1.0)[0] == b"fire", "on a new connection it is said again, first"
+
+
+def test_an_emergency_that_is_refused_comes_again_when_it_may_and_holds_nothing_up() -> None:
+    outbox = Outbox()
+    outbox.add("fire", b"fire", urgent=True)
+    assert outbox.take(0.0) == [b"fire"]
+    outbox.postpone("fire", 5.0)
+    outbox.add("chat", b"chat")
+    assert outbox.take(1.0) == [b"chat"] and outbox.due_s == 5.0
+    assert outbox.take(4.9) == [] and outbox.take(5.0) == [b"fire"]
+    outbox.settle("fire")
+    outbox.add("ice", b"ice", urgent=True)
+    outbox.settle("ice")
+    assert outbox.take(9.0) == [] and outbox.due_s == math.inf and outbox.n_waiting == 0
 
 
 def test_the_outbox_is_bounded() -> None:

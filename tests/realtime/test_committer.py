@@ -220,3 +220,16 @@ async def test_the_backlog_is_as_old_as_its_oldest(bench: Bench) -> None:
     assert bench.committer.backlog_s() == 1.0
     bench.gate.set()
     await asyncio.gather(*tasks)
+
+
+async def test_emergencies_that_left_without_the_journal_are_no_backlog_to_shed_for(bench: Bench) -> None:
+    bench.journal.up = False
+    alarm = {"alert": "a", "category": "fire", "text": "out"}
+    kept = bench.committer.submit(draft(CONFIG, "w", "emergency.alert", alarm, received_s=0.0))
+    await turns()
+    bench.clock.advance(30)
+    assert bench.committer.n_waiting == 1 and bench.early and bench.committer.backlog_s() == 0.0
+    bench.journal.up = True
+    await turns()
+    bench.clock.advance(RETRY_S)
+    await kept

@@ -22,18 +22,18 @@ GUEST = Sender("m2", "guest", "Maya")
 class FakeWire:
     """A socket that takes what `room` allows, and the rest when the test says so."""
 
-    deflate = False
+    deflate, push = False, None
 
     def __init__(self, *answers: bool) -> None:
         self.sent = b""
         self.answers = list(answers)
         self.closed: list[int] = []
 
-    def open(self, drained: Callable[[], None], take: Callable[[bytes | None], None]) -> None:
-        self.drained = drained
+    def open(self, member: Connection, take: Callable[[bytes | None], None]) -> None:
+        pass
 
-    def send(self, frames: bytes) -> bool:
-        assert not self.closed
+    def send(self, frames: bytes, sent: int = 0) -> bool:
+        assert not self.closed and not sent
         self.sent += frames
         return self.answers.pop(0) if self.answers else True
 

@@ -16,7 +16,7 @@ OPTIMIZER = ConnectionOptimizer(CONFIG)
 
 
 def link(rtt_ms: float = 20, unacked_bytes: int = 0) -> Link:
-    return Link(rtt_ms / 1_000, 0.005, unacked_bytes, 0)
+    return Link(rtt_ms / 1_000, 0.005, unacked_bytes, 0, 0)
 
 
 SPARING = [
@@ -48,6 +48,21 @@ def test_planners_learn_within_seconds_that_they_are_cut_off_whatever_their_phon
     assert OPTIMIZER.plan(ConnectionStats(Role.GUEST, Told(visible=False))).heartbeat_s > CONFIG.heartbeat_s
 
 
+@pytest.mark.parametrize(
+    ("lost", "sent", "light", "sparing"),
+    [
+        (34, 5_000, False, False),  # probes for a tail that was not lost, to one who is sent much
+        (3, 10, False, False),
+        (12, 400, False, True),
+        (6, 400, False, False),
+        (6, 400, True, True),
+    ],
+)
+def test_what_is_lost_counts_by_what_was_sent(lost: int, sent: int, light: bool, sparing: bool) -> None:
+    plan = OPTIMIZER.plan(ConnectionStats(Role.GUEST, Told(), link(), lost, sent, light=light))
+    assert plan.light is sparing and (not sparing or plan.reason == f"{lost} of {sent} segments lost")
+
+
 def test_a_plan_does_not_flicker_with_its_cause() -> None:
     between = link(300)
     for light in (False, True):
@@ -63,8 +78,9 @@ STATS = st.builds(
     ConnectionStats,
     st.sampled_from(list(Role)),
     st.builds(Told, st.booleans(), st.booleans(), st.sampled_from(["slow-2g", "2g", "3g", "4g"])),
-    st.none() | st.builds(Link, st.floats(0, 30), st.floats(0, 9), st.integers(0, 1 << 30), st.just(0)),
+    st.none() | st.builds(Link, st.floats(0, 30), st.floats(0, 9), st.integers(0, 1 << 30), st.just(0), st.just(0)),
     st.integers(0, 1_000),
+    st.integers(0, 9_000),
     st.booleans(),
     st.booleans(),
     st.booleans(),

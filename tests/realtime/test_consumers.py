@@ -149,6 +149,10 @@ async def test_a_ticket_runs_out_and_the_load_role_needs_load_testing(site: Site
     with pytest.raises(BadCredentials):
         read_ticket(load, ROOM, site.clock.now(), RealtimeConfig())
     site.clock.advance(31)
+    assert read_ticket(ticket, ROOM, site.clock.now(), config), "the clock of this machine may be ahead"
+    with pytest.raises(BadCredentials):
+        read_ticket(ticket, ROOM, site.clock.now(), RealtimeConfig(clock_leeway_s=0))
+    site.clock.advance(config.clock_leeway_s)
     with pytest.raises(BadCredentials):
         read_ticket(ticket, ROOM, site.clock.now(), config)
 

@@ -59,7 +59,7 @@ def test_the_crew_is_served_before_the_guests() -> None:
     hall, order = Hall(), []
     for role in ("guest", "display", "couple", "vendor", "planner"):
         wire = hall.enter(role)
-        wire.send = lambda frames, role=role: order.append(role) or True  # type: ignore[method-assign, misc]
+        wire.send = lambda frames, sent, role=role: order.append(role) or True  # type: ignore[method-assign, misc]
     hall.say(offset=1)
     hall.room.flush(0)
     assert order == ["planner", "vendor", "couple", "display", "guest"]

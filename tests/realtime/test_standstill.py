@@ -60,8 +60,20 @@ async def test_what_waited_in_the_sockets_is_refused_and_counted() -> None:
 
 async def test_what_waited_in_the_mailbox_is_not_shown() -> None:
     place = await Place().open()
-    for id, age_s in (("old", FLEETING_MAX_AGE_S + 1), ("new", 0.0)):
-        entry = place.hub.fleeting_entry(place.clap(id))
-        entry = msgspec.structs.replace(entry, at=entry.at - timedelta(seconds=age_s))
-        place.hub.receive("rose", pack(Parcel("h.2.b", fleeting=entry)))
+    waited_s = FLEETING_MAX_AGE_S + 1
+    said = [place.hub.fleeting_entry(place.clap(id)) for id in ("here", "elsewhere")]
+    place.clock.advance(waited_s)
+    here = msgspec.structs.replace(said[0], received_s=place.clock.monotonic() - waited_s)
+    place.hub.receive("rose", pack(Parcel("h.2.b", fleeting=here)))
+    place.hub.receive("rose", pack(Parcel("other.2.b", fleeting=said[1])))
+    place.hub.receive("rose", pack(Parcel("h.2.b", fleeting=place.hub.fleeting_entry(place.clap("new")))))
     assert place.seen() == ["new"]
+
+
+@pytest.mark.parametrize("process", ["h.2.b", "other.2.b"])
+async def test_a_wrong_clock_is_no_standstill(process: str) -> None:
+    place = await Place().open()
+    entry = place.hub.fleeting_entry(place.clap("now"))
+    entry = msgspec.structs.replace(entry, at=entry.at - timedelta(minutes=5), received_s=place.clock.monotonic())
+    place.hub.receive("rose", pack(Parcel(process, fleeting=entry)))
+    assert place.seen() == ["now"]

@@ -13,6 +13,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from monitoring.audit import append
 from monitoring.models.scaling import WindowOverride, overrides
 from realtime.clock import SystemClock
 from realtime.fleet import remote
@@ -62,6 +63,8 @@ class Command(BaseCommand):
             WindowOverride(at=now, until=now + OVERRIDE, who=who, reason=why).save()
         except ValidationError as error:
             raise CommandError(f"{' '.join(error.messages)} (--override WHY --by NAME)", returncode=MISUSE) from None
+        held = held_by("deploy", [booking.day for booking in bookings(now, AROUND)], now.timestamp())
+        append(who, "deploy", why, now, ", ".join(window.wedding for window in held) or "no wedding has its day")
 
     def _not_on_a_day(self) -> None:
         now = SystemClock().now()

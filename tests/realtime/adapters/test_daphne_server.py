@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 import socket
 import zlib
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import autobahn.twisted.websocket
@@ -16,16 +18,22 @@ import pytest
 from autobahn.twisted.websocket import WebSocketServerProtocol
 from autobahn.websocket.protocol import WebSocketProtocol as BaseProtocol
 from daphne.ws_protocol import WebSocketFactory, WebSocketProtocol
+from hypothesis import given
+from hypothesis import strategies as st
 from twisted.internet import abstract, tcp
 from twisted.internet.testing import MemoryReactor
 from twisted.web.http import HTTPChannel
 
 from realtime.adapters import rounds
-from realtime.adapters.daphne_server import SocketWire, WireFactory, WireProtocol, install
+from realtime.adapters.daphne_server import WireFactory, WireProtocol, install
+from realtime.adapters.socket_wire import ROUNDING_US, SocketWire
 from realtime.closing import CloseCode
 from realtime.compression import DEFLATE_EXTENSION
-from realtime.connection import WIRE_EXTENSION, joined
+from realtime.connection import WIRE_EXTENSION, Connection, joined
 from realtime.deflate import Inflater
+from realtime.frame import Frame
+from realtime.messages import Sender
+from realtime.publication import Entry
 
 
 def test_daphne_makes_its_factory_by_a_name_that_can_be_replaced_until_it_runs() -> None:
@@ -173,7 +181,7 @@ async def test_a_connection_is_opened_with_what_was_agreed_and_keeps_little(offe
     assert len(vars(protocol)) <= 26, sorted(vars(protocol))
     transport.written = b""
     heard: list[bytes | None] = []
-    protocol.wire.open(lambda: None, heard.append)
+    protocol.wire.open(Member(), heard.append)
     hello = zlib.compress(b"hello", wbits=-15)
     protocol.dataReceived(bytes([0x81, 0x85]) + bytes(4) + b"plain")
     protocol.dataReceived(bytes([0xC1, 0x80 + len(hello)]) + bytes(4) + hello)
@@ -218,6 +226,16 @@ def test_daphnes_checks_go_round_in_small_steps(monkeypatch: pytest.MonkeyPatch)
     assert gone not in server.connections and len(server.connections) == 999
 
 
+class Member:
+    """What a wire tells the connection that it is for."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def __getattr__(self, name: str) -> Callable[[], None]:
+        return lambda: self.told.append(name)
+
+
 class OpenProtocol:
     STATE_OPEN = state = 3
 
@@ -236,24 +254,53 @@ def pair() -> tuple[tcp.Server, socket.socket]:
 def test_a_full_socket_keeps_the_order_and_says_when_it_has_drained() -> None:
     transport, theirs = pair()
     wire = SocketWire(OpenProtocol(transport))  # type: ignore[arg-type]
-    drained: list[bool] = []
-    wire.open(lambda: drained.append(True), lambda _: None)
+    member = Member()
+    wire.open(member, lambda _: None)
     sent = b""
     for n in range(10_000):
         frames = b"%05d" % n * 200
         sent += frames
         if not wire.send(frames):
             break
-    assert transport._tempDataBuffer and transport.producer is wire and not drained
+    assert transport._tempDataBuffer and transport.producer is wire and member.told == ["blocked"] and wire.push is None
     received = b""
     theirs.setblocking(False)
     while len(received) < len(sent):
         received += theirs.recv(1 << 20)
-        if not drained:
+        if "drained" not in member.told:
             transport.doWrite()
-    assert received == sent and drained == [True] and transport.producer is None
+    assert received == sent and member.told == ["blocked", "drained"] and transport.producer is None
+    assert wire.push == transport.socket.send
     assert wire.send(b"more") and theirs.recv(10) == b"more"
     transport.socket.close()
+    theirs.close()
+
+
+def test_the_kernel_says_how_the_other_end_is_reached() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        theirs = socket.create_connection(listener.getsockname())
+        ours, _ = listener.accept()
+    ours.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    transport = tcp.Server(ours, object(), ("127.0.0.1", 1), None, 1, MemoryReactor())
+    wire = SocketWire(OpenProtocol(transport))  # type: ignore[arg-type]
+    transport.connected = True
+    for _ in range(20):
+        ours.send(b"x" * 100)
+        theirs.send(b"and back")  # acknowledges
+        assert ours.recv(100) == b"and back"
+    sent_ago_ms, rtt_us, jitter_us, lost, shortest_us, sent = wire._info() or ()
+    assert sent_ago_ms < 1_000 and 0 < shortest_us <= rtt_us < 1_000_000 and (lost, sent) == (0, 20)
+    assert wire._unacked_bytes() == 0 and wire.heard(60) and not wire.heard(0)
+    # On loopback the deviation is as large as the round trip.
+    link = wire.link()
+    assert (link is None) == (2 * jitter_us + ROUNDING_US >= rtt_us) and (link is None or link.sent_total == 20)
+    ours.setblocking(False)
+    ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65_536)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            ours.send(b"x" * 65_536)
+    assert wire._unacked_bytes() > 50_000 and not wire.heard(60)
+    ours.close()
     theirs.close()
 
 
@@ -268,3 +315,111 @@ def test_after_the_close_nothing_is_sent() -> None:
         theirs.recv(10)
     transport.socket.close()
     theirs.close()
+
+
+@pytest.mark.parametrize(
+    ("name", "noise"),
+    [
+        ("no mask", b"\x81\x02hi"),
+        ("unknown opcode", b"\x85\x80" + bytes(4)),
+        ("continuation of nothing", b"\x80\x80" + bytes(4)),
+        ("compressed without an agreement", b"\xc1\x81" + bytes(4) + b"x"),
+        ("a long ping", b"\x89\xfe\x00\xc8" + bytes(204)),
+        ("noise", b"\xff" * 400),
+    ],
+)
+async def test_broken_frames_are_told_why_they_end_the_connection(name: str, noise: bytes) -> None:
+    server = Accepting(None)
+    protocol = WireFactory(server).buildProtocol(None)
+    protocol._raw_query_string = b""
+    protocol.path, protocol.client_addr = b"/ws/weddings/w/", None
+    transport = Silent()
+    protocol.makeConnection(transport)
+    protocol.dataReceived(ASKING % b"x")
+    await asyncio.wait_for(server.connections[protocol]["application_instance"], 5)  # type: ignore[arg-type]
+    transport.written = b""
+    for _ in range(3):
+        protocol.dataReceived(noise)
+    assert transport.written.count(CloseCode.MALFORMED.to_bytes(2, "big")) == 1 and transport.written[0] == 0x88
+    assert protocol.data == b"", "what comes after it is not kept"
+
+
+class Site:
+    """A connection over a real socket whose other end reads when the test says so. Only what is between is ours."""
+
+    def __init__(self) -> None:
+        self.transport, self.theirs = pair()
+        self.transport.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4_096)
+        self.theirs.setblocking(False)
+        self.protocol = WireFactory(Server()).buildProtocol(None)
+        self.protocol.transport = self.transport
+        self.protocol.state, self.protocol.send_queue = self.protocol.STATE_OPEN, []
+        self.wire = self.protocol.wire = SocketWire(self.protocol)
+        self.member = Connection("w", Sender("m1", "guest"), self.wire)
+        self.member.open(lambda _: None)
+        self.read, self.expected, self.controls = b"", b"", 0
+
+    def say(self, size: int, n: int) -> None:
+        """As a room does it (`HeldRoom._write`)."""
+        text = b"%06d" % n + b"x" * size
+        frames = joined([text])
+        self.expected += frames
+        entry = Entry("w", n + 1, "chat.guests", 127, str(n), Sender("m2", "planner"), datetime(2027, 6, 12, tzinfo=UTC), b"{}")
+        try:
+            sent = self.member.push(frames)
+        except OSError:
+            sent = 0
+        if sent != len(frames):
+            self.member.write([(text, Frame(entry))], frames, sent)
+
+    def control(self) -> None:
+        self.controls += 1
+        self.protocol.sendPing(b"%04d" % self.controls)
+
+    def take(self, size: int) -> None:
+        with contextlib.suppress(BlockingIOError):
+            self.read += self.theirs.recv(size)
+        if self.transport.dataBuffer or self.transport._tempDataBuffer:
+            self.transport.doWrite()
+
+    def close(self) -> None:
+        self.transport.socket.close()
+        self.theirs.close()
+
+
+EVENTS = st.one_of(
+    st.tuples(st.just("say"), st.integers(0, 9_000)),
+    st.tuples(st.just("control"), st.just(0)),
+    st.tuples(st.just("take"), st.integers(1, 60_000)),
+)
+
+
+@given(st.lists(EVENTS, max_size=60))
+def test_the_short_way_and_the_long_way_make_one_stream(events: list[tuple[str, int]]) -> None:
+    site = Site()
+    for n, (event, size) in enumerate(events):
+        match event:
+            case "say":
+                site.say(size, n)
+            case "control":
+                site.control()
+            case "take":
+                site.take(size)
+    for _ in range(2_000):
+        site.take(1 << 20)
+        if not site.member.behind and len(site.read) == len(site.expected) + 6 * site.controls:
+            break
+    stream, controls, texts = site.read, 0, b""
+    while stream:
+        size, head = (stream[1], 2) if stream[1] < 126 else (int.from_bytes(stream[2:4], "big"), 4)
+        if stream[0] == 0x89:
+            controls += 1
+            assert stream[head : head + size] == b"%04d" % controls
+        else:
+            texts += stream[: head + size]
+        stream = stream[head + size :]
+    assert texts == site.expected and controls == site.controls
+    assert site.member.push == site.transport.socket.send
+    site.protocol.sendClose(1000)
+    assert site.wire.push is None and site.member.push(b"late") == 0
+    site.close()

@@ -193,3 +193,19 @@ async def test_redis_swallows_what_is_marked_and_nothing_else() -> None:
         assert await reader.readexactly(len(expected)) == expected
         assert proxy.swallowed == 1
         writer.close()
+
+
+async def test_a_network_between_has_its_say_about_each_direction_and_keeps_the_order() -> None:
+    asked: list[int] = []
+
+    class Slow:
+        def arrival_s(self, now_s: float, n_bytes: int) -> float:
+            asked.append(n_bytes)
+            return now_s + 0.01
+
+    async with echoing() as port, ChaosProxy("127.0.0.1", port, way=Slow) as proxy:
+        reader, writer = await asyncio.open_connection(proxy.host, proxy.port)
+        for n in range(3):
+            assert await says(reader, writer, b"%d" % n * 10) == b"%d" % n * 10
+        writer.close()
+    assert asked == [10] * 6, "three times there and back"

@@ -92,3 +92,9 @@ def test_commands_name_items_of_their_room() -> None:
 def test_one_person_is_no_room() -> None:
     with pytest.raises(ValueError, match="at least 2"):
         rooms(PROFILES["quiet"], 1)
+
+
+def test_a_few_weddings_stand_beside_the_huge_room_when_there_are_enough_people() -> None:
+    profile = PROFILES["megaroom-and-others"]
+    assert [len(room.roles) for room in rooms(profile, 2_000)] == [1_915, 46, 27, 12]
+    assert [len(room.roles) for room in rooms(profile, 100)] == [100]

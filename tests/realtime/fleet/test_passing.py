@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import socket
 from collections.abc import Iterator
 
@@ -106,3 +107,20 @@ def test_the_homes_of_a_whole_saturday_fit(ends: Pair) -> None:
     homes = Homes({f"wedding-of-somebody-{number}": f"w{number % 64}" for number in range(2_700)})
     assert passing.send(mine, homes)
     assert passing.receive(theirs, passing.CONTROL_MAX_BYTES) == (homes, [])
+
+
+def test_a_worker_without_free_files_takes_nobody_and_the_socket_stays_good(worker: Worker, wire: Pair) -> None:
+    client, copy = wire
+    worker.offer(copy)
+    client.sendall(b"hello")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    lowest = os.dup(copy.fileno())
+    os.close(lowest)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, hard))
+    try:
+        worker.porter.hear()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert worker.adopted == [] and worker.porter.passes_total == 0
+    assert passing.receive(worker.dispatcher) == "nothing", "nobody was told that it is taken"
+    assert copy.recv(5) == b"hello"

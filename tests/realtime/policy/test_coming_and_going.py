@@ -29,6 +29,23 @@ def test_those_who_are_sent_away_come_back_one_after_the_other_and_are_let_in() 
     assert [door.admit(Role.GUEST, at_s) for at_s in waits] == [0.0] * len(waits)
 
 
+def test_weddings_that_have_their_day_come_before_all_others() -> None:
+    door = Admission(100, 0.0)
+    door.today = {"rose"}
+    other = sum(door.admit(Role.PLANNER, 0.0, "next-week") == 0 for _ in range(100))
+    guests = sum(door.admit(Role.GUEST, 0.0, "rose") == 0 for _ in range(100))
+    assert (other, guests) == (30, 5), "the planner of another day leaves room for guests of today"
+    door.today = None
+    assert door.admit(Role.PLANNER, 0.0, "next-week") == 0, "not known: nobody is put behind anybody"
+
+
+@pytest.mark.parametrize("per_s", [0.5, 2, 10])
+def test_whoever_waits_comes_in_at_last(per_s: float) -> None:
+    door = Admission(per_s, 0.0)
+    door.today = set()
+    assert door.admit(Role.GUEST, 60.0, "next-week") == 0
+
+
 @given(st.lists(st.tuples(st.floats(0, 1), st.sampled_from(list(Role))), max_size=200))
 def test_no_more_are_let_in_than_the_rate_allows(knocks: list[tuple[float, Role]]) -> None:
     door, now_s, let_in = Admission(10, 0.0), 0.0, 0

@@ -1,0 +1,168 @@
+"""`realtime.connection.Wire` over one Twisted connection: finished frames to the kernel at once, past Twisted's buffer."""
+
+from __future__ import annotations
+
+import fcntl
+import socket
+import struct
+import termios
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet import reactor, tcp
+
+from realtime.adapters.reactor import read_directly
+from realtime.connection import Connection
+from realtime.link import Link
+
+# struct tcp_info of linux/tcp.h: tcpi_last_data_sent, tcpi_rtt, tcpi_rttvar, tcpi_total_retrans, tcpi_min_rtt,
+# tcpi_data_segs_out.
+_TCP_INFO, TCP_INFO_BYTES = struct.Struct("=44xI20xII24xI44xI4xI"), 160
+_COUNT = struct.Struct("@i")
+ROUNDING_US = 16
+"""The kernel keeps both in fractions of a microsecond."""
+
+
+class SocketWire:
+    """`realtime.connection.Wire` over one Twisted connection.
+
+    Writes past Twisted only while its buffers are empty. What the kernel does not take is Twisted's at once, or a pong could
+    land inside a frame; when that has left, `drained` is called.
+    """
+
+    __slots__ = ("_ignore", "_member", "_protocol", "_resting", "_send", "_transport", "take")
+
+    def __init__(self, protocol: Any) -> None:
+        self._protocol = protocol
+        self._transport = protocol.transport
+        # TLS, or anything else that is not a plain socket, has to encrypt first.
+        self._send = protocol.transport.socket.send if type(protocol.transport) is tcp.Server else None
+        self._member: Connection | None = None
+        self._ignore = self._resting = False
+        self.take: Callable[[bytes | None], None] | None = None
+
+    def open(self, member: Connection, take: Callable[[bytes | None], None]) -> None:
+        """From now on: tell `member` how the socket is, and call `take` for each message instead of the ASGI queue."""
+        self._member = member
+        self.take = take
+
+    @property
+    def push(self) -> Callable[[bytes], int] | None:
+        """The socket's own send while nothing can be in its way. All it sends comes through here (`sendData`), so
+        that whatever gets in its way is noticed."""
+        free = self._protocol.state == self._protocol.STATE_OPEN and not self._transport.disconnecting and not self._buffered()
+        return self._send if free else None
+
+    def _buffered(self) -> bool:
+        return bool(self._transport.dataBuffer or self._transport._tempDataBuffer)
+
+    def unplug(self) -> None:
+        """The connection is closing."""
+        if self._member is not None:
+            self._member.unplug()
+
+    def send(self, frames: bytes, sent: int = 0) -> bool:
+        """Hand over whole frames, of which `push` has sent so many bytes. False: part of it waits, send nothing more until
+        the member hears that it has left."""
+        protocol, transport = self._protocol, self._transport
+        if sent:
+            transport.write(frames[sent:])
+            self._wait()
+            return False
+        if protocol.state != protocol.STATE_OPEN or transport.disconnecting:
+            return True  # nobody will read it; the end of the connection is on its way
+        if self._send is None or self._buffered():
+            transport.write(frames)
+            return self._wait_if_full()
+        try:
+            sent = self._send(frames)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            return True  # Twisted finds out when it reads
+        if sent == len(frames):
+            return True
+        transport.write(frames[sent:])
+        self._wait()
+        return False
+
+    @property
+    def deflate(self) -> bool:
+        """Whether the client takes compressed frames."""
+        return self._protocol.extensions is not None
+
+    def rest(self, seconds: float) -> None:
+        """Read nothing for so long: what comes meanwhile stays with the kernels, and its sender is slowed down."""
+        if not self._resting and self._transport.connected and not self._transport.disconnecting:
+            self._resting = True
+            self._transport.stopReading()
+            reactor.callLater(seconds, self._read_again)
+
+    def _read_again(self) -> None:
+        self._resting = False
+        if self._transport.connected and not self._transport.disconnecting:
+            self._transport.startReading()
+            read_directly(self._transport)
+
+    def link(self) -> Link | None:
+        """What the kernel knows of the way to the other end (tcp(7), TCP_INFO); None where it does not say."""
+        info = self._info()
+        if info is None:
+            return None
+        _, rtt_us, jitter_us, lost, shortest_us, sent = info
+        if 2 * jitter_us + ROUNDING_US >= rtt_us:
+            return None  # a single sample (RFC 6298, 2.2), of the handshake: it says how late we accepted, not how far it is
+        # The shortest: the smoothed one remembers for long how late the handshake of a storm was.
+        return Link(shortest_us / 1e6, jitter_us / 1e6, self._unacked_bytes(), lost, sent)
+
+    def heard(self, seconds: float) -> bool:
+        """Whether the other end has acknowledged all, and something that was sent within so long: it need not be pinged."""
+        info = self._info()
+        return info is not None and info[0] < seconds * 1_000 and not self._unacked_bytes()
+
+    def _unacked_bytes(self) -> int:
+        """The kernel's whole queue (SIOCOUTQ, tcp(7))."""
+        found: tuple[int] = _COUNT.unpack(fcntl.ioctl(self._transport.socket, termios.TIOCOUTQ, bytes(_COUNT.size)))
+        return found[0]
+
+    def _info(self) -> tuple[int, ...] | None:
+        if self._send is None or not self._transport.connected:
+            return None
+        try:
+            raw = self._transport.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, TCP_INFO_BYTES)
+            return _TCP_INFO.unpack_from(raw)
+        except (OSError, struct.error):
+            return None
+
+    def close(self, code: int) -> None:
+        """Send the close frame after what is waiting, and nothing after it."""
+        if self._protocol.state == self._protocol.STATE_OPEN:
+            self._protocol.sendClose(code=code)
+
+    def forget(self) -> None:
+        """The connection is over: break the circle protocol - wire - connection, which the frozen collector would keep."""
+        self._member, self.take = None, None
+
+    def _wait_if_full(self) -> bool:
+        if self._transport._isSendBufferFull():
+            self._wait()
+            return False
+        return True
+
+    def _wait(self) -> None:
+        if self._member is not None:
+            self._member.blocked()
+        # A pull producer is asked for more when the buffer has become empty, and once when it registers.
+        self._ignore = True
+        self._transport.unregisterProducer()
+        self._transport.registerProducer(self, False)
+        self._ignore = False
+
+    def resumeProducing(self) -> None:  # noqa: N802 - Twisted's name
+        if not self._ignore:
+            self._transport.unregisterProducer()
+            if self._member is not None:
+                self._member.drained()
+
+    def stopProducing(self) -> None:  # noqa: N802 - Twisted's name
+        self.forget()
