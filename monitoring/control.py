@@ -24,12 +24,13 @@ from monitoring.dashboard.screen import Screen
 from monitoring.delivery import delivering
 from monitoring.figures import NOTE, NOTE_TTL_S, Figures, Missing, encode_figures, figures_of
 from monitoring.history import History, writing
-from monitoring.models.scaling import PlacementEvent, ScalingEvent, orders
-from realtime.bootstrap import actuators, in_threads
+from monitoring.models.scaling import PlacementEvent, ScalingEvent, orders, overrides
+from realtime.bootstrap import actuators, calendar_clock, in_threads
 from realtime.errors import RegistryUnavailable
 from realtime.load_balancer import RealtimeLoadBalancer
 from realtime.policy.rebalancing import MovePlan
 from realtime.policy.scaling import Limits, Orders, ScalingDecision
+from realtime.policy.windows import Override, held_by
 from realtime.report import WorkerReport
 from realtime.services import Services
 from realtime.websocket_scaler import WebSocketScaler
@@ -79,12 +80,13 @@ class ControlLoop:
         self._in_thread = in_thread
         self._ticks = 0
         self._firing = ""
+        self._calendar, self._overrides = calendar_clock(parts.config), list[Override]()
         self._alerts: list[Alert] = []
         self._decision: ScalingDecision | None = None
         self._alerting, self._history, self._missing = Alerting(), history, Missing()
         self.figures: Figures | None = None
         workers, front = actuators()
-        self._balancer = RealtimeLoadBalancer(parts.registry, front)
+        self._balancer = RealtimeLoadBalancer(parts.registry, front, parts.config.capacity_connections)
         self._scaler = WebSocketScaler(
             workers,
             Limits.of(parts.config),
@@ -121,7 +123,7 @@ class ControlLoop:
         if self._ticks % CALIBRATION_TICKS == 0:
             await self._kept(self._calibrate)
         if self._ticks % SCALE_TICKS == 0:
-            before, self._decision = self._decision, await self._scaler.reconcile(reports, now)
+            before, self._decision = self._decision, await self._scaler.reconcile(reports, self._calendar.now())
             if self._decision.act or (before is not None and before.want != self._decision.want):
                 happened.append(
                     ("decision", f"have {self._decision.have}, want {self._decision.want}: {self._decision.reason}")
@@ -129,7 +131,9 @@ class ControlLoop:
         if len(reports) > 1:
             booked = self._scaler.forecast.bookings
             expected = {booking.wedding: booking.expected for booking in booked if booking.expected}
-            moves = await self._balancer.rebalance(reports, [booking.day for booking in booked], now, expected)
+            day_s = self._calendar.now().timestamp()
+            held = held_by("move", (booking.day for booking in booked), day_s, self._overrides, now.timestamp())
+            moves = await self._balancer.rebalance(reports, {window.wedding for window in held}, now, expected)
             happened += [("decision", f"{move.wedding}: {move.source} to {move.target}, {move.reason}") for move in moves]
             if moves:
                 await self._kept(self._save_moves, moves, now)
@@ -139,9 +143,11 @@ class ControlLoop:
         """What was measured since counts from now on."""
         self._scaler.limits = limits(self._parts.config)
 
-    async def _orders(self, now: datetime) -> Orders:
+    async def _orders(self, _: datetime) -> Orders:
+        now = self._parts.clock.now()  # people speak of the time there is, whatever day is rehearsed
         try:
-            found: Orders = await self._in_thread(orders, now, "advise", self._firing)
+            self._overrides = await self._in_thread(overrides, now)
+            found: Orders = await self._in_thread(orders, now, "advise", self._firing, bool(self._overrides))
         except DatabaseError:
             logger.exception("pins and modes cannot be read")
             return Orders(firing=self._firing)

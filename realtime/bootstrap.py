@@ -25,7 +25,7 @@ from realtime.adapters.kubernetes import KubernetesWorkers
 from realtime.adapters.mailbox import LayerMailbox, NoMailbox, group_name
 from realtime.adapters.processes import LocalWorkers
 from realtime.adapters.registry import MemoryRegistry, RedisRegistry
-from realtime.clock import SystemClock
+from realtime.clock import Clock, SystemClock, TurnedClock
 from realtime.committer import Committer
 from realtime.config import RealtimeConfig
 from realtime.hub import Hub
@@ -110,6 +110,11 @@ def in_threads(name: str, count: int) -> Callable[..., Any]:
         return await asyncio.get_running_loop().run_in_executor(pool, with_connection, function, *args)
 
     return run
+
+
+def calendar_clock(config: RealtimeConfig) -> Clock:
+    """What time it is for the calendar of weddings: now, or the moment that a rehearsal plays."""
+    return TurnedClock.of(config.rehearsal) if config.rehearsal else SystemClock()
 
 
 def actuators() -> tuple[Workers, Front]:

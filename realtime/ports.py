@@ -60,6 +60,9 @@ class Mailbox(Protocol):
     def send(self, room: str, parcels: Iterable[bytes]) -> None:
         """Hand on without waiting. What does not fit into the bounded queue is dropped and counted."""
 
+    async def renew(self) -> None:
+        """What others send does not arrive although sending works: let go of the subscriptions and make new ones."""
+
     async def start(self, receive: Any) -> None:
         """Begin; `receive(room, parcel: bytes)` is called on the loop for each parcel of another process."""
 

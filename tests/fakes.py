@@ -137,6 +137,9 @@ class MemoryMailbox:
     async def start(self, receive: Any) -> None:
         self.receive = receive
 
+    async def renew(self) -> None:
+        pass
+
     async def stop(self) -> None:
         self.rooms.clear()
 

@@ -7,6 +7,7 @@ from urllib.parse import unquote, urlsplit
 from django.templatetags.static import static
 
 from realtime.config import RealtimeConfig
+from realtime.redis_url import CachePool, layer_host
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 VAR_DIR = Path(os.environ.get("WEDSYNC_VAR", BASE_DIR / "var"))
@@ -121,11 +122,16 @@ if REDIS_URL:
     CHANNEL_LAYERS = {
         "default": {
             "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
-            # redis-py's default of 5 s kills an idle subscription.
-            "CONFIG": {"hosts": [{"address": REDIS_URL, "socket_timeout": None, "socket_connect_timeout": 2}]},
+            "CONFIG": {"hosts": [layer_host(REDIS_URL)]},
         }
     }
-    CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}}
+    CACHES = {
+        "default": {
+            "BACKEND": "django.core.cache.backends.redis.RedisCache",
+            "LOCATION": [REDIS_URL],
+            "OPTIONS": {"pool_class": CachePool},
+        }
+    }
 else:
     CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
     CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}

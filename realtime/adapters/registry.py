@@ -8,11 +8,11 @@ from collections.abc import Awaitable
 from typing import Any, TypeVar
 
 from msgspec import MsgspecError
-from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from realtime.clock import Clock
 from realtime.errors import RegistryUnavailable
+from realtime.redis_url import client
 from realtime.report import AnyOrder, WorkerReport, decode_order, decode_report, encode_order, encode_report
 
 logger = logging.getLogger(__name__)
@@ -90,7 +90,7 @@ class RedisRegistry:
     """Of a fleet. Every call ends within `timeout_s`; it fails with `RegistryUnavailable` and is worth trying again."""
 
     def __init__(self, url: str, *, timeout_s: float, prefix: str = "wedsync:") -> None:
-        self._redis: Any = Redis.from_url(url, socket_timeout=timeout_s, socket_connect_timeout=timeout_s)
+        self._redis: Any = client(url, timeout_s)
         self._timeout_s = timeout_s
         self._prefix = prefix
 

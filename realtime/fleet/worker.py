@@ -79,7 +79,15 @@ class FleetWorker:
         parts.hub.crowd = (n_members, len(parts.canaries.of_others()))
         pid = int(parts.hub.process.rsplit(".", 2)[1])
         return Status(
-            parts.hub.process, pid, parts.state, parts.reason, n_members, weddings, passes_total, None, parts.canaries.heard()
+            worker=parts.hub.process,
+            pid=pid,
+            state=parts.state,
+            reason=parts.reason,
+            connections=n_members,
+            weddings=weddings,
+            passes_total=passes_total,
+            canaries=parts.canaries.heard(),
+            arriving=parts.arriving,
         )
 
     def leave(self, order: Leave) -> None:
