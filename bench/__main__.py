@@ -19,12 +19,13 @@ ROWS_HELP = {
     "memory": "worker RSS of an idle connection",
     "deflate": "1 KB of JSON: bytes and CPU with permessage-deflate against without",
     "june-x10": "a Saturday in June times ten against PostgreSQL: P0 and P1 p99",
+    "june-100k": "only when asked for: a Saturday with 100,000 people on seven workers (--quick: 20,000 on two)",
 }
 EPILOG = """
 The server is pinned to one core, the load to another; every figure is the median of --runs. One table in Markdown goes to
 standard output, progress to standard error. What is missing for a peer is named, with the way to get it, and the others go on:
   nchan: apt-get install nginx libnginx-mod-nchan     ws, socketio: apt-get install nodejs npm
-  channels-core, channels-pubsub: apt-get install redis-server     june-x10: apt-get install postgresql
+  channels-core, channels-pubsub: apt-get install redis-server     june-x10, june-100k: apt-get install postgresql
 Everything runs on loopback. All rows with all peers take about an hour, --quick some ten minutes.
 
   script/bench fanout --peers wedsync,nchan
@@ -79,7 +80,7 @@ def main() -> None:
         from bench.machine import CannotMeasure
         from bench.peers import MISSING, PEERS
         from bench.report import as_json, machine, markdown
-        from bench.rows import ROWS
+        from bench.rows import ONLY_WHEN_ASKED, ROWS
 
         peers = asked.peers.split(",") if asked.peers else list(PEERS)
         if unknown := [peer for peer in peers if peer not in PEERS]:
@@ -93,7 +94,7 @@ def main() -> None:
                 peers.remove(peer)
         try:
             os.sched_setaffinity(0, {bench.load_core})
-            for row in asked.rows or ROWS:
+            for row in asked.rows or [row for row in ROWS if row not in ONLY_WHEN_ASKED]:
                 bench.begin(row)
                 ROWS[row](bench)
         except CannotMeasure as error:

@@ -23,7 +23,7 @@ Counts = dict[str, Any]
 
 
 class Crowd:
-    """The members of some rooms. `rooms`: {name: members}. `core`: where to stay; None: anywhere.
+    """The members of some rooms. `rooms`: {name: members}. `core`: where to stay; None: anywhere. `source`: its first address.
     `size`: bytes of a delivered text. Every publication goes by one of
     `lanes` members of its room, in turn.
     """
@@ -38,6 +38,7 @@ class Crowd:
         lanes: int = 8,
         bodies: Sequence[str] = (),
         deflate: bool = False,
+        source: int = 0,
     ) -> None:
         program = compiled(SOURCES, "loadgen", "-lz", "-lm")
         self.target, self.rooms = target, rooms
@@ -46,7 +47,7 @@ class Crowd:
         self._write_members(folder / "members")
         speech = target.speech
         pad = max(0, size - MARK_BYTES - speech.wrap_bytes)
-        command = [program, "--members", folder / "members", "--lanes", lanes, "--pad", pad]
+        command = [program, "--members", folder / "members", "--lanes", lanes, "--pad", pad, "--source", source]
         command += ["--before", speech.before, "--after", speech.after]
         for hello in speech.hello:
             command += ["--hello", hello]
@@ -119,12 +120,21 @@ class Crowd:
         }
 
     def _ask(self, command: str) -> Counts:
-        assert self._process.stdin is not None and self._process.stdout is not None
+        self.tell(command)
+        return self.hear(command)
+
+    def tell(self, command: str) -> None:
+        """Say what to do, without waiting until it is done. Raises CannotMeasure when nobody is there."""
+        assert self._process.stdin is not None
         try:
             self._process.stdin.write(command + "\n")
             self._process.stdin.flush()
         except BrokenPipeError:
             raise CannotMeasure("the load generator ended") from None
+
+    def hear(self, command: str) -> Counts:
+        """The answer to `command`."""
+        assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
             raise CannotMeasure(f"the load generator ended with {self._process.wait()} at {command!r}")

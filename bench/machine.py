@@ -42,6 +42,17 @@ def pin(pid: int, core: int) -> None:
             os.sched_setaffinity(int(task.name), {core})
 
 
+@contextlib.contextmanager
+def unpinned() -> Iterator[None]:
+    """What is started meanwhile may run on any core."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, before | os.sched_getaffinity(os.getppid()))
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
 def compiled(sources: Sequence[Path], name: str, *libraries: str) -> Path:
     """A C program, compiled when its sources are newer. Raises CannotMeasure without a compiler or when it fails."""
     program = CACHE / name

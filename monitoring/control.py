@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
@@ -19,14 +20,17 @@ from msgspec import Struct
 from monitoring.alerting import Alerting
 from monitoring.alerts import Alert
 from monitoring.capacity import limits
-from monitoring.day_reports import Recorder
+from monitoring.dashboard.screen import Screen
 from monitoring.delivery import delivering
-from monitoring.models.scaling import PlacementEvent, ScalingEvent, orders
-from realtime.bootstrap import actuators, in_threads
+from monitoring.figures import NOTE, NOTE_TTL_S, Figures, Missing, encode_figures, figures_of
+from monitoring.history import History, writing
+from monitoring.models.scaling import PlacementEvent, ScalingEvent, orders, overrides
+from realtime.bootstrap import actuators, calendar_clock, in_threads
 from realtime.errors import RegistryUnavailable
 from realtime.load_balancer import RealtimeLoadBalancer
 from realtime.policy.rebalancing import MovePlan
 from realtime.policy.scaling import Limits, Orders, ScalingDecision
+from realtime.policy.windows import Override, held_by
 from realtime.report import WorkerReport
 from realtime.services import Services
 from realtime.websocket_scaler import WebSocketScaler
@@ -37,6 +41,8 @@ logger = logging.getLogger(__name__)
 LEASE, LEASE_TTL_S = "control", 3.0
 """Three ticks: whoever holds it and dies is followed within that."""
 TICK_S = 1.0
+LEAVE_S = 2.0
+"""For the last rows of history: a supervisor waits longer than that."""
 SCALE_TICKS = 5
 """On one machine a decision every five seconds (ops.md 2.4)."""
 CALIBRATION_TICKS = 60
@@ -56,6 +62,10 @@ class Status(Struct, frozen=True, omit_defaults=True):
     mode: str = ""
     homes: dict[str, str] = {}
     alerts: list[str] = []
+    history_waiting: int = 0
+    """Rows that are not in the history database yet."""
+    history_dropped_total: int = 0
+    """Rows that never will be: since this holder began."""
 
 
 decode_status = msgspec.msgpack.Decoder(Status).decode
@@ -65,16 +75,18 @@ encode_status = msgspec.msgpack.Encoder().encode
 class ControlLoop:
     """The parts while the lease is held. Made anew whenever it is taken: what was known before is in the database."""
 
-    def __init__(self, parts: Services, in_thread: Callable[..., Any]) -> None:
+    def __init__(self, parts: Services, in_thread: Callable[..., Any], history: History) -> None:
         self._parts = parts
         self._in_thread = in_thread
         self._ticks = 0
         self._firing = ""
+        self._calendar, self._overrides = calendar_clock(parts.config), list[Override]()
         self._alerts: list[Alert] = []
         self._decision: ScalingDecision | None = None
-        self._alerting, self._recorder = Alerting(), Recorder()
+        self._alerting, self._history, self._missing = Alerting(), history, Missing()
+        self.figures: Figures | None = None
         workers, front = actuators()
-        self._balancer = RealtimeLoadBalancer(parts.registry, front)
+        self._balancer = RealtimeLoadBalancer(parts.registry, front, parts.config.capacity_connections)
         self._scaler = WebSocketScaler(
             workers,
             Limits.of(parts.config),
@@ -83,6 +95,7 @@ class ControlLoop:
             record=self._record,
             moving=lambda: self._balancer.moving,
         )
+        self._screen = Screen(parts, in_thread, self._scaler, self._balancer)
 
     async def step(self) -> None:
         """One tick. A registry or a database that is away is no reason to stop: what is not known is absent."""
@@ -95,11 +108,13 @@ class ControlLoop:
             logger.warning("nobody can be asked: %s", error)
         if reports is not None:
             happened += await self._decide(reports, now)
+        self._remember(reports, now)
         self._alerts = await self._in_thread(self._alerting.step, reports, now, happened)
         pages = [alert for alert in self._alerts if alert.active and alert.severity == "page"]
         self._firing = pages[0].rule if pages else ""
-        await self._in_thread(self._recorder.step, reports, now)
         await self._note(reports, now)
+        await self._show(reports, now)
+        await self._screen.step(reports, now, self._decision)
         self._ticks += 1
 
     async def _decide(self, reports: Sequence[WorkerReport], now: datetime) -> list[tuple[str, str]]:
@@ -108,7 +123,7 @@ class ControlLoop:
         if self._ticks % CALIBRATION_TICKS == 0:
             await self._kept(self._calibrate)
         if self._ticks % SCALE_TICKS == 0:
-            before, self._decision = self._decision, await self._scaler.reconcile(reports, now)
+            before, self._decision = self._decision, await self._scaler.reconcile(reports, self._calendar.now())
             if self._decision.act or (before is not None and before.want != self._decision.want):
                 happened.append(
                     ("decision", f"have {self._decision.have}, want {self._decision.want}: {self._decision.reason}")
@@ -116,7 +131,9 @@ class ControlLoop:
         if len(reports) > 1:
             booked = self._scaler.forecast.bookings
             expected = {booking.wedding: booking.expected for booking in booked if booking.expected}
-            moves = await self._balancer.rebalance(reports, [booking.day for booking in booked], now, expected)
+            day_s = self._calendar.now().timestamp()
+            held = held_by("move", (booking.day for booking in booked), day_s, self._overrides, now.timestamp())
+            moves = await self._balancer.rebalance(reports, {window.wedding for window in held}, now, expected)
             happened += [("decision", f"{move.wedding}: {move.source} to {move.target}, {move.reason}") for move in moves]
             if moves:
                 await self._kept(self._save_moves, moves, now)
@@ -126,9 +143,11 @@ class ControlLoop:
         """What was measured since counts from now on."""
         self._scaler.limits = limits(self._parts.config)
 
-    async def _orders(self, now: datetime) -> Orders:
+    async def _orders(self, _: datetime) -> Orders:
+        now = self._parts.clock.now()  # people speak of the time there is, whatever day is rehearsed
         try:
-            found: Orders = await self._in_thread(orders, now, "advise", self._firing)
+            self._overrides = await self._in_thread(overrides, now)
+            found: Orders = await self._in_thread(orders, now, "advise", self._firing, bool(self._overrides))
         except DatabaseError:
             logger.exception("pins and modes cannot be read")
             return Orders(firing=self._firing)
@@ -160,18 +179,56 @@ class ControlLoop:
             mode=decision.mode if decision is not None else "",
             homes=self._balancer.homes,
             alerts=[alert.rule for alert in self._alerts if alert.active],
+            history_waiting=self._history.waiting,
+            history_dropped_total=self._history.dropped_total,
         )
         try:
             await self._parts.registry.note(STATUS, encode_status(status), STATUS_TTL_S)
         except RegistryUnavailable:
             return  # said already, by the question for reports
 
+    def _remember(self, reports: Sequence[WorkerReport] | None, now: datetime) -> None:
+        try:
+            self._history.take(reports, now, self._decision.want if self._decision is not None else None)
+        except Exception:  # people are to be told what is wrong, whatever history makes of it
+            logger.exception("this second is not in the history")
 
-async def run(parts: Services) -> None:
-    """Hold the lease when it is free, and then tick once a second, for as long as this process runs."""
-    in_thread, sending = in_threads("control", 1), in_threads("notices", 1)
+    async def leave(self, storing: Callable[..., Any]) -> None:
+        """What waits for the history database is written, when that is quick: whoever ends us has a limit."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._history.write(storing), LEAVE_S)
+
+    async def _show(self, reports: Sequence[WorkerReport] | None, now: datetime) -> None:
+        """Leave the merged figures where the exporter finds them. Not read: no figures, rather than old ones."""
+        self.figures = self._figures(reports, now) if reports is not None else None
+        if self.figures is not None:
+            try:
+                await self._parts.registry.note(NOTE, encode_figures(self.figures), NOTE_TTL_S)
+            except RegistryUnavailable:
+                return
+
+    def _figures(self, reports: Sequence[WorkerReport], now: datetime) -> Figures:
+        decision = self._decision
+        ordered = decision is not None and (decision.mode == "auto" or decision.formula == "pin")
+        return figures_of(
+            reports,
+            now.timestamp(),
+            self._history.samples.total,
+            missing=self._missing.step(reports, self._parts.clock.monotonic()),
+            wanted=decision.want if decision is not None else None,
+            desired=decision.want if decision is not None and ordered else None,
+            alerts=sum(alert.active for alert in self._alerts),
+            history_waiting=self._history.waiting,
+            history_dropped_total=self._history.dropped_total,
+        )
+
+
+async def run(parts: Services, shown: Callable[[Figures | None], None] = lambda figures: None) -> None:
+    """Hold the lease when it is free, and then tick once a second, for as long as this process runs. `shown` gets the figures
+    of each tick; None when this process does not hold the lease, or knows nothing."""
+    in_thread, sending, storing = (in_threads(name, 1) for name in ("control", "notices", "history"))
     loop: ControlLoop | None = None
-    delivery: asyncio.Task[None] | None = None
+    beside: list[asyncio.Task[None]] = []
     try:
         while True:
             try:
@@ -179,22 +236,29 @@ async def run(parts: Services) -> None:
             except RegistryUnavailable:
                 held = loop is not None  # nobody can take it either
             if held and loop is None:
-                loop = ControlLoop(parts, in_thread)
-                delivery = asyncio.create_task(delivering(parts.clock, sending), name="notices")
-            elif not held and delivery is not None:
-                await _ended(delivery)
-                loop = delivery = None
+                history = History()
+                loop = ControlLoop(parts, in_thread, history)
+                beside = [
+                    asyncio.create_task(delivering(parts.clock, sending), name="notices"),
+                    asyncio.create_task(writing(history, parts.clock, storing), name="history"),
+                ]
+            elif not held and loop is not None:
+                await _ended(beside)
+                loop = None
             if loop is not None:
                 try:
                     await loop.step()
                 except Exception:
                     logger.exception("a tick of the control loop failed; the next one starts afresh")
+            shown(loop.figures if loop is not None else None)
             await parts.clock.sleep(TICK_S)
     finally:
-        if delivery is not None:
-            await _ended(delivery)
+        await _ended(beside)
+        if loop is not None:
+            await loop.leave(storing)
 
 
-async def _ended(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
+async def _ended(tasks: Sequence[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import logging
-from collections import Counter, deque
-from collections.abc import Sequence
+from collections import Counter
 from datetime import datetime, timedelta
 
 from django.conf import settings
-from django.db import DatabaseError, transaction
+from django.db import transaction
 from django.db.models import Count, Max, Min, Q
 from django.utils.encoding import force_bytes
 
@@ -17,52 +15,13 @@ from monitoring.alerting import summary
 from monitoring.day_report import DayReport, Journalled, Minute, Trouble
 from monitoring.models.alerts import Alert, AlertRule, IncidentEvent
 from monitoring.models.days import StoredReport, WeddingMinute
-from monitoring.router import ALIAS
-from monitoring.wedding_minutes import WeddingMinutes
 from realtime.kinds import KINDS
 from realtime.models import JournalEntry, Room
-from realtime.report import WorkerReport
 from wedsync.weddings.models import Wedding
 
-logger = logging.getLogger(__name__)
-
-WAITING_MAX = 15 * 2_500
-"""A quarter of an hour of the 2,174 weddings of 100,000 people, while the history database is away."""
 MINUTES_KEPT = timedelta(days=30)
 TROUBLES_MAX, DONE_MAX = 50, 20
 DONE = (IncidentEvent.Kind.ACKNOWLEDGED, IncidentEvent.Kind.NOTE, IncidentEvent.Kind.DRAIN, IncidentEvent.Kind.DECISION)
-
-
-class Recorder:
-    """Writes the minutes of all weddings. One step a second, by the holder of the control lease."""
-
-    def __init__(self) -> None:
-        self._minutes = WeddingMinutes()
-        self._waiting: deque[WeddingMinute] = deque(maxlen=WAITING_MAX)
-
-    def step(self, reports: Sequence[WorkerReport] | None, now: datetime) -> None:
-        """Never raises for a database that is away: what is over waits for it, a quarter of an hour of it at the most."""
-        for wedding, minute in self._minutes.step(reports, now) if reports is not None else ():
-            latency = {str(index): count for index, count in minute.latency.items()}
-            self._waiting.append(
-                WeddingMinute(
-                    wedding=wedding,
-                    at=minute.at,
-                    connections=minute.connections,
-                    deliveries=minute.deliveries,
-                    replayed=minute.replayed,
-                    faults=minute.faults,
-                    latency=latency,
-                )
-            )
-        if not self._waiting:
-            return
-        try:
-            WeddingMinute.objects.bulk_create(self._waiting, batch_size=500, ignore_conflicts=True)
-        except DatabaseError as error:
-            logger.error("%d minutes of weddings wait for the history database: %s", len(self._waiting), error)
-        else:
-            self._waiting.clear()
 
 
 def keys() -> list[bytes]:
@@ -116,17 +75,7 @@ def journalled(slug: str, start: datetime, end: datetime) -> Journalled:
 def minutes(slug: str, start: datetime, end: datetime) -> list[Minute]:
     """The recorded minutes of [start, end), oldest first."""
     rows = WeddingMinute.objects.filter(wedding=slug, at__gte=start, at__lt=end).order_by("at")
-    return [
-        Minute(
-            row.at,
-            row.connections,
-            row.deliveries,
-            row.replayed,
-            row.faults,
-            {int(index): count for index, count in row.latency.items()},
-        )
-        for row in rows
-    ]
+    return [row.minute() for row in rows]
 
 
 def troubles(slug: str, start: datetime, end: datetime) -> list[Trouble]:
@@ -147,13 +96,3 @@ def troubles(slug: str, start: datetime, end: datetime) -> list[Trouble]:
 
 def _by(event: IncidentEvent) -> str:
     return f" ({event.author})" if event.author else ""
-
-
-def prune(now: datetime) -> int:
-    """Forget minutes that are old, after the report of their day was kept. Gives how many."""
-    old = now - MINUTES_KEPT
-    ended = WeddingMinute.objects.filter(at__lt=old).values_list("wedding", flat=True).distinct()
-    for slug in list(ended):
-        file_of(slug, now)
-    with transaction.atomic(using=ALIAS):
-        return WeddingMinute.objects.filter(at__lt=old).delete()[0]

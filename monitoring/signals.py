@@ -165,13 +165,14 @@ class Signals:
             late.add(now_s, beyond(some, WEDDING_LIMIT_S), sum(some.values()))
 
     def _forget(self, reports: Sequence[WorkerReport], now_s: float) -> None:
-        """Workers that were replaced in their slot, have left on purpose, or have been silent for too long."""
+        """Workers that have left on purpose, were replaced a moment ago, or have been silent for too long. Who died
+        is told even where another was started at once."""
         present = {report.worker for report in reports}
         filled = {report.slot: report.worker for report in reports if now_s - self._seen_s[report.worker] < 1.5}
         for worker, report in list(self._last.items()):
-            left = worker not in present and report.state == "draining"
             replaced = filled.get(report.slot, worker) != worker
-            if left or replaced or now_s - self._seen_s[worker] > FORGET_S:
+            left = report.state == "draining" and (replaced or worker not in present)
+            if left or now_s - self._seen_s[worker] > (LAG_OVER_S if replaced else FORGET_S):
                 del self._last[worker], self._seen_s[worker]
         slots = {report.slot for report in self._last.values()}
         for kept in (self._faults, self._slow, self._lag, self._offset):
@@ -182,10 +183,11 @@ class Signals:
         table: Table = {
             name: {} for name in SIGNALS if name.startswith(("worker.", "clock.", "journal.", "layer.", "canary.", "promise."))
         }
-        for worker, report in self._last.items():
+        # Who was heard last comes last: of two in one slot its readings count.
+        for worker, report in sorted(self._last.items(), key=lambda item: self._seen_s[item[0]]):
             slot, labels = report.slot, of("worker", report.slot)
             silent_s = now_s - self._seen_s[worker]
-            table["worker.silent"][labels] = silent_s
+            table["worker.silent"][labels] = max(silent_s, table["worker.silent"].get(labels) or 0.0)
             known = silent_s < LAG_OVER_S  # what a silent worker last said is no reading of now
             lags = self._lag.get(slot, deque())
             while lags and lags[0][0] <= now_s - LAG_OVER_S:

@@ -21,10 +21,11 @@ from django.db import connections
 from django.utils.module_loading import import_string
 
 from realtime.adapters.dispatch import DispatcherFront
+from realtime.adapters.kubernetes import KubernetesWorkers
 from realtime.adapters.mailbox import LayerMailbox, NoMailbox, group_name
 from realtime.adapters.processes import LocalWorkers
 from realtime.adapters.registry import MemoryRegistry, RedisRegistry
-from realtime.clock import SystemClock
+from realtime.clock import Clock, SystemClock, TurnedClock
 from realtime.committer import Committer
 from realtime.config import RealtimeConfig
 from realtime.hub import Hub
@@ -111,9 +112,16 @@ def in_threads(name: str, count: int) -> Callable[..., Any]:
     return run
 
 
+def calendar_clock(config: RealtimeConfig) -> Clock:
+    """What time it is for the calendar of weddings: now, or the moment that a rehearsal plays."""
+    return TurnedClock.of(config.rehearsal) if config.rehearsal else SystemClock()
+
+
 def actuators() -> tuple[Workers, Front]:
     """What starts and stops the workers of this machine, and what stands in front of them."""
-    return LocalWorkers(settings.VAR_DIR), DispatcherFront(settings.VAR_DIR)
+    # The variable is in every container that Kubernetes starts.
+    workers = KubernetesWorkers() if "KUBERNETES_SERVICE_HOST" in os.environ else LocalWorkers(settings.VAR_DIR)
+    return workers, DispatcherFront(settings.VAR_DIR)
 
 
 def when_running(parts: Services) -> None:

@@ -56,6 +56,11 @@ class Canaries:
             took_s = self._clock.now().timestamp() - canary.utc_s
         self._heard[canary.process] = (now_s, max(0.0, took_s))
 
+    @property
+    def deaf(self) -> bool:
+        """Whether this process does not even hear itself."""
+        return self.heard().get(self._process, 0.0) is None
+
     def of_others(self) -> dict[str, float | None]:
         """`heard` without this process."""
         return {process: took_s for process, took_s in self.heard().items() if process != self._process}

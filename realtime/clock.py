@@ -38,3 +38,27 @@ class SystemClock:
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
+
+
+class TurnedClock(SystemClock):
+    """A rehearsal's time of day: `start` when it was `began`, and `rate` times as fast. Durations are the machine's."""
+
+    def __init__(self, start: datetime, began: datetime, rate: float) -> None:
+        self._start, self._began, self._rate = start, began, rate
+
+    def now(self) -> datetime:
+        return self._start + self._rate * (super().now() - self._began)
+
+    @classmethod
+    def of(cls, text: str) -> TurnedClock:
+        """From "START BEGAN RATE", moments in ISO 8601 with an offset. Raises ValueError with a sentence."""
+        try:
+            start, began, rate = text.split()
+            clock = cls(datetime.fromisoformat(start), datetime.fromisoformat(began), float(rate))
+            clock.now()
+        except (ValueError, TypeError, OverflowError):
+            raise ValueError(f"{text!r} is no START BEGAN RATE, two moments with an offset and a number") from None
+        return clock
+
+    def __str__(self) -> str:
+        return f"{self._start.isoformat()} {self._began.isoformat()} {self._rate:g}"

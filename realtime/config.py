@@ -111,6 +111,9 @@ class RealtimeConfig(Struct, frozen=True):
     address_per_s: Annotated[float, Meta(ge=0)] = 200.0
     # How many of them at once: three venues of 165 phones behind one provider's address come back together.
     address_burst: Count = 500
+    # START BEGAN RATE: the calendar is read as if it had been START at the moment BEGAN and went RATE times as fast: the
+    # rehearsal of a day (`manage.py drill scale`). Empty: it is now. Never in production.
+    rehearsal: str = ""
     # `bench.tick` and the role `load` exist, loopback is exempt from limits per address. Never in production.
     load_testing: bool = False
 

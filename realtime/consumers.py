@@ -36,25 +36,21 @@ class RoomConsumer(AsyncConsumer):  # type: ignore[misc]  # Channels has no type
         parts = self.services
         await receive()  # websocket.connect
         await parts.start()
-        room = scope["url_route"]["kwargs"]["slug"]
-        if (wait_s := parts.admission.admit(role_of(scope, room, parts), parts.clock.monotonic(), room)) > 0:
-            parts.hub.measures.joins_refused_total += 1
-            await self._send_away(scope, send, wait_s)
-            return
-        try:
-            member, resume = await authenticate(scope, room, parts)
-        except BadCredentials as error:
-            logger.info("refused at the door of %s: %s", room, error)
-            await send({"type": "websocket.close"})  # before the upgrade: HTTP 403
-            return
-        since = position(scope["query_string"])
         wire = scope.get("extensions", {}).get(WIRE_EXTENSION)
-        await send({"type": "websocket.accept", "subprotocol": PROTOCOL if PROTOCOL in scope["subprotocols"] else None})
-        connection = Connection(room, member, wire, parts.hub.late)
-        connection.plan = parts.connection_optimizer.plan(connection.stats())
-        sending = None if wire else asyncio.create_task(self._sending(connection, send), name="send")
+        connection: Connection | None = None
+        sending: asyncio.Task[None] | None = None
         try:
-            if await self._join(connection, *since, resume):
+            parts.arriving += 1
+            try:
+                connection, resume = await self._let_in(scope, send, wire)
+                if connection is None:
+                    return
+                if wire is None:
+                    sending = asyncio.create_task(self._sending(connection, send), name="send")
+                joined = await self._join(connection, *position(scope["query_string"]), resume)
+            finally:
+                parts.arriving -= 1
+            if joined:
                 inbox = Inbox(connection, parts.hub, parts.committer, parts.config, parts.clock, parts.plan)
                 if wire is not None:
                     connection.open(inbox.take)
@@ -65,10 +61,29 @@ class RoomConsumer(AsyncConsumer):  # type: ignore[misc]  # Channels has no type
                 while (await receive())["type"] != "websocket.disconnect":
                     pass
         finally:
-            parts.hub.leave(connection)
+            if connection is not None:
+                parts.hub.leave(connection)
             if sending is not None:
                 sending.cancel()
                 await asyncio.gather(sending, return_exceptions=True)
+
+    async def _let_in(self, scope: Any, send: Any, wire: Any) -> tuple[Connection | None, str]:
+        """(connection of a member that was accepted, a ticket for its next one); (None, "") for one that was sent away."""
+        parts, room = self.services, scope["url_route"]["kwargs"]["slug"]
+        if (wait_s := parts.admission.admit(role_of(scope, room, parts), parts.clock.monotonic(), room)) > 0:
+            parts.hub.measures.joins_refused_total += 1
+            await self._send_away(scope, send, wait_s)
+            return None, ""
+        try:
+            member, resume = await authenticate(scope, room, parts)
+        except BadCredentials as error:
+            logger.info("refused at the door of %s: %s", room, error)
+            await send({"type": "websocket.close"})  # before the upgrade: HTTP 403
+            return None, ""
+        await send({"type": "websocket.accept", "subprotocol": PROTOCOL if PROTOCOL in scope["subprotocols"] else None})
+        connection = Connection(room, member, wire, parts.hub.late)
+        connection.plan = parts.connection_optimizer.plan(connection.stats())
+        return connection, resume
 
     async def _send_away(self, scope: Any, send: Any, wait_s: float) -> None:
         """Nothing was done for this one yet, and nothing is until it comes back. A browser learns when only inside."""

@@ -11,7 +11,7 @@ from msgspec import Struct
 from realtime.kinds import Kind
 from realtime.messages import Sender
 from realtime.policy.balancing import Server
-from realtime.report import Drain, Move, WorkerReport
+from realtime.report import AnyOrder, WorkerReport
 
 
 class Effect(Struct, frozen=True):
@@ -60,6 +60,9 @@ class Mailbox(Protocol):
     def send(self, room: str, parcels: Iterable[bytes]) -> None:
         """Hand on without waiting. What does not fit into the bounded queue is dropped and counted."""
 
+    async def renew(self) -> None:
+        """What others send does not arrive although sending works: let go of the subscriptions and make new ones."""
+
     async def start(self, receive: Any) -> None:
         """Begin; `receive(room, parcel: bytes)` is called on the loop for each parcel of another process."""
 
@@ -73,7 +76,7 @@ class Registry(Protocol):
     Methods raise `RegistryUnavailable`; who reads it then goes on with what it knows and says so.
     """
 
-    async def report(self, report: WorkerReport) -> list[Drain | Move]:
+    async def report(self, report: WorkerReport) -> list[AnyOrder]:
         """Leave this worker's report for `REPORT_TTL_S`; take the orders that wait for it."""
 
     async def reports(self) -> list[WorkerReport]:
@@ -82,7 +85,7 @@ class Registry(Protocol):
     async def withdraw(self, worker: str) -> None:
         """The worker has ended on purpose."""
 
-    async def order(self, worker: str, order: Drain | Move) -> None:
+    async def order(self, worker: str, order: AnyOrder) -> None:
         """Leave an order for `worker`; it runs out when nobody takes it."""
 
     async def hold(self, lease: str, holder: str, ttl_s: float) -> bool:

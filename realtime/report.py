@@ -110,7 +110,48 @@ class Move(Order, frozen=True):
     per_s: float = 20.0
 
 
+class Describe(Order, frozen=True):
+    """Say how the members of one wedding are served: a `RoomReport`, noted under `describes(...)`."""
+
+    room: str
+
+
+AnyOrder = Drain | Move | Describe
+
+
+class ConnectionReport(Struct, frozen=True, omit_defaults=True):
+    """One connection and its plan. What was not measured is None."""
+
+    member: str
+    role: str
+    name: str
+    encoding: str
+    light: bool
+    batch_s: float
+    heartbeat_s: float
+    reason: str
+    rtt_s: float | None = None
+    waiting_bytes: int = 0
+
+
+class RoomReport(Struct, frozen=True):
+    """The members of a room on one worker; `more`: how many are not listed."""
+
+    worker: str
+    slot: str
+    at_s: float
+    connections: list[ConnectionReport]
+    more: int = 0
+
+
+def describes(worker: str, room: str) -> str:
+    """The name of the note with the answer to `Describe`."""
+    return f"room:{worker}:{room}"
+
+
 encode_report = msgspec.msgpack.Encoder().encode
 decode_report = msgspec.msgpack.Decoder(WorkerReport).decode
 encode_order = msgspec.msgpack.Encoder().encode
-decode_order = msgspec.msgpack.Decoder(Drain | Move).decode
+decode_order = msgspec.msgpack.Decoder(AnyOrder).decode
+encode_room = msgspec.msgpack.Encoder().encode
+decode_room = msgspec.msgpack.Decoder(RoomReport).decode

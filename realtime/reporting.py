@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
+import heapq
 import logging
 import os
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from realtime.connection import Connection
 from realtime.errors import RegistryUnavailable
 from realtime.kinds import Priority
 from realtime.measures import PRIORITIES
 from realtime.performance_optimizer import Tuning
+from realtime.policy.draining import rank
 from realtime.policy.shedding import LEVELS
-from realtime.report import Tuned, WeddingReport, WorkerReport
+from realtime.report import (
+    ConnectionReport,
+    Describe,
+    Drain,
+    Move,
+    RoomReport,
+    Tuned,
+    WeddingReport,
+    WorkerReport,
+    describes,
+    encode_room,
+)
+from realtime.roles import OPS
 from realtime.room import HeldRoom
 
 if TYPE_CHECKING:
@@ -23,14 +38,16 @@ logger = logging.getLogger(__name__)
 
 REPORT_EVERY_S = 1.0
 TUNED_MAX = 10
+DESCRIBED_MAX, DESCRIBED_TTL_S = 200, 10.0
+"""Connections of one wedding in a description, the crew first; for how long it is worth reading."""
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
 def report(parts: Services) -> WorkerReport:
     """This worker as it is now. Walks the cohorts, not the members."""
     hub, measures, tuning = parts.hub, parts.hub.measures, parts.hub.tuning
-    weddings = {room.name: _wedding(room) for room in hub.rooms.values()}
-    connections = sum((Counter(wedding.connections) for wedding in weddings.values()), Counter[str]())
+    weddings = {room.name: _wedding(room) for room in hub.rooms.values() if room.name != OPS}
+    connections = sum((room.roles for room in hub.rooms.values()), Counter[str]())
     host, pid = hub.process.rsplit(".", 2)[:2]
     offset_s = parts.clock.now().timestamp() - parts.clock.monotonic()
     return WorkerReport(
@@ -74,7 +91,12 @@ async def reporting(parts: Services) -> None:
     while True:
         try:
             for order in await parts.registry.report(report(parts)):
-                parts.obey(order)
+                match order:
+                    case Describe(room):
+                        answer = encode_room(room_report(parts, room))
+                        await parts.registry.note(describes(parts.hub.process, room), answer, DESCRIBED_TTL_S)
+                    case Drain() | Move():
+                        parts.obey(order)
             away = False
         except RegistryUnavailable as error:
             if not away:
@@ -83,6 +105,33 @@ async def reporting(parts: Services) -> None:
         except Exception:
             logger.exception("the report failed")
         await parts.clock.sleep(REPORT_EVERY_S)
+
+
+def room_report(parts: Services, name: str) -> RoomReport:
+    """How the members of one room are served here, the crew first, at most `DESCRIBED_MAX` of them. Measures each of those."""
+    room = parts.hub.rooms.get(name)
+    if room is None:
+        return RoomReport(parts.hub.process, parts.slot, parts.clock.now().timestamp(), [])
+    first = heapq.nlargest(DESCRIBED_MAX, room.members(), key=lambda c: rank(c.role))
+    described = [_connection(connection) for connection in first]
+    now_s = parts.clock.now().timestamp()
+    return RoomReport(parts.hub.process, parts.slot, now_s, described, room.n_members - len(described))
+
+
+def _connection(connection: Connection) -> ConnectionReport:
+    plan, member, link = connection.plan, connection.member, connection.link
+    return ConnectionReport(
+        member.member,
+        member.role,
+        member.name,
+        plan.encoding,
+        plan.light,
+        plan.batch_s,
+        plan.heartbeat_s,
+        plan.reason,
+        link.rtt_s if link is not None else None,
+        connection.n_bytes,
+    )
 
 
 def _wedding(room: HeldRoom) -> WeddingReport:

@@ -27,11 +27,21 @@ class Audience(IntFlag):
     PLANNERS = Role.PLANNER | Role.COUPLE | Role.STAFF
     PHOTOS = Role.PLANNER | Role.COUPLE | Role.GUEST | Role.DISPLAY | Role.STAFF
     DESK = Role.PLANNER | Role.DISPLAY | Role.STAFF
+    STAFF = Role.STAFF
 
 
 ROLES: dict[str, Role] = {role.name.lower(): role for role in Role if role.name}
 ROLE_NAMES: dict[Role, str] = {role: name for name, role in ROLES.items()}
-AUDIENCES: tuple[Audience, ...] = (Audience.EVERYONE, Audience.CREW, Audience.PLANNERS, Audience.PHOTOS, Audience.DESK)
+AUDIENCES: tuple[Audience, ...] = (
+    Audience.EVERYONE,
+    Audience.CREW,
+    Audience.PLANNERS,
+    Audience.PHOTOS,
+    Audience.DESK,
+    Audience.STAFF,
+)
+OPS = "ops"
+"""The room of the operators: no wedding. Only staff come in, nobody says anything there but the control loop."""
 
 
 def _view(role: Role) -> int:

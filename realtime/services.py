@@ -34,6 +34,8 @@ PLAN_STEP_S = 0.05
 CALENDAR_EVERY_S = 60.0
 SICK_SHARE = 0.25
 """While the layer carries nothing the journal is compared so much more often: across workers p99 stays within a second."""
+RENEW_S = 3.0
+"""Between two tries: a canary that was sent over a new subscription is back long before."""
 _SERVED = {False: "usual", True: "light"}
 GENERATIONS = (50_000, 50, 1_000)
 """Collections of old objects stop the world: with 5,000 connections for half a second. We make next to no circles, so they
@@ -93,6 +95,7 @@ class Services:
         self.admission = Admission(config.admission_per_s, clock.monotonic())
         self.canaries = Canaries(mailbox, clock, hub.process)
         self.obey: Callable[[Drain | Move], None] = _cannot
+        self.arriving = 0  # sockets that are here and not members yet
         self.busy: float | None = None
         self._lag_s: float | None = None
         self.plans: dict[str, int] = {}
@@ -135,11 +138,17 @@ class Services:
             self.hub.receive(room, raw)
 
     async def _singing(self) -> None:
-        """Let the others hear that what this process says gets through."""
+        """Let the others hear that what this process says gets through; subscribe anew when nothing comes back."""
         await self.mailbox.subscribe(ROOM)
+        renewed_s = 0.0
         while True:
             self.canaries.send()
             await self.clock.sleep(EVERY_S)
+            # A connection may be dead without a word: that to a Redis which another one has replaced.
+            if self.mailbox.healthy and self.canaries.deaf and self.clock.monotonic() - renewed_s > RENEW_S:
+                logger.warning("nothing comes from the channel layer although it takes what is sent: subscribing anew")
+                await self.mailbox.renew()
+                renewed_s = self.clock.monotonic()
 
     async def _tuning(self) -> None:
         """Measure this process and follow the optimizer."""
@@ -222,5 +231,5 @@ class Services:
                 sick = True
             except Exception:
                 logger.exception("the tick failed")
-            sick_layer = self.mailbox.healthy is False
+            sick_layer = self.mailbox.healthy is False or self.canaries.deaf
             await self.clock.sleep(self.config.reconcile_s * (SICK_SHARE if sick_layer else 1))

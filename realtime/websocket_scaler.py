@@ -6,9 +6,12 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 
+from msgspec.structs import replace
+
 from realtime.policy.fleet_load import as_load
 from realtime.policy.forecast import Booking, Correction, Forecast, Need
 from realtime.policy.scaling import Limits, Orders, Past, ScalingDecision, desired_workers
+from realtime.policy.windows import held_by
 from realtime.ports import Workers
 from realtime.report import WorkerReport
 
@@ -57,6 +60,7 @@ class WebSocketScaler:
         await self._read_calendar(now, now_s)
         orders = await self._orders(now)
         load = as_load(reports, self._before, now_s, self._moving(), self._workers.count())
+        load = replace(load, held_last=self._held_last(reports, now_s))
         self._keep(reports, now_s)
         expected = self.forecast.expected(now_s)
         self.correction = self.correction.step(load.connections, expected, now_s)
@@ -84,6 +88,12 @@ class WebSocketScaler:
                 self.forecast = Forecast(await self._bookings(now))
             except Exception:  # a database that is away must not stop the scaler: the calendar of a minute ago is as good
                 logger.exception("the calendar of weddings could not be read")
+
+    def _held_last(self, reports: Sequence[WorkerReport], now_s: float) -> int:
+        """Weddings near or in their ceremony on the worker in the last slot: that is the one that goes."""
+        last = [report for report in reports if report.state != "draining"][-1:]
+        held = {window.wedding for window in held_by("scale-in", (b.day for b in self.forecast.bookings), now_s)}
+        return sum(len(held & report.weddings.keys()) for report in last)
 
     def _keep(self, reports: Sequence[WorkerReport], now_s: float) -> None:
         if not 0 <= now_s - self._before_s < RATE_S:

@@ -137,6 +137,9 @@ class MemoryMailbox:
     async def start(self, receive: Any) -> None:
         self.receive = receive
 
+    async def renew(self) -> None:
+        pass
+
     async def stop(self) -> None:
         self.rooms.clear()
 
@@ -154,3 +157,31 @@ class MemoryMailbox:
 async def at_once(function: Callable[..., Any], *args: object) -> Any:
     """`in_thread` without a thread."""
     return function(*args)
+
+
+def queue_of_calls() -> tuple[Callable[..., Any], Callable[[Any], None]]:
+    """(in_thread, run): database calls of a coroutine are made between the turns of its loop, in the thread of the test."""
+    waiting: list[tuple[asyncio.Future[Any], Callable[..., Any], tuple[Any, ...]]] = []
+
+    async def in_thread(function: Callable[..., Any], *args: Any) -> Any:
+        future = asyncio.get_running_loop().create_future()
+        waiting.append((future, function, args))
+        return await future
+
+    def finish(coroutine: Any) -> None:
+        loop = asyncio.new_event_loop()
+        try:
+            task = loop.create_task(coroutine)
+            while not task.done():
+                loop.run_until_complete(asyncio.sleep(0))
+                while waiting:
+                    future, function, args = waiting.pop(0)
+                    try:
+                        future.set_result(function(*args))
+                    except Exception as error:
+                        future.set_exception(error)
+            task.result()
+        finally:
+            loop.close()
+
+    return in_thread, finish

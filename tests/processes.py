@@ -15,6 +15,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from random import SystemRandom
 from typing import Any
 
 ROOT = Path(__file__).parent.parent
@@ -28,10 +29,17 @@ def die_with_parent() -> None:
 
 
 def free_port() -> int:
-    """A port of loopback that is free now."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+    """A port of loopback that is free now, and that the kernel gives to nobody.
+
+    A server that is killed needs its port again: an ephemeral one its own clients, which keep trying, might have by then.
+    """
+    low = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text(encoding="ascii").split()[0])
+    for _ in range(100):
+        port = SystemRandom().randrange(10_100, low)  # 10080 is one of those that browsers refuse
+        with socket.socket() as listener, contextlib.suppress(OSError):
+            listener.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("no port is free")
 
 
 def wait_until(condition: Callable[[], bool], what: str, timeout_s: float = 30.0) -> None:
@@ -49,6 +57,10 @@ def answers(url: str) -> bool:
             return bool(response.status == 200)
     except (OSError, urllib.error.URLError):
         return False
+
+
+SERVER = os.environ.get("WEDSYNC_TEST_SERVER", "daphne")
+"""Which server the acceptance tests that are not about one run on: daphne or uvicorn."""
 
 
 class Processes:
@@ -105,7 +117,7 @@ class Processes:
         command = [sys.executable, "manage.py", *args]
         return subprocess.run(command, cwd=ROOT, env=os.environ | self.env | env, capture_output=True, text=True, timeout=120)
 
-    def server(self, port: int | None = None, *, asgi: str = "daphne", wait: bool = True, **env: str) -> Server:
+    def server(self, port: int | None = None, *, asgi: str = SERVER, wait: bool = True, **env: str) -> Server:
         """A real server of the application, answering `/readyz`."""
         port = port or free_port()
         command = {

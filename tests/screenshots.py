@@ -15,6 +15,7 @@ from playwright.async_api import Browser, Page, async_playwright
 
 from tests.browser import ARGS
 from tests.processes import ROOT, Processes, Server
+from tests.screenshots_dashboard import visit_operators
 
 FOLDER = ROOT / "docs" / "screens"
 SIZES = {390: 844, 1280: 900}
@@ -103,6 +104,8 @@ async def main(folder: Path) -> None:
             processes.manage("shell", "-v0", "-c", ALARM)
             for width in SIZES:
                 await _visit(browser, server, logins, folder, width, "light", "-emergency")
+            server.stop()
+            await visit_operators(processes, browser, folder, SIZES, QUALITY)
             await browser.close()
 
 

@@ -88,7 +88,13 @@ RULES = [
         (f"monitoring.{name}", (*DJANGO, "realtime", "wedsync", "monitoring"), ())
         for name in ("alerts", "slo", "escalation", "readiness")
     ),
-    *((f"monitoring.{name}", (*DJANGO, "wedsync"), ()) for name in ("signals", "day_report", "wedding_minutes")),
+    *(
+        (f"monitoring.{name}", (*DJANGO, "wedsync"), ())
+        for name in (
+            *("signals", "day_report", "wedding_minutes", "rollup", "samples", "plots", "figures", "metrics"),
+            *(f"dashboard.{part}" for part in ("status", "windows", "watching", "building", "kind", "words", "rows", "shown")),
+        )
+    ),
 ]
 
 

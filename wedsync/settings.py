@@ -4,7 +4,10 @@ import os
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from django.templatetags.static import static
+
 from realtime.config import RealtimeConfig
+from realtime.redis_url import CachePool, layer_host
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 VAR_DIR = Path(os.environ.get("WEDSYNC_VAR", BASE_DIR / "var"))
@@ -26,7 +29,7 @@ def _database(url: str, default_file: str) -> dict[str, object]:
     if parts.scheme == "sqlite":
         Path(parts.path).parent.mkdir(parents=True, exist_ok=True)
         return {
-            "ENGINE": "django.db.backends.sqlite3",
+            "ENGINE": f"{BACKENDS}.sqlite3",
             "NAME": parts.path,
             # Kept open: opening the file and setting it up costs as much as a small commit.
             "CONN_MAX_AGE": None,
@@ -42,7 +45,7 @@ def _database(url: str, default_file: str) -> dict[str, object]:
         raise ValueError(f"DATABASE_URL: {parts.scheme!r} is not supported; use postgres://... or sqlite:///path")
     query = dict(pair.split("=", 1) for pair in parts.query.split("&") if "=" in pair)
     return {
-        "ENGINE": "django.db.backends.postgresql",
+        "ENGINE": f"{BACKENDS}.postgresql",
         "NAME": parts.path.lstrip("/"),
         "USER": unquote(parts.username or ""),
         "PASSWORD": unquote(parts.password or ""),
@@ -55,6 +58,8 @@ def _database(url: str, default_file: str) -> dict[str, object]:
 
 
 ENV = _environment()
+# The web process of a fleet counts its calls of the databases for /metrics. Workers do not: each cursor costs a new class.
+BACKENDS = "django_prometheus.db.backends" if ENV.get("WEDSYNC_SLOT") == "web" else "django.db.backends"
 DEBUG = ENV.get("WEDSYNC_DEBUG", "") == "1"
 SECRET_KEY = ENV.get("SECRET_KEY", "insecure-only-for-tests-and-debug" if DEBUG else "")
 ALLOWED_HOSTS = ENV.get("WEDSYNC_ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]").split(",")
@@ -117,16 +122,40 @@ if REDIS_URL:
     CHANNEL_LAYERS = {
         "default": {
             "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
-            # redis-py's default of 5 s kills an idle subscription.
-            "CONFIG": {"hosts": [{"address": REDIS_URL, "socket_timeout": None, "socket_connect_timeout": 2}]},
+            "CONFIG": {"hosts": [layer_host(REDIS_URL)]},
         }
     }
-    CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}}
+    CACHES = {
+        "default": {
+            "BACKEND": "django.core.cache.backends.redis.RedisCache",
+            "LOCATION": [REDIS_URL],
+            "OPTIONS": {"pool_class": CachePool},
+        }
+    }
 else:
     CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
     CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
 
 REALTIME = RealtimeConfig.from_env(ENV)
+# Who scrapes /metrics sends it as a bearer token; empty: open to all who reach it.
+METRICS_TOKEN = ENV.get("WEDSYNC_METRICS_TOKEN", "")
+
+UNFOLD = {
+    "SITE_TITLE": "WedSync",
+    "SITE_HEADER": "WedSync",
+    "SITE_SUBHEADER": "Operations",
+    "SITE_SYMBOL": "favorite",
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("monitoring/icon.svg")}],
+    "DASHBOARD_CALLBACK": "monitoring.dashboard.views.landing",
+    "SIDEBAR": {"navigation": "monitoring.dashboard.navigation.sidebar"},
+    # The wine red of the pages of the weddings.
+    "COLORS": {
+        "primary": {
+            "50": "#fdf3f6", "100": "#fae6ec", "200": "#f4ccd8", "300": "#eaa5b9", "400": "#de7c98", "500": "#d2607f",
+            "600": "#a63d5f", "700": "#8b2f4e", "800": "#712640", "900": "#5c2036", "950": "#360f1e",
+        }
+    },
+}  # fmt: skip
 
 # How alerts leave by e-mail.
 EMAIL_HOST = ENV.get("EMAIL_HOST", "localhost")

@@ -45,6 +45,8 @@ struct member {
     uint32_t room;
     enum state state;
     uint8_t writing; /* waits for EPOLLOUT */
+    uint32_t role; /* a bit; 0 where servers know none */
+    float ping_s; /* of its role; 0: as all */
     char *path, *header, *resume, epoch[40]; /* resume, epoch, since: what the next handshake shows, once there was a welcome */
     unsigned char *rest, *out; /* of a frame that is not complete; what the kernel has not taken yet */
     size_t n_rest, n_out;
@@ -54,7 +56,7 @@ struct member {
 struct options {
     const char *host, *live, *error, *ping, *before, *after;
     const char *hello[4];
-    int n_hello, lanes, pad, deflate, engine_io, resume;
+    int n_hello, lanes, pad, deflate, engine_io, resume, source;
     double ping_s;
     char **bodies;
     int n_bodies;
@@ -70,4 +72,30 @@ void close_member(struct member *m);
 void on_event(struct member *m, uint32_t events, int epoll);
 int send_text(struct member *m, const char *text, size_t size, int epoll); /* 0: its buffer is full, not sent */
 void on_publication(struct member *m, const unsigned char *text, size_t size, uint64_t now); /* main.c */
+
+/* ---- play.c: a day as it was written down: who says what when, who is cut off ---- */
+
+#define CLASSES 3 /* P0 and P1; P2; P3. A mark's lane is its class. */
+struct room {
+    uint32_t first, count, said[256];
+    uint64_t items[2];
+};
+extern struct member *members;
+extern struct room *rooms;
+extern struct lane *lanes;
+extern int n_members, n_rooms;
+extern uint32_t run_number;
+extern int playing;
+void play(const char *path, double seconds, double drain_s, int epoll);
+void played(struct member *m, const struct mark *mark, const unsigned char *text, size_t size, uint64_t now);
+void seen_offset(struct member *m, const unsigned char *text, size_t size);
+/* For play.c, from main.c. */
+void turn(uint64_t due);
+void begin_run(void);
+void begin_say_cpu(void);
+void end_say_cpu(struct totals since);
+void say(const char *name, const char *format, ...);
+void say_n(const char *name, uint64_t value);
+void say_done(void);
+void say_latency(const char *prefix, const struct histogram *h);
 void on_live(struct member *m, uint64_t now); /* main.c */

@@ -1,9 +1,10 @@
 /* The load generator: many WebSocket members in one thread, told what to do over standard input.
  *
  *   loadgen --members FILE [--host H] [--live TEXT] [--error TEXT] [--hello TEXT]... [--before TEXT] [--after TEXT] [--pad N] [--bodies FILE]
- *           [--lanes N] [--ping TEXT --ping-s S] [--deflate] [--engine-io] [--resume] [--pids A,B]
+ *           [--lanes N] [--ping TEXT --ping-s S] [--deflate] [--engine-io] [--resume] [--pids A,B] [--source N]
  *
- * FILE has lines `room port path header`, separated by tabs, the members of one room together; header may be empty. A publication
+ * FILE has lines `room port path header role ping_s`, separated by tabs, the members of one room together; header may be empty,
+ * the last two left out. --source: the first source address is 127.0.0.(2 + N), the next one after 5,000 members. A publication
  * is the text `before` MARK PAD `after`, %i in `before` being a number of its own; PAD is N times x, or a line of --bodies. A member
  * is live when a text beginning with --live came, without it when the upgrade did; texts that
  * begin with --error refuse a publication. --resume keeps what our protocol's `welcome`
@@ -16,6 +17,7 @@
  *                                        the rate rises from nothing during WARMUP_S
  *   pair ROOM OTHER TIMES EVERY_MS       publish in both at the same moment: every member of ROOM, the last one, those of OTHER
  *   hold SECONDS                         only answer and ping
+ *   play FILE SECONDS DRAIN_S            say what is written there (play.c), and count by priority
  *   drop                                 close all connections
  *
  * Open loop: what is late is sent late, but measured from the moment it was meant to be sent at.
@@ -40,13 +42,12 @@
 #define RETRY_US 200000
 #define PIDS_MAX 32
 
-struct room {
-    uint32_t first, count, said[LANES_MAX + 1];
-};
-static struct member *members;
-static struct room *rooms;
-static struct lane *lanes;
-static int n_members, n_rooms, epoll, pids[PIDS_MAX], n_pids;
+struct member *members;
+struct room *rooms;
+struct lane *lanes;
+int n_members, n_rooms, playing;
+uint32_t run_number;
+static int epoll, pids[PIDS_MAX], n_pids;
 static struct histogram latency, other, behind, handshakes;
 static struct run {
     uint32_t number;
@@ -66,10 +67,15 @@ void on_live(struct member *m, uint64_t now) { note_us(&handshakes, now - m->beg
 
 void on_publication(struct member *m, const unsigned char *text, size_t size, uint64_t now) {
     struct mark mark;
+    if (playing) seen_offset(m, text, size);
     if (!read_mark(text, size, &mark) || mark.run != (run.number & 255) || mark.lane >= (uint32_t)options.lanes) return;
     if (mark.room != m->room) {
         fprintf(stderr, "loadgen: a member of room %u got a publication of room %u\n", m->room, mark.room);
         exit(1);
+    }
+    if (playing) {
+        played(m, &mark, text, size, now);
+        return;
     }
     enum verdict verdict = arrived(&lanes[(m - members) * options.lanes + mark.lane], mark.number);
     if (now >= run.start && now < run.end) run.in_window++;
@@ -95,14 +101,15 @@ static void heartbeats(uint64_t now) {
     last = now;
     for (int left = n_members / 100 + 1; left > 0; left--, next = (next + 1) % n_members) {
         struct member *m = &members[next];
-        if (m->state != LIVE || (double)(now - m->heard_us) < options.ping_s * 1e6) continue;
+        if (playing && m->state == CLOSED && now - m->began_us > RETRY_US) open_member(m, next, epoll);
+        if (m->state != LIVE || (double)(now - m->heard_us) < (m->ping_s > 0 ? (double)m->ping_s : options.ping_s) * 1e6) continue;
         m->heard_us = now;
         send_text(m, options.ping, strlen(options.ping), epoll);
     }
 }
 
 /* Handle what is there; when nothing is, wait for it, but not longer than until `due`. */
-static void turn(uint64_t due) {
+void turn(uint64_t due) {
     static struct epoll_event events[EVENTS];
     uint64_t now = now_us();
     heartbeats(now);
@@ -120,15 +127,15 @@ static void turn(uint64_t due) {
 /* ---- answers ---- */
 
 static int commas;
-static void say(const char *name, const char *format, ...) {
+void say(const char *name, const char *format, ...) {
     va_list values;
     va_start(values, format);
     printf("%s\"%s\":", commas++ ? "," : "{", name);
     vprintf(format, values);
     va_end(values);
 }
-static void say_n(const char *name, uint64_t value) { say(name, "%llu", (unsigned long long)value); }
-static void say_done(void) {
+void say_n(const char *name, uint64_t value) { say(name, "%llu", (unsigned long long)value); }
+void say_done(void) {
     printf("}\n");
     fflush(stdout);
     commas = 0;
@@ -167,7 +174,7 @@ static void say_cpu(struct readings from, struct readings to) {
     printf("]");
     say("server_kept_waiting", "%.4f", waited);
 }
-static void say_latency(const char *prefix, const struct histogram *h) {
+void say_latency(const char *prefix, const struct histogram *h) {
     static const struct {
         const char *name;
         double q;
@@ -232,9 +239,10 @@ static void publish(uint32_t index, uint32_t turn_of_room, uint64_t intended, ui
     if (intended >= run.start) note_us(&behind, now - intended);
 }
 
-static void begin_run(void) {
+void begin_run(void) {
     uint32_t number = run.number + 1;
     run = (struct run){.number = number};
+    run_number = number & 255;
     memset(lanes, 0, (size_t)n_members * (size_t)options.lanes * sizeof *lanes);
     for (int i = 0; i < n_rooms; i++) memset(rooms[i].said, 0, sizeof rooms[i].said);
     memset(&latency, 0, sizeof latency), memset(&other, 0, sizeof other), memset(&behind, 0, sizeof behind);
@@ -306,6 +314,10 @@ static void pair(int room, int other_room, int times, double every_ms) {
     free(run.last_us);
 }
 
+static struct readings began;
+void begin_say_cpu(void) { began = read_cpu(); }
+void end_say_cpu(struct totals since) { say_cpu(began, read_cpu()), say_totals(since); }
+
 static void hold(double seconds) {
     struct totals before = totals;
     struct readings from = read_cpu();
@@ -321,10 +333,12 @@ static void drop(void) {
 static void obey(const char *line) {
     double a, b, c, d;
     int i, j, k;
+    char path[512];
     if (sscanf(line, "open %d %lf", &i, &a) == 2) open_all(i, a);
     else if (sscanf(line, "load %lf %lf %lf %lf %d %d", &a, &b, &c, &d, &i, &j) == 6 && i >= 0 && j > 0 && i + j <= n_rooms) load(a, b, c, d, i, j);
     else if (sscanf(line, "pair %d %d %d %lf", &i, &j, &k, &a) == 4 && i != j && i < n_rooms && j < n_rooms && k > 0) pair(i, j, k, a);
     else if (sscanf(line, "hold %lf", &a) == 1) hold(a);
+    else if (sscanf(line, "play %511s %lf %lf", path, &a, &b) == 3) play(path, a, b, epoll);
     else if (strncmp(line, "drop", 4) == 0) drop();
     else fprintf(stderr, "loadgen: not understood: %s", line), exit(2);
 }
@@ -339,6 +353,7 @@ static void read_members(const char *path) {
     while (getline(&line, &room_for, f) > 0) {
         line[strcspn(line, "\n")] = 0;
         char *at = line, *name = strsep(&at, "\t"), *port = strsep(&at, "\t"), *where = strsep(&at, "\t");
+        char *header = strsep(&at, "\t"), *role = strsep(&at, "\t"), *ping_s = strsep(&at, "\t");
         if (!where) die("a line of --members needs room, port, path and header");
         if (!n_rooms || strcmp(name, last)) {
             rooms = realloc(rooms, (size_t)(n_rooms + 1) * sizeof *rooms);
@@ -347,7 +362,8 @@ static void read_members(const char *path) {
         }
         rooms[n_rooms - 1].count++;
         members = realloc(members, (size_t)(n_members + 1) * sizeof *members);
-        members[n_members++] = (struct member){.room = (uint32_t)n_rooms - 1, .port = atoi(port), .path = strdup(where), .header = strdup(at ? at : "")};
+        members[n_members++] = (struct member){.room = (uint32_t)n_rooms - 1, .port = atoi(port), .path = strdup(where), .header = strdup(header ? header : ""),
+                                               .role = role ? (uint32_t)atoi(role) : 0, .ping_s = ping_s ? (float)atof(ping_s) : 0};
     }
     free(line);
     fclose(f);
@@ -387,6 +403,7 @@ static void read_options(int argc, char **argv) {
         else if (!strcmp(name, "--ping-s")) options.ping_s = atof(value);
         else if (!strcmp(name, "--pad")) options.pad = atoi(value);
         else if (!strcmp(name, "--lanes")) options.lanes = atoi(value);
+        else if (!strcmp(name, "--source")) options.source = atoi(value);
         else if (!strcmp(name, "--pids")) {
             for (const char *at = value; *at && n_pids < PIDS_MAX; at += *at == ',') pids[n_pids++] = (int)strtol(at, (char **)&at, 10);
         } else die(name);

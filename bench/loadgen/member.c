@@ -53,9 +53,9 @@ void open_member(struct member *m, int index, int epoll) {
     struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)m->port)}, from = {.sin_family = AF_INET};
     int one = 1;
     inet_pton(AF_INET, options.host, &to.sin_addr);
-    from.sin_addr.s_addr = htonl(0x7f000002u + (uint32_t)(index / PER_SOURCE));
+    from.sin_addr.s_addr = htonl(0x7f000002u + (uint32_t)(options.source + index / PER_SOURCE));
     m->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    m->state = CONNECTING, m->began_us = now_us(), m->tries++;
+    m->state = CONNECTING, m->began_us = m->heard_us = now_us(), m->tries++;
     if (m->fd < 0) {
         failure(m, "socket: ", strerror(errno));
         return;

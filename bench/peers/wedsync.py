@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from bench.machine import pin
+from bench.machine import pin, unpinned
 from bench.target import Speech, Target
 from realtime.access import issue_ticket
 from realtime.clock import SystemClock
@@ -50,10 +50,10 @@ def start(folder: Path, core: int, rooms: list[str], *, deflate: bool = False) -
 
 
 @contextmanager
-def fleet(rooms: list[str], workers: int) -> Iterator[tuple[str, int]]:
+def fleet(rooms: list[str], workers: int, database_url: str = "") -> Iterator[tuple[str, int]]:
     """(URL, pid of the supervisor) of a fleet as `manage.py serve` runs it, on any core."""
-    with asyncio.Runner() as runner:
-        server = own_server(rooms, SystemClock(), workers=workers)
+    with unpinned(), asyncio.Runner() as runner:
+        server = own_server(rooms, SystemClock(), workers=workers, database_url=database_url)
         found = runner.run(server.__aenter__())
         try:
             yield found.url, found.pid

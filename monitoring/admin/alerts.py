@@ -15,6 +15,7 @@ from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminTextareaWidget
 
 from monitoring import incidents, paging
+from monitoring.admin.reading import CsvExport, ReadOnly
 from monitoring.models.alerts import Alert, AlertRule, Incident, IncidentEvent, Notice, Receiver, Silence
 from monitoring.signals import SIGNALS
 from realtime.clock import SystemClock
@@ -26,19 +27,6 @@ STATE_COLOURS = {
     "sent": "success", "waiting": "warning", "given up": "danger",
 }  # fmt: skip
 clock = SystemClock()
-
-
-class ReadOnly:
-    """Written by the control loop; people look at it."""
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
 
 
 @admin.register(AlertRule)
@@ -92,7 +80,7 @@ class AlertAdmin(ReadOnly, ModelAdmin):  # type: ignore[misc]
     search_fields = ("rule", "reason", "labels", "acknowledged_by")
     date_hierarchy = "fired_at"
     exclude = ("kept",)
-    actions = ("acknowledge",)
+    actions = ("acknowledge", "export_csv")
 
     def has_acknowledge_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("monitoring.acknowledge_alert")
@@ -213,7 +201,7 @@ class IncidentForm(forms.ModelForm):  # type: ignore[type-arg]
 
 
 @admin.register(Incident)
-class IncidentAdmin(ModelAdmin):  # type: ignore[misc]
+class IncidentAdmin(CsvExport, ModelAdmin):  # type: ignore[misc]
     form = IncidentForm
     list_display = ("title", "state_label", "started_at", "detect", "acknowledge_time", "mitigate", "alert_count")
     list_filter = (("closed_at", admin.EmptyFieldListFilter), ("mitigated_at", admin.EmptyFieldListFilter))
@@ -221,6 +209,7 @@ class IncidentAdmin(ModelAdmin):  # type: ignore[misc]
     date_hierarchy = "started_at"
     change_form_before_template = "admin/monitoring/incident.html"
     fieldsets = (("For the record", {"fields": ("title", "summary", "note")}),)
+    actions = ("export_csv",)
     actions_detail = ("export",)
     actions_submit_line = ("close",)
 

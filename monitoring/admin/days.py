@@ -15,13 +15,15 @@ from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin
 from unfold.decorators import action, display
 
-from monitoring.admin.alerts import ReadOnly, clock
+from monitoring.admin.alerts import clock
+from monitoring.admin.reading import ReadOnly
 from monitoring.drill_page import CSP, html
 from monitoring.drill_runs import last_passed
 from monitoring.incidents import span
 from monitoring.models.audit import AuditEntry
-from monitoring.models.days import StoredReport
+from monitoring.models.days import StoredReport, WeddingMinute
 from monitoring.models.drills import DrillRun
+from monitoring.models.samples import Sample
 from monitoring.readiness import judge
 from monitoring.readiness_facts import gather, running
 
@@ -36,6 +38,32 @@ class StoredReportAdmin(ReadOnly, ModelAdmin):  # type: ignore[misc]
     def page(self, report: StoredReport) -> SafeString:
         page, file = reverse("day_report", args=[report.wedding]), reverse("day_report_file", args=[report.wedding])
         return format_html('<a href="{}">Page</a> · <a href="{}">signed file</a>', page, file)
+
+
+@admin.register(WeddingMinute)
+class WeddingMinuteAdmin(ReadOnly, ModelAdmin):  # type: ignore[misc]
+    list_display = ("at", "wedding", "people", "deliveries", "replayed", "faults")
+    search_fields = ("wedding",)
+    date_hierarchy = "at"
+    ordering = ("-at", "wedding")
+    show_full_result_count = False
+
+    @display(description="people")
+    def people(self, minute: WeddingMinute) -> str:
+        return f"{sum(minute.connections.values()):,.0f}"
+
+
+@admin.register(Sample)
+class SampleAdmin(ReadOnly, ModelAdmin):  # type: ignore[misc]
+    list_display = ("at", "step_s", "where", "connections_most", "deliveries", "busy_most", "lag_s_most", "faults")
+    list_filter = ("step_s", "scope")
+    date_hierarchy = "at"
+    exclude = ("latency", "acked")
+    show_full_result_count = False
+
+    @display(description="worker", ordering="scope")
+    def where(self, sample: Sample) -> str:
+        return sample.scope or "all workers"
 
 
 @admin.register(DrillRun)

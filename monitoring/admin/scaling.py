@@ -5,29 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import Model
 from django.http import HttpRequest
 from unfold.admin import ModelAdmin
 from unfold.decorators import display
 
+from monitoring.admin.reading import ReadOnly
 from monitoring.models.scaling import PlacementEvent, ScalingEvent, ScalingMode, ScalingPin, WindowOverride
 
 FORMULA_COLOURS = {"calendar": "info", "limit": "danger", "hot": "warning", "pin": "warning"}
 
 
-class ToBeRead(ModelAdmin):  # type: ignore[misc]
-    """Written by the control loop; people look at it."""
+class ToBeRead(ReadOnly, ModelAdmin):  # type: ignore[misc]
+    """By time."""
 
     date_hierarchy = "at"
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return False
 
 
 @admin.register(ScalingEvent)

@@ -12,6 +12,7 @@ from monitoring.models.alerts import (
 from monitoring.models.audit import AuditEntry
 from monitoring.models.days import StoredReport, WeddingMinute
 from monitoring.models.drills import DrillRun
+from monitoring.models.samples import Sample
 from monitoring.models.scaling import PlacementEvent, ScalingEvent, ScalingMode, ScalingPin, WindowOverride
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "Notice",
     "PlacementEvent",
     "Receiver",
+    "Sample",
     "ScalingEvent",
     "ScalingMode",
     "ScalingPin",

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Self
+
 from django.db import models
+
+from monitoring.day_report import Minute
 
 
 class WeddingMinute(models.Model):
@@ -19,6 +23,24 @@ class WeddingMinute(models.Model):
     class Meta:
         ordering = ["wedding", "at"]
         constraints = [models.UniqueConstraint(fields=["wedding", "at"], name="wedding_minute_once")]
+
+    @classmethod
+    def of(cls, wedding: str, minute: Minute) -> Self:
+        """The row of a minute, not saved."""
+        return cls(
+            wedding=wedding,
+            at=minute.at,
+            connections=minute.connections,
+            deliveries=minute.deliveries,
+            replayed=minute.replayed,
+            faults=minute.faults,
+            latency={str(index): count for index, count in minute.latency.items()},
+        )
+
+    def minute(self) -> Minute:
+        """What was stored."""
+        latency = {int(index): count for index, count in self.latency.items()}
+        return Minute(self.at, self.connections, self.deliveries, self.replayed, self.faults, latency)
 
     def __str__(self) -> str:
         return f"{self.wedding} {self.at:%Y-%m-%d %H:%M}"

@@ -65,6 +65,7 @@ class PlacementEvent(models.Model):
 
     class Meta:
         ordering = ["-at", "-id"]
+        permissions = [("drain_worker", "Can drain a worker")]
 
     def __str__(self) -> str:
         return f"{self.wedding}: {self.source} -> {self.target}"
@@ -150,14 +151,16 @@ class ScalingMode(models.Model):
         return f"{self.mode}, {self.who}"
 
 
-def orders(now: datetime, default: Mode = "advise", firing: str = "") -> Orders:
-    """What people have said, as it stands at `now`. `firing`: the alert of a broken promise that fires, "" for none."""
+def orders(now: datetime, default: Mode = "advise", firing: str = "", overridden: bool = False) -> Orders:
+    """What people have said, as it stands at `now`. `firing`: the alert of a broken promise that fires, "" for none;
+    `overridden`: somebody answers for it that ceremonies are not waited for."""
     pin = ScalingPin.objects.filter(at__lte=now, until__gt=now).first()
     mode = ScalingMode.objects.filter(at__lte=now).first()
     return Orders(
         mode=mode.mode if mode is not None else default,  # type: ignore[arg-type]
         pin=Pin(pin.workers, pin.until.timestamp(), pin.who, pin.reason) if pin is not None else None,
         firing=firing,
+        overridden=overridden,
     )
 
 

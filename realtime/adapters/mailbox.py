@@ -37,6 +37,9 @@ class NoMailbox:
     def send(self, room: str, parcels: Iterable[bytes]) -> None:
         pass
 
+    async def renew(self) -> None:
+        pass
+
     async def stop(self) -> None:
         pass
 
@@ -60,18 +63,26 @@ class LayerMailbox:
         self._wanted: set[str] = set()
         self._joined: set[str] = set()
         self._channel = ""
-        self._tasks: list[asyncio.Task[None]] = []
+        self._receive: Receive | None = None
+        self._receiver: asyncio.Task[None] | None = None
+        self._sender: asyncio.Task[None] | None = None
 
     async def start(self, receive: Receive) -> None:
-        self._tasks = [
-            asyncio.create_task(self._receiving(receive), name="mailbox receiver"),
-            asyncio.create_task(self._sending(), name="mailbox sender"),
-        ]
+        self._receive = receive
+        self._receiver = asyncio.create_task(self._receiving(receive), name="mailbox receiver")
+        self._sender = asyncio.create_task(self._sending(), name="mailbox sender")
 
     async def stop(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for task in (self._receiver, self._sender):
+            await _ended(task)
+
+    async def renew(self) -> None:
+        if self._receive is not None:
+            # While this task is cancelled nobody unsubscribes: the connection it would say so on may be the dead one.
+            receiver, self._channel = self._receiver, ""
+            await self._within_timeout(self._layer.flush)
+            await _ended(receiver)
+            self._receiver = asyncio.create_task(self._receiving(self._receive), name="mailbox receiver")
 
     async def subscribe(self, room: str) -> None:
         self._wanted.add(room)
@@ -142,3 +153,9 @@ class LayerMailbox:
                     receive(message["room"], parcel)
                 except Exception:  # one parcel must not make this process deaf to all that follow
                     logger.exception("a parcel for %s could not be taken", message["room"])
+
+
+async def _ended(task: asyncio.Task[None] | None) -> None:
+    if task is not None:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)

@@ -8,12 +8,12 @@ from collections.abc import Awaitable
 from typing import Any, TypeVar
 
 from msgspec import MsgspecError
-from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from realtime.clock import Clock
 from realtime.errors import RegistryUnavailable
-from realtime.report import Drain, Move, WorkerReport, decode_order, decode_report, encode_order, encode_report
+from realtime.redis_url import client
+from realtime.report import AnyOrder, WorkerReport, decode_order, decode_report, encode_order, encode_report
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -30,11 +30,11 @@ class MemoryRegistry:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._reports: dict[str, tuple[float, WorkerReport]] = {}
-        self._orders: dict[str, list[tuple[float, Drain | Move]]] = {}
+        self._orders: dict[str, list[tuple[float, AnyOrder]]] = {}
         self._leases: dict[str, tuple[float, str]] = {}
         self._notes: dict[str, tuple[float, bytes]] = {}
 
-    async def report(self, report: WorkerReport) -> list[Drain | Move]:
+    async def report(self, report: WorkerReport) -> list[AnyOrder]:
         now_s = self._clock.monotonic()
         # A copy, as through Redis: the histograms in a report go on counting.
         self._reports[report.worker] = (now_s + REPORT_TTL_S, decode_report(encode_report(report)))
@@ -48,7 +48,7 @@ class MemoryRegistry:
     async def withdraw(self, worker: str) -> None:
         self._reports.pop(worker, None)
 
-    async def order(self, worker: str, order: Drain | Move) -> None:
+    async def order(self, worker: str, order: AnyOrder) -> None:
         orders = self._orders.setdefault(worker, [])
         orders.append((self._clock.monotonic() + ORDER_TTL_S, order))
         del orders[:-ORDERS_MAX]
@@ -90,11 +90,11 @@ class RedisRegistry:
     """Of a fleet. Every call ends within `timeout_s`; it fails with `RegistryUnavailable` and is worth trying again."""
 
     def __init__(self, url: str, *, timeout_s: float, prefix: str = "wedsync:") -> None:
-        self._redis: Any = Redis.from_url(url, socket_timeout=timeout_s, socket_connect_timeout=timeout_s)
+        self._redis: Any = client(url, timeout_s)
         self._timeout_s = timeout_s
         self._prefix = prefix
 
-    async def report(self, report: WorkerReport) -> list[Drain | Move]:
+    async def report(self, report: WorkerReport) -> list[AnyOrder]:
         orders = self._key("orders", report.worker)
         async with self._redis.pipeline(transaction=True) as pipeline:
             pipeline.set(self._key("worker", report.worker), encode_report(report), px=_ms(REPORT_TTL_S))
@@ -117,7 +117,7 @@ class RedisRegistry:
     async def withdraw(self, worker: str) -> None:
         await self._done(self._redis.delete(self._key("worker", worker)))
 
-    async def order(self, worker: str, order: Drain | Move) -> None:
+    async def order(self, worker: str, order: AnyOrder) -> None:
         key = self._key("orders", worker)
         async with self._redis.pipeline(transaction=True) as pipeline:
             pipeline.rpush(key, encode_order(order))

@@ -18,10 +18,13 @@ from realtime.drills.kill import KillDrill
 from realtime.drills.megaroom import MegaroomDrill
 from realtime.drills.mobile import MobileDrill
 from realtime.drills.poison import PoisonDrill
+from realtime.drills.redis_failover import RedisFailoverDrill
 from realtime.drills.redis_kill import RedisKillDrill
+from realtime.drills.redis_slow import RedisSlowDrill
 from realtime.drills.rehearsal import RehearsalDrill
 from realtime.drills.replay import ReplayDrill
 from realtime.drills.saturday import SaturdayDrill
+from realtime.drills.scale import ScaleDrill
 from realtime.drills.slow_clients import SlowClientsDrill
 from realtime.drills.storm import StormDrill
 from realtime.drills.venue_wifi import VenueWifiDrill
@@ -36,6 +39,9 @@ _ALL: tuple[type[FaultDrill], ...] = (
     DeployDrill,
     StormDrill,
     RedisKillDrill,
+    RedisFailoverDrill,
+    RedisSlowDrill,
+    ScaleDrill,
     FilesDrill,
     # a whole day
     RehearsalDrill,

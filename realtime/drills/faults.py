@@ -38,6 +38,8 @@ from realtime.session import Phase
 
 READY_S = 30.0
 POLL_S = 0.05
+PLACED_LEAST, WHOLE_PERCENT, FULLEST = 5_000, 90.0, 1.25
+"""With fewer people the sizes of a few weddings decide how even the workers can be."""
 KNOCK_S = 5.0
 """A newcomer has to be in by then: a pass that was not taken is made again after 0.6 s, then there is the welcome."""
 SAMPLE_S = 1.0
@@ -311,6 +313,26 @@ class FaultDrill(LoadDrill):
                 raise DrillFailed(f"after {timeout_s:g} s it is still not so that {what}")
             await self._clock.sleep(POLL_S)
         return self._clock.monotonic() - start_s
+
+    async def note_placement(self, when: str) -> None:
+        """Into the facts: the share of weddings that are whole on one worker, and the fullest worker over the mean."""
+        rows = (await self.fleet())["workers"]
+        held = [row["connections"] or 0 for row in rows if row["state"] == "ready"]
+        split = sum(row["weddings"] or 0 for row in rows) - len(self.plan)  # each part beyond the first one is a split
+        self.facts[f"whole_weddings_percent_{when}"] = round(100 * (1 - max(0, split) / len(self.plan)), 1)
+        self.facts[f"fullest_over_mean_{when}"] = round(max(held) * len(held) / sum(held), 3) if sum(held) else None
+
+    def badly_placed(self, when: str) -> list[str]:
+        """Sentences, when that was worse than promised. Of a handful of people figures say nothing."""
+        if self.options.connections < PLACED_LEAST:
+            return []
+        whole, fullest = self.facts[f"whole_weddings_percent_{when}"], self.facts[f"fullest_over_mean_{when}"]
+        broken = []
+        if whole is None or float(whole) < WHOLE_PERCENT:
+            broken.append(f"{when} it {whole} % of the weddings were whole on one worker, the goal is {WHOLE_PERCENT:g} %")
+        if fullest is None or float(fullest) > FULLEST:
+            broken.append(f"{when} it the fullest worker had {fullest} times the mean, the goal is {FULLEST:g}")
+        return broken
 
     async def knock(self, count: int, name: str, shunned: str = "") -> Knocked:
         """Let `count` newcomers come in at once, and leave again. `shunned`: the worker (its process) that should get none."""

@@ -9,6 +9,8 @@ import shutil
 import signal
 import subprocess
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
@@ -16,6 +18,10 @@ from realtime.drills.owner import tag
 from realtime.drills.server import FOLDER, DrillFailed, free_port
 from realtime.fleet import processes
 
+OWN = "own"
+"""Asks for one instead of a URL."""
+CONNECTIONS_MAX = 300
+"""Seven for each worker: four that read, one that writes, two for what Django's views and threads ask."""
 READY_S = 30
 STOP_S = 20
 
@@ -63,9 +69,15 @@ class Postgres:
             raise
         return self
 
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
     def start(self) -> None:
         """Run it on its folder, the first time or again."""
         place = ["-D", str(self._data), "-p", str(self.port), "-h", "127.0.0.1", "-k", ""]
+        place += ["-c", f"max_connections={CONNECTIONS_MAX}"]
         with (self._folder / "log").open("ab") as log:
             self._process = processes.start(
                 [str(self._bin / "postgres"), *place], dict(os.environ), cwd=self._folder, output=log, **owner()
@@ -98,6 +110,16 @@ class Postgres:
         createdb = [str(self._bin / "createdb"), "-h", "127.0.0.1", "-p", str(self.port), "-U", "wedsync", name]
         subprocess.run(createdb, check=True, capture_output=True)
         return f"postgres://wedsync@127.0.0.1:{self.port}/{name}"
+
+
+@contextmanager
+def database(url: str) -> Iterator[str]:
+    """The URL itself, or that of a PostgreSQL of the drill's own for "own"."""
+    if url != OWN:
+        yield url
+        return
+    with Postgres() as found:
+        yield found.database()
 
 
 def with_patience(process: subprocess.Popen[bytes], seconds: float) -> bool:

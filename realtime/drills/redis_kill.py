@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import subprocess
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from realtime.client_events import Event, Received, Via
 from realtime.drills.faults import FaultDrill
-from realtime.drills.history import Recorder
+from realtime.drills.layer import LayerDrill
 from realtime.drills.needs import Need
 from realtime.drills.owner import tag
 from realtime.drills.server import FOLDER, DrillFailed
 from realtime.fleet import processes
-from realtime.histogram import Histogram
-from realtime.kinds import KINDS, Priority
 
 AT = 0.2
 GONE_S = 30.0
-GOAL_MS = 1_000.0
 HELD_S = 20.0
 need = Need("redis-server", "apt-get install redis-server", lambda: processes.redis_binary() is not None)
 
@@ -66,7 +61,7 @@ async def own_redis() -> AsyncIterator[OwnRedis]:
             await asyncio.to_thread(redis.kill)
 
 
-class RedisKillDrill(FaultDrill):
+class RedisKillDrill(LayerDrill):
     name = "redis-kill"
     injects = "the Redis between the workers is killed, is gone for 30 s, and comes back empty"
     invariant = "0/0/0; delivery goes on across workers, p99 within 1 s; no connection ends"
@@ -83,48 +78,14 @@ class RedisKillDrill(FaultDrill):
             yield {"REDIS_URL": cls.redis.url}
 
     async def inject(self) -> None:
-        self._outage = Histogram()
-        self._gone = False
         await self._clock.sleep(AT * self.options.duration_s)
         gone_s = min(GONE_S, 0.5 * self.options.duration_s)
-        self._gone = True
+        await self.split()
+        self.sick = True
         await self.redis.outage(self, gone_s)
-        self._gone = False
+        self.sick = False
         self.facts["gone_s"] = gone_s
 
     def due(self) -> tuple[str, ...]:
         # It must have been gone for longer than the rules hold.
         return self.alerts if float(self.facts["gone_s"] or 0) >= HELD_S else ()
-
-    def _listening(self, n: int, m: int, recorder: Recorder) -> Callable[[Event], None]:
-        tell = super()._listening(n, m, recorder)
-
-        def on_event(event: Event) -> None:
-            tell(event)
-            if isinstance(event, Received) and self._gone and event.via is Via.LIVE:
-                self._measure(n, event)
-
-        return on_event
-
-    _gone = False
-
-    def _measure(self, n: int, event: Received) -> None:
-        kind, sender = KINDS.get(event.pub.kind), event.pub.sender.member
-        if kind is None or kind.priority is Priority.P3:
-            return
-        message = self.history.messages[self.history.ref(self.plan[n].name, sender, event.pub.id, event.pub.kind)]
-        if message.sent:
-            self._outage.record(self._clock.monotonic() - message.intended_s)
-
-    def promises(self) -> list[str]:
-        p99_ms = self._outage.quantile_ms(0.99)
-        self.facts |= {"seen_meanwhile": len(self._outage), "p99_meanwhile_ms": None if p99_ms is None else round(p99_ms, 1)}
-        self.facts["connections_ended"] = len(self.ended)
-        broken = []
-        if p99_ms is None:
-            broken.append("nothing durable was seen while Redis was gone: play for longer")
-        elif p99_ms > GOAL_MS or math.isnan(p99_ms):
-            broken.append(f"while Redis was gone p99 was {p99_ms:.0f} ms, the goal is {GOAL_MS:g} ms")
-        if self.ended:
-            broken.append(f"{len(self.ended)} connections ended; without Redis nobody should have to come back")
-        return broken

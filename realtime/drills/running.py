@@ -19,6 +19,7 @@ from realtime.drills.about import about
 from realtime.drills.course import Moment
 from realtime.drills.faults import Alarm, FaultDrill, FaultResult
 from realtime.drills.load import Options, Progress
+from realtime.drills.postgres import database
 from realtime.drills.server import Running, own_server
 from realtime.messages import Sender
 
@@ -49,15 +50,16 @@ async def carry_out(drill: type[FaultDrill], asked: Options, where: Where, clock
         playing = drill(asked, live.running(), tickets(clock), clock, progress)
         async with live.fence(names, clock.now()):
             return await _play(playing, None, clock, where)
-    async with (
-        drill.surroundings() as env,
-        own_server(names, clock, database_url=where.database_url, env=env, workers=where.workers) as server,
-    ):
-        playing = drill(asked, server, tickets(clock), clock, progress)
-        history = Path(server.var) / "history.sqlite3"
-        if asked.fault == HIDE:
-            await sync_to_async(switch_off)(drill.alerts, history)
-        return await _play(playing, history, clock, None)
+    with database(where.database_url) as url:
+        async with (
+            drill.surroundings() as env,
+            own_server(names, clock, database_url=url, env=env, workers=where.workers) as server,
+        ):
+            playing = drill(asked, server, tickets(clock), clock, progress)
+            history = Path(server.var) / "history.sqlite3"
+            if asked.fault == HIDE:
+                await sync_to_async(switch_off)(drill.alerts, history)
+            return await _play(playing, history, clock, None)
 
 
 async def _play(drill: FaultDrill, history: Path | None, clock: Clock, where: Where | None) -> FaultResult:

@@ -85,8 +85,8 @@ async def own_server(
         child |= {"DATABASE_URL": database_url} if database_url else {}
         child |= env or {}
         for database in ("default", "history"):
-            await asyncio.to_thread(_manage, child, "migrate", "--verbosity", "0", "--database", database)
-        await asyncio.to_thread(_manage, child, "drill", "seed", stdin=json.dumps(list(rooms)))
+            await asyncio.to_thread(manage, child, "migrate", "--verbosity", "0", "--database", database)
+        await asyncio.to_thread(manage, child, "drill", "seed", stdin=json.dumps(list(rooms)))
         port, log = free_port(), Path(var) / "server.log"
         process = _start(child, port, log, workers)
         try:
@@ -108,7 +108,8 @@ def _folder() -> Iterator[str]:
         yield name
 
 
-def _manage(env: dict[str, str], *arguments: str, stdin: str = "") -> None:
+def manage(env: dict[str, str], *arguments: str, stdin: str = "") -> None:
+    """Run a command of manage.py to its end. Raises DrillFailed with what it said."""
     command = [sys.executable, "manage.py", *arguments]
     done = subprocess.run(command, cwd=settings.BASE_DIR, env=env, input=stdin, capture_output=True, text=True, check=False)
     if done.returncode:

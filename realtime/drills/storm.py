@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from realtime.drills.faults import Facts, FaultDrill
+from realtime.drills.faults import PLACED_LEAST, Facts, FaultDrill
 from realtime.session import Phase
 
 AT = 0.4
 PLANNERS_S, ALL_S = 3.0, 8.0
 """ops.md 5.2: planners within 3 s, all within the spread of 3 s and 5 more."""
+COUNTED_S = 1.0
+"""Until the workers' counts are those after the storm."""
+DISPATCHER_US = 40.0
 
 
 class StormDrill(FaultDrill):
@@ -19,12 +22,19 @@ class StormDrill(FaultDrill):
 
     async def inject(self) -> None:
         await self._clock.sleep(AT * self.options.duration_s)
+        await self.note_placement("before")
         self.at_s = self.now_s()
         self.facts |= await drop_all(self)
+        await self._clock.sleep(COUNTED_S)
+        await self.note_placement("after")
 
     def promises(self) -> list[str]:
         self.note_returns(self.at_s)
         broken = self.late("planners_back_s", PLANNERS_S, "the last planner was")
+        broken += [sentence for when in ("before", "after") for sentence in self.badly_placed(when)]
+        each_us = self.facts["dispatcher_us_each"]
+        if self.options.connections >= PLACED_LEAST and isinstance(each_us, float) and each_us > DISPATCHER_US:
+            broken.append(f"the dispatcher took {each_us} us of CPU for each connection, the goal is {DISPATCHER_US:g} us")
         return broken + self.late("last_back_s", ALL_S, "the last one was")
 
 

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, Self
 
+from realtime.fleet import processes
 from realtime.fleet.remote import uid_of
 from realtime.fleet.supervisor import Supervisor
 
@@ -46,8 +47,10 @@ class Control:
         task.add_done_callback(self._tasks.discard)
 
     async def _deploy(self) -> None:
-        async for done in self._supervisor.deploy("A new release is started."):
-            self._supervisor.plan.log(f"deploy: {json.dumps(done)}")
+        plan = self._supervisor.plan
+        process = processes.start(plan.deploy, plan.env, cwd=plan.cwd)
+        code = await asyncio.to_thread(process.wait)
+        plan.log("all workers were replaced" if code == 0 else f"nothing was deployed (exit status {code})")
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import socket
 from collections import deque
@@ -9,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from realtime.fleet.passing import GRACE_S, Known, Seen, Standing, Status
-from realtime.policy.balancing import Bound, Worker, place, slow_start
+from realtime.policy.balancing import Bound, Worker, place, shard, shards_in, slow_start
 from realtime.policy.health import Said, judge
 
 IN_FLIGHT_MAX = 64
@@ -51,9 +52,12 @@ class _Queue:
 
     @property
     def load(self) -> float:
-        """Its sockets, those it has not counted yet, and those that wait."""
+        """Its sockets, each counted once wherever it is: a member, on its way in, passed and not counted there yet, waiting.
+
+        What is left out for a moment makes the worker look empty, and in a storm every wedding is split by that.
+        """
         status = self.status
-        counted = (status.connections, status.passes_total) if status is not None else (0, 0)
+        counted = (status.connections + status.arriving, status.passes_total) if status is not None else (0, 0)
         return counted[0] + max(0, self.passed_total - counted[1]) + len(self.waiting)
 
 
@@ -75,6 +79,8 @@ class Desk:
         self._bound = Bound()
         self._bound_s = -math.inf
         self._homes: dict[str, str] = {}
+        self._shards: dict[str, int] = {}
+        self._visitors = itertools.count()
 
     # -- visitors -----------------------------------------------------------------------------------------------------
 
@@ -98,7 +104,8 @@ class Desk:
             return self._known.web if web is not None and web.status is not None and not web.late else NOWHERE
         self._stand(now_s)
         workers = [Worker(slot, queue.load, weight, reason) for slot, (_, queue, weight, reason) in self._slots.items()]
-        placed = place(wedding, "", workers, home=self._homes.get(wedding, ""), bound=self._bound.value)
+        key = shard(wedding, next(self._visitors) % n) if (n := self._shards.get(wedding)) else wedding
+        placed = place(key, "", workers, home=self._homes.get(key, ""), bound=self._bound.value)
         return self._slots[placed.worker][0] if placed.worker else NOWHERE
 
     def next_for(self, name: str) -> Iterator[Visitor]:
@@ -223,8 +230,8 @@ class Desk:
             self._bound.step([Worker(slot, queue.load, weight) for slot, (_, queue, weight, _) in self._slots.items()])
 
     def settle(self, homes: dict[str, str]) -> None:
-        """{wedding: slot}: where the balancer wants these from now on."""
-        self._homes = homes
+        """{wedding: slot}: where the balancer wants these from now on. The visitors of one with shards go to these in turn."""
+        self._homes, self._shards = homes, shards_in(homes)
 
     def seen(self, now_s: float, cpu_s: float) -> Seen:
         standings, totals = self._stand(now_s), (self._passed_total, self._again_total, self.refused_total)

@@ -57,10 +57,12 @@ class Status(Struct, frozen=True, tag="status"):
     connections: int = 0
     weddings: int = 0
     passes_total: int = 0
-    """Passes taken since its start: those the dispatcher made since are not among `connections` yet."""
+    """Passes taken since its start: those the dispatcher made since are counted nowhere yet."""
     lag_s: float | None = None
     canaries: dict[str, float | None] = {}
     """{other worker: seconds its last canary took to arrive here; None: none came lately}."""
+    arriving: int = 0
+    """Sockets that it has taken and that are not among `connections` yet."""
 
 
 class Leave(Struct, frozen=True, tag="leave"):

@@ -60,7 +60,8 @@ class Child:
 
 @dataclass
 class Plan:
-    """What to run. `control`: the command of the control loop, () for none; `redis`: of a private Redis."""
+    """What to run. `control`: the command of the control loop, () for none; `redis`: of a private Redis; `deploy`: what SIGHUP
+    starts, so that it asks the same questions as a person who deploys."""
 
     slots: int
     listener: socket.socket
@@ -70,6 +71,7 @@ class Plan:
     burst: float
     control: Sequence[str] = ()
     redis: Sequence[str] = ()
+    deploy: Sequence[str] = ()
     most: int = 64
     log: Callable[[str], None] = field(default=lambda line: None)
 
@@ -86,6 +88,7 @@ class Supervisor:
         self._generation: dict[str, int] = {}
         self._told: set[str] = set()
         self._homes: dict[str, str] = {}
+        self._why = "as started"
         self._tasks: set[asyncio.Task[None]] = set()
         self._one_at_a_time = asyncio.Lock()
 
@@ -247,7 +250,8 @@ class Supervisor:
         others = [{"id": c.name, "kind": c.kind, "pid": c.process.pid} for c in self.children.values() if c.kind != "worker"]
         counted = {"passed": self.seen.passed_total, "again": self.seen.again_total, "refused": self.seen.refused_total}
         dispatcher = counted | {"waiting": self.seen.waiting, "cpu_s": round(self.seen.cpu_s, 3)}
-        whole: dict[str, Any] = {"dispatcher": dispatcher, "slots": self.plan.slots, "supervisor": os.getpid()}
+        whole: dict[str, Any] = {"dispatcher": dispatcher, "slots": self.plan.slots, "why": self._why}
+        whole["supervisor"] = os.getpid()
         # For who wants to talk to it, as a drill on the running fleet does: where it listens, and its Redis.
         whole |= {"address": list(self.plan.listener.getsockname()[:2]), "redis": self.plan.env.get("REDIS_URL", "")}
         return {"workers": rows, "processes": others} | whole
@@ -278,6 +282,7 @@ class Supervisor:
         async with self._one_at_a_time:
             slots = max(1, min(slots, self.plan.most))
             before, self.plan.slots = self.plan.slots, slots
+            self._why = reason if slots != before else self._why
             for number in range(before + 1, slots + 1):
                 child = self._start(f"w{number}", "worker")
                 yield {"started": child.name, "ready": await self._ready(child)}

@@ -14,6 +14,7 @@ from realtime.fleet.passing import Leave, Status
 from realtime.leaving import Leaving
 from realtime.policy.files import short_of_files
 from realtime.report import Drain, Move
+from realtime.roles import OPS
 from realtime.services import Services
 
 logger = logging.getLogger(__name__)
@@ -73,12 +74,20 @@ class FleetWorker:
 
     def status(self, passes_total: int) -> Status:
         parts, rooms = self._parts, self._parts.hub.rooms.values()
-        held = [room.n_members for room in rooms]
-        parts.hub.crowd = (sum(held), len(parts.canaries.of_others()))
+        held = {room.name: room.n_members for room in rooms}
+        n_members, weddings = sum(held.values()), sum(1 for name, n in held.items() if n and name != OPS)
+        parts.hub.crowd = (n_members, len(parts.canaries.of_others()))
         pid = int(parts.hub.process.rsplit(".", 2)[1])
-        weddings = sum(1 for n_members in held if n_members)
         return Status(
-            parts.hub.process, pid, parts.state, parts.reason, sum(held), weddings, passes_total, None, parts.canaries.heard()
+            worker=parts.hub.process,
+            pid=pid,
+            state=parts.state,
+            reason=parts.reason,
+            connections=n_members,
+            weddings=weddings,
+            passes_total=passes_total,
+            canaries=parts.canaries.heard(),
+            arriving=parts.arriving,
         )
 
     def leave(self, order: Leave) -> None:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
@@ -72,13 +73,19 @@ def slow_start(age_s: float) -> float:
     return min(1.0, SLOW_START_FROM + (1 - SLOW_START_FROM) * max(0.0, age_s) / SLOW_START_S)
 
 
-def shard(wedding: str, expected: int, capacity: int, visitor: int) -> str:
-    """The key to place a visitor by: the wedding itself, or one of ceil(expected / a quarter of a worker) shards of it.
+def shards_of(people: float, capacity: float) -> int:
+    """Over how many keys a room of so many is spread: 1, or one for each quarter of a worker."""
+    return math.ceil(people / (SHARD_SHARE * capacity)) if people > SHARD_SHARE * capacity else 1
 
-    `visitor` is any number that differs between visitors, such as a count.
-    """
-    shards = math.ceil(expected / (SHARD_SHARE * capacity)) if expected > SHARD_SHARE * capacity else 1
-    return f"{wedding}#{visitor % shards}" if shards > 1 else wedding
+
+def shard(wedding: str, number: int) -> str:
+    """The key of one shard of a wedding. Slugs have no "#"."""
+    return f"{wedding}#{number}"
+
+
+def shards_in(homes: Iterable[str]) -> dict[str, int]:
+    """{wedding: over how many keys it is spread}, from the keys that have a home. Others have one key, their slug."""
+    return dict(Counter(key.partition("#")[0] for key in homes if "#" in key))
 
 
 @lru_cache(maxsize=20_000)  # 2,700 weddings of a Saturday with 100,000 people, before and after some changes of the fleet

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 
 from realtime.histogram import added, merged, quantile_s
 from realtime.policy.balancing import Worker, load_of, slow_start, unevenness
 from realtime.policy.rebalancing import Held
 from realtime.policy.scaling import Load
-from realtime.policy.windows import EventWindow
 from realtime.report import WorkerReport
 
 P99_LEAST = 100
@@ -29,8 +28,8 @@ def as_workers(reports: Sequence[WorkerReport]) -> list[Worker]:
     ]
 
 
-def as_held(reports: Iterable[WorkerReport], windows: Iterable[EventWindow], now_s: float) -> list[Held]:
-    """The weddings and where their people are; those whose ceremony is near or on are protected."""
+def as_held(reports: Iterable[WorkerReport], protected: Container[str] = ()) -> list[Held]:
+    """The weddings and where their people are. `protected`: those that are to be left alone."""
     at: dict[str, dict[str, int]] = {}
     for report in reports:
         for wedding, seen in report.weddings.items():
@@ -38,7 +37,6 @@ def as_held(reports: Iterable[WorkerReport], windows: Iterable[EventWindow], now
             if sockets:
                 where = at.setdefault(wedding, {})
                 where[report.slot] = where.get(report.slot, 0) + sockets
-    protected = {window.wedding for window in windows if window.ceremony(now_s)}
     return [Held(wedding, where, wedding in protected) for wedding, where in sorted(at.items())]
 
 

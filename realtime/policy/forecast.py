@@ -128,6 +128,7 @@ class Forecast:
 
     def __init__(self, bookings: Sequence[Booking]) -> None:
         self.bookings = [booking for booking in bookings if booking.known]
+        self.by_wedding = {booking.wedding: booking for booking in bookings}
         self.unknown = sorted(booking.wedding for booking in bookings if not booking.known)
         steps: dict[float, tuple[float, int]] = {}
         for booking in self.bookings:

@@ -23,6 +23,8 @@ SHARE_CONNECTIONS, SHARE_DELIVERIES, SHARE_CPU, SHARE_JOINS, SHARE_MEMORY = 0.70
 LAG_S, P99_S = 0.025, 0.050
 """Half of the promise of 100 ms is used up."""
 HOT_MOST = 1.5
+HOT_LOOKS = 3
+"""In a row: one stall of one worker is no load that another worker would carry."""
 HOT_REST_S = 30.0
 """The last change has to show before heat asks for the next one."""
 UP_BAND, DOWN_BAND = 1.05, 0.80
@@ -75,6 +77,8 @@ class Load(Struct, frozen=True):
     moving: bool = False
     missing: tuple[str, ...] = ()
     """Workers that are there but whose figures are not."""
+    held_last: int = 0
+    """Weddings near or in their ceremony on the worker that would go."""
 
 
 class Pin(Struct, frozen=True):
@@ -92,6 +96,8 @@ class Orders(Struct, frozen=True):
     mode: Mode = "advise"
     pin: Pin | None = None
     firing: str = ""
+    overridden: bool = False
+    """Somebody answers for it that workers go although ceremonies are near or on."""
 
 
 class Past(Struct, frozen=True):
@@ -102,6 +108,8 @@ class Past(Struct, frozen=True):
     """Since when somebody watches."""
     up_s: float = -math.inf
     down_s: float = -math.inf
+    hot_looks: int = 0
+    """How often in a row a worker was hot."""
 
 
 class ScalingDecision(Struct, frozen=True):
@@ -126,6 +134,7 @@ def desired_workers(
     load: Load, calendar: Need, limits: Limits, orders: Orders, past: Past, now_s: float
 ) -> tuple[ScalingDecision, Past]:
     """The decision now, and what to remember for the next one."""
+    past = replace(past, hot_looks=past.hot_looks + 1 if _heat(load) > 1 else 0)
     needs, hot = _needs(load, calendar, limits, past, now_s)
     formula = max(needs, key=lambda name: (needs[name], name)) if needs else "floor"
     floor = max(limits.least, 2 if calendar.busy else 0)
@@ -162,14 +171,18 @@ def _needs(load: Load, calendar: Need, limits: Limits, past: Past, now_s: float)
         "calendar": (calendar.peak, SHARE_CONNECTIONS * limits.connections),
     }
     needs = {name: measured / carried for name, (measured, carried) in asked.items() if measured is not None}
-    heat = max((load.lag_s or 0.0) / LAG_S, (load.p99_s or 0.0) / P99_S)
-    if heat <= 1:
+    if past.hot_looks < HOT_LOOKS:
         return needs, False
     if load.unevenness > START or load.moving:
         return needs, True
     if now_s - max(past.up_s, past.down_s) > HOT_REST_S:
-        needs["hot"] = load.workers * min(heat, HOT_MOST)
+        needs["hot"] = load.workers * min(_heat(load), HOT_MOST)
     return needs, False
+
+
+def _heat(load: Load) -> float:
+    """How much of what the promise allows is used by the worst worker; above 1 it is hot."""
+    return max((load.lag_s or 0.0) / LAG_S, (load.p99_s or 0.0) / P99_S)
 
 
 def _step(
@@ -197,8 +210,10 @@ def _against_down(load: Load, calendar: Need, orders: Orders, past: Past, calm_s
         return f"the figures of {', '.join(load.missing) or 'all'} are missing"
     if orders.firing:
         return f"{orders.firing} fires"
-    if calendar.held and calendar.held >= HELD_SHARE * calendar.live:
+    if not orders.overridden and calendar.held and calendar.held >= HELD_SHARE * calendar.live:
         return f"{calendar.held} ceremonies are near or on"
+    if not orders.overridden and load.held_last:
+        return f"{load.held_last} ceremonies are near or on at the worker that would go"
     if load.moving:
         return "people are being moved"
     if past.since_s is None or now_s - past.since_s < calm_s:

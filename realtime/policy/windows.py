@@ -64,9 +64,17 @@ def event_window(wedding: str, ceremony: datetime, zone: ZoneInfo) -> EventWindo
 
 
 def held_by(
-    action: Action, windows: Iterable[EventWindow], now_s: float, overrides: Sequence[Override] = ()
+    action: Action,
+    windows: Iterable[EventWindow],
+    day_s: float,
+    overrides: Sequence[Override] = (),
+    now_s: float | None = None,
 ) -> list[EventWindow]:
-    """The weddings for whose sake `action` has to wait; none when a person has overridden it."""
-    if any(override.until_s > now_s for override in overrides):
+    """The weddings for whose sake `action` has to wait at `day_s`; none when a person has overridden it.
+
+    `now_s`: the time at which people speak, where the day is a rehearsed one.
+    """
+    said_s = day_s if now_s is None else now_s
+    if any(override.until_s > said_s for override in overrides):
         return []
-    return [window for window in windows if (window.open(now_s) if action == "deploy" else window.ceremony(now_s))]
+    return [window for window in windows if (window.open(day_s) if action == "deploy" else window.ceremony(day_s))]

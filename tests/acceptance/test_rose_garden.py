@@ -9,11 +9,12 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from playwright.async_api import Locator, Page, WebSocket, expect
+from playwright.async_api import Error, Locator, Page, WebSocket, expect
 
 from realtime.drills.proxy import ChaosProxy
 from tests.browser import House, house, is_live, row
@@ -61,7 +62,8 @@ class Screens:
 
         async def answered(response: Any) -> None:
             if response.request.resource_type == "document" and response.status == 200:
-                html.append(await response.text())
+                with suppress(Error):  # a page that was left at once; what it showed is looked at as well
+                    html.append(await response.text())
 
         page.on("websocket", opened)
         page.on("response", answered)
@@ -89,7 +91,7 @@ async def gather(home: House, proxy: ChaosProxy) -> Screens:
         await screens.guest(f"guest: {name}")
     await screens.guest("display: Photo wall")
     for page in screens.all():
-        await is_live(page, 20)
+        await is_live(page)
     return screens
 
 
@@ -155,13 +157,12 @@ async def first_silence(screens: Screens, proxy: ChaosProxy) -> None:
     await away.get_by_test_id("late-reason").fill("flat tyre")
     await away.get_by_test_id("late-send").click()
     await say(away, "crew word: at the lake")
+    # Its socket is still open as far as anybody knows; asked at once, since a server may notice before the page does.
+    await expect(planner.get_by_test_id("crew-live")).to_have_text("4 of 11")
     await offline(away)
     await expect(away.get_by_test_id("waiting")).to_have_text("2 waiting to be sent")
     await expect(away.get_by_test_id("messages")).to_contain_text("waiting to be sent")
     await expect(away.get_by_test_id("mystate")).to_contain_text("Waiting to be sent")
-    await expect(planner.get_by_test_id("crew-live")).to_have_text(
-        "4 of 11"
-    )  # its socket is still open as far as anybody knows
     await asyncio.sleep(max(0.0, ends - asyncio.get_running_loop().time()))
     proxy.forward(reset=True)
     await is_live(away, 40)
@@ -217,7 +218,7 @@ async def second_silence(screens: Screens, proxy: ChaosProxy, processes: Process
     await asyncio.sleep(max(0.0, ends - asyncio.get_running_loop().time()))
     proxy.forward(reset=True)
     await on_all(screens.all(), lambda page: is_live(page, 60))
-    await on_all(screens.all(), lambda page: expect(page.get_by_test_id("waiting")).to_be_hidden(timeout=20_000))
+    await on_all(screens.all(), lambda page: expect(page.get_by_test_id("waiting")).to_be_hidden(timeout=40_000))
 
 
 async def equals_a_fresh_load(page: Page) -> None:
@@ -225,7 +226,7 @@ async def equals_a_fresh_load(page: Page) -> None:
     newcomer = await page.context.new_page()
     await newcomer.goto(page.url)
     await is_live(newcomer)
-    for _ in range(40):
+    for _ in range(120):
         grown, fresh = await page.evaluate(SHOWN), await newcomer.evaluate(SHOWN)
         if grown == fresh:
             break

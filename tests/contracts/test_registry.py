@@ -12,7 +12,7 @@ from realtime.adapters.registry import MemoryRegistry, RedisRegistry
 from realtime.clock import SystemClock
 from realtime.errors import RegistryUnavailable
 from realtime.ports import Registry
-from realtime.report import Drain, Move, WeddingReport, WorkerReport
+from realtime.report import Describe, Drain, Move, WeddingReport, WorkerReport
 from tests.processes import free_port
 
 
@@ -49,11 +49,11 @@ async def test_a_report_does_not_change_afterwards(registry: Registry) -> None:
 
 
 async def test_orders_are_taken_once(registry: Registry) -> None:
-    drain, move = Drain("deploy"), Move("rose-garden", "uneven load")
-    await registry.order("a", drain)
-    await registry.order("a", move)
+    orders = [Drain("deploy"), Move("rose-garden", "uneven load"), Describe("rose-garden")]
+    for order in orders:
+        await registry.order("a", order)
     assert await registry.report(a_report("b", "w2")) == []
-    assert await registry.report(a_report("a", "w1")) == [drain, move]
+    assert await registry.report(a_report("a", "w1")) == orders
     assert await registry.report(a_report("a", "w1")) == []
 
 

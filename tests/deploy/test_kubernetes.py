@@ -8,6 +8,8 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from realtime.adapters.kubernetes import KubernetesWorkers
+from realtime.bootstrap import actuators
 from realtime.config import RealtimeConfig
 from tests.processes import ROOT
 
@@ -48,6 +50,15 @@ def test_the_autoscaler_follows_our_metric_and_owns_the_number() -> None:
     config = named("ConfigMap", "wedsync")["data"]
     limits = (spec["minReplicas"], spec["maxReplicas"])
     assert limits == (int(config["WEDSYNC_WORKERS_LEAST"]), int(config["WEDSYNC_WORKERS_MOST"]))
+
+
+def test_the_control_loop_exports_what_the_autoscaler_follows(monkeypatch: pytest.MonkeyPatch) -> None:
+    pod = named("Deployment", "wedsync-control")["spec"]["template"]
+    command = pod["spec"]["containers"][0]["command"]
+    assert command[command.index("--metrics-port") + 1] == pod["metadata"]["annotations"]["prometheus.io/port"]
+    assert not isinstance(actuators()[0], KubernetesWorkers)
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+    assert isinstance(actuators()[0], KubernetesWorkers)
 
 
 def test_settings_in_the_manifests_exist() -> None:

@@ -9,17 +9,26 @@ from typing import Any
 import pytest
 
 from monitoring.control import LEASE, STATUS, ControlLoop, decode_status, run
+from monitoring.figures import NOTE, decode_figures
+from monitoring.history import History
 from monitoring.models.scaling import ScalingEvent
 from realtime.adapters.registry import MemoryRegistry
 from realtime.errors import RegistryUnavailable
+from realtime.publication import Draft
 from realtime.report import WorkerReport
-from tests.fakes import ManualClock
+from tests.fakes import ManualClock, queue_of_calls
 
 pytestmark = pytest.mark.django_db(databases=["default", "history"])
 
 
 class Hub:
     process = "here.1.control"
+
+    def __init__(self) -> None:
+        self.told: list[Draft] = []
+
+    def ephemeral(self, draft: Draft) -> None:
+        self.told.append(draft)
 
 
 class Parts:
@@ -63,15 +72,37 @@ async def ticks(parts: Parts, count: int) -> None:
 def test_a_tick_decides_records_and_notes(parts: Parts) -> None:
     async def play() -> None:
         await parts.registry.report(worker(parts, connections={"guest": 7}))
-        await ControlLoop(parts, in_line).step()  # type: ignore[arg-type]
+        await ControlLoop(parts, in_line, History()).step()  # type: ignore[arg-type]
         noted = await parts.registry.read(STATUS)
         assert noted is not None
         status = decode_status(noted)
+        figures = await parts.registry.read(NOTE)
+        assert figures is not None and decode_figures(figures).connections == {"guest": 7}
+        assert decode_figures(figures).wanted == status.want and decode_figures(figures).desired is None, (
+            "advise orders nothing"
+        )
         assert status.workers == 1 and status.holder == Hub.process and status.why and status.mode == "advise"
 
     in_line, finish = queue_of_calls()
     finish(play())
     assert ScalingEvent.objects.get().reason
+
+
+@pytest.mark.usefixtures("nobody_there")
+def test_whatever_history_makes_of_it_people_are_told(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(self: History, *args: object) -> None:
+        raise ValueError("a report nobody thought of")
+
+    monkeypatch.setattr(History, "take", broken)
+
+    async def play() -> None:
+        await parts.registry.report(worker(parts, connections={"guest": 7}))
+        loop = ControlLoop(parts, in_line, History())  # type: ignore[arg-type]
+        await loop.step()
+        assert loop.figures is not None and await parts.registry.read(STATUS) is not None
+
+    in_line, finish = queue_of_calls()
+    finish(play())
 
 
 @pytest.mark.usefixtures("nobody_there")
@@ -83,7 +114,7 @@ def test_without_a_registry_it_goes_on_and_says_that_nothing_is_known(parts: Par
     parts.registry = Away(parts.clock)
 
     async def play() -> None:
-        await ControlLoop(parts, in_line).step()  # type: ignore[arg-type]
+        await ControlLoop(parts, in_line, History()).step()  # type: ignore[arg-type]
         noted = await parts.registry.read(STATUS)
         assert noted is not None and decode_status(noted).workers is None and decode_status(noted).want is None
 
@@ -91,46 +122,27 @@ def test_without_a_registry_it_goes_on_and_says_that_nothing_is_known(parts: Par
     finish(play())
 
 
-def queue_of_calls() -> tuple[Callable[..., Any], Callable[[Any], None]]:
-    """(in_thread, run): database calls of a coroutine are made between the turns of its loop, in the thread of the test."""
-    waiting: list[tuple[asyncio.Future[Any], Callable[..., Any], tuple[Any, ...]]] = []
-
-    async def in_thread(function: Callable[..., Any], *args: Any) -> Any:
-        future = asyncio.get_running_loop().create_future()
-        waiting.append((future, function, args))
-        return await future
-
-    def finish(coroutine: Any) -> None:
-        loop = asyncio.new_event_loop()
-        try:
-            task = loop.create_task(coroutine)
-            while not task.done():
-                loop.run_until_complete(asyncio.sleep(0))
-                while waiting:
-                    future, function, args = waiting.pop(0)
-                    future.set_result(function(*args))
-            task.result()
-        finally:
-            loop.close()
-
-    return in_thread, finish
-
-
 def test_only_the_holder_of_the_lease_ticks(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
     ticked: list[str] = []
 
     class Ticking:
-        def __init__(self, parts: Parts, in_thread: Any) -> None:
+        figures = None
+
+        def __init__(self, parts: Parts, in_thread: Any, history: History) -> None:
             pass
 
         async def step(self) -> None:
             ticked.append("tick")
+
+        async def leave(self, storing: Any) -> None:
+            ticked.append("left")
 
     async def never(*args: Any) -> None:
         await asyncio.get_running_loop().create_future()
 
     monkeypatch.setattr("monitoring.control.ControlLoop", Ticking)
     monkeypatch.setattr("monitoring.control.delivering", never)
+    monkeypatch.setattr("monitoring.control.writing", never)
 
     async def play() -> None:
         assert await parts.registry.hold(LEASE, "somebody else", 5.0)
@@ -141,5 +153,6 @@ def test_only_the_holder_of_the_lease_ticks(parts: Parts, monkeypatch: pytest.Mo
         assert ticked
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+        assert ticked[-1] == "left", "what waits for the history database is written"
 
     asyncio.run(play())

@@ -59,6 +59,20 @@ def test_a_worker_that_stops_reporting_is_silent_and_its_other_readings_are_unkn
     assert fleet.read()["worker.silent"][W2] == 0.0  # somebody fills its place
 
 
+def test_who_dies_is_told_even_where_another_is_started_at_once_and_a_deploy_is_not() -> None:
+    for state, silent in (("ready", [1.0, 2.0, 3.0, 0.0]), ("draining", [1.0, 0.0, 0.0, 0.0])):
+        fleet = Fleet()
+        fleet.say("w1", state=state, busy=0.9)
+        fleet.read()
+        seen = [fleet.read()["worker.silent"][W1]]
+        for _ in range(3):
+            fleet.say("w1", life=2, busy=0.1)
+            table = fleet.read()
+            seen.append(table["worker.silent"][W1])
+            assert table["worker.busy"][W1] == 0.1
+        assert seen == silent, state
+
+
 def test_a_worker_that_drained_is_not_missing() -> None:
     fleet = Fleet()
     fleet.say("w1")

@@ -25,6 +25,9 @@ def test_who_is_heard_and_who_is_not() -> None:
     assert here.canaries.heard() == {"h.2.b": None}
     here.canaries.send()
     assert here.canaries.heard() == {"h.2.b": None, "h.1.a": None}  # it does not even hear itself
+    assert here.canaries.deaf
+    here.canaries.receive(here.sung[-1])
+    assert not here.canaries.deaf
     assert here.canaries.of_others() == {"h.2.b": None}
     clock.advance(GONE_S)
     assert here.canaries.of_others() == {}

@@ -10,7 +10,6 @@ from realtime.adapters.registry import MemoryRegistry
 from realtime.clock import SystemClock
 from realtime.load_balancer import RealtimeLoadBalancer
 from realtime.policy.balancing import Server, Worker, place
-from realtime.policy.windows import EventWindow
 from realtime.report import Drain, Move, WeddingReport, WorkerReport, WorkerState
 from tests.realtime.policy.test_balancing import saturday
 
@@ -49,14 +48,12 @@ def report(slot: str, weddings: dict[str, int], now: datetime, state: WorkerStat
 UNEVEN = ({f"k{i}": 30 for i in range(25)}, {f"j{i}": 30 for i in range(15)})
 
 
-async def watch(
-    balancer: RealtimeLoadBalancer, seconds: int, windows: Sequence[EventWindow] = (), at: datetime = NOON
-) -> list[str]:
+async def watch(balancer: RealtimeLoadBalancer, seconds: int, protected: Sequence[str] = (), at: datetime = NOON) -> list[str]:
     moved = []
     for second in range(seconds):
         now = at + timedelta(seconds=second)
         reports = [report("w1", UNEVEN[0], now), report("w2", UNEVEN[1], now)]
-        moved += [plan.wedding for plan in await balancer.rebalance(reports, windows, now)]
+        moved += [plan.wedding for plan in await balancer.rebalance(reports, protected, now)]
     return moved
 
 
@@ -74,8 +71,7 @@ async def test_uneven_loads_move_a_wedding_and_its_home_is_told_first() -> None:
 
 async def test_a_wedding_in_its_ceremony_is_left_alone() -> None:
     everybody = [*UNEVEN[0], *UNEVEN[1]]
-    windows = [EventWindow(w, NOON.timestamp(), NOON.timestamp() - 1, NOON.timestamp() + 9_000) for w in everybody]
-    assert await watch(RealtimeLoadBalancer(MemoryRegistry(SystemClock()), Front()), 90, windows) == []
+    assert await watch(RealtimeLoadBalancer(MemoryRegistry(SystemClock()), Front()), 90, everybody) == []
 
 
 async def test_a_front_that_is_away_moves_nobody_and_is_asked_again() -> None:
@@ -119,3 +115,16 @@ async def test_a_saturday_that_was_planned_stays_whole_however_its_people_come()
     loads = [held.total() for held in at.values()]
     assert split <= 0.10 * len(weddings)
     assert max(loads) * len(loads) / sum(loads) <= 1.25
+
+
+async def test_a_wedding_too_large_for_one_worker_has_homes_on_several_and_is_not_brought_together() -> None:
+    registry, front = MemoryRegistry(SystemClock()), Front()
+    balancer = RealtimeLoadBalancer(registry, front, capacity=400)
+    everywhere = [report("w1", {"mega": 150}, NOON), report("w2", {"mega": 150}, NOON)]
+    assert await balancer.rebalance(everywhere, [], NOON, {"mega": 390, "small": 20}) == []
+    shards = {key: slot for key, slot in front.homes.items() if key.startswith("mega")}
+    assert set(shards) == {f"mega#{n}" for n in range(4)} and set(shards.values()) == {"w1", "w2"}
+    for second in range(1, 90):
+        assert await balancer.rebalance(everywhere, [], NOON + timedelta(seconds=second), {"mega": 390, "small": 20}) == []
+    await balancer.rebalance([report("w1", {}, NOON), report("w2", {}, NOON)], [], NOON + timedelta(seconds=99))
+    assert not front.homes  # it is over

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from realtime.report import decode_report, encode_report
-from realtime.reporting import report
+import asyncio
+
+from realtime.report import Describe, decode_report, decode_room, describes, encode_report
+from realtime.reporting import report, reporting, room_report
+from realtime.roles import OPS
 from tests.realtime.test_consumers import GUEST, PLANNER, ROOM, Site, say, site, until
 
 __all__ = ["site"]
@@ -40,6 +43,31 @@ async def test_what_was_replayed_and_what_clients_complain_of_is_counted_for_the
     found = report(site.services)
     assert found.weddings[ROOM].replayed_total == 2
     assert found.weddings[ROOM].faults_total == 3 == found.gaps_total
+
+
+async def test_who_is_asked_describes_a_wedding_by_the_plans_of_its_connections(site: Site) -> None:
+    guest, planner = await site.join(GUEST), await site.join(PLANNER)
+    await until(guest, "live"), await until(planner, "live")
+    parts = site.services
+    await parts.registry.order(parts.hub.process, Describe(ROOM))
+    task = asyncio.create_task(reporting(parts))
+    for _ in range(10):
+        await asyncio.sleep(0)
+    task.cancel()
+    noted = await parts.registry.read(describes(parts.hub.process, ROOM))
+    assert noted is not None
+    described = decode_room(noted)
+    assert [(c.role, c.name, c.encoding, c.reason) for c in described.connections] == [
+        ("planner", "Sam", "plain", "usual"),
+        ("guest", "Maya", "plain", "usual"),
+    ]
+    assert described.more == 0 and room_report(parts, "nowhere").connections == []
+
+
+async def test_the_room_of_the_operators_is_no_wedding(site: Site) -> None:
+    site.journal.epochs[OPS], site.journal.entries[OPS], site.journal.floors[OPS] = "e1", [], 0
+    await site.services.hub.open(OPS)
+    assert OPS in site.services.hub.rooms and report(site.services).weddings == {}
 
 
 async def test_what_was_not_measured_is_absent(site: Site) -> None:

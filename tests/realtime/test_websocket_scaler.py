@@ -6,9 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from prometheus_client import CollectorRegistry, generate_latest
 
-from realtime.adapters.kubernetes import KubernetesWorkers
 from realtime.policy.forecast import Booking
 from realtime.policy.scaling import Limits, Orders, Pin, ScalingDecision
 from realtime.report import WorkerReport
@@ -150,11 +148,3 @@ async def test_a_worker_that_is_not_heard_of_keeps_the_others() -> None:
         decision = await bench.scaler.reconcile(bench.reports(each=1)[:4], bench.now)
     assert decision.want == 5
     assert "not heard of" in decision.reason
-
-
-async def test_kubernetes_is_told_by_a_metric_that_is_absent_until_there_is_a_decision() -> None:
-    registry = CollectorRegistry()
-    workers = KubernetesWorkers(registry)
-    assert b"wedsync_desired_workers" not in generate_latest(registry)
-    await workers.set_count(7, "calendar needs 7")
-    assert b"wedsync_desired_workers 7.0" in generate_latest(registry)

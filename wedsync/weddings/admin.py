@@ -17,7 +17,7 @@ from realtime.clock import SystemClock
 from realtime.models import Room
 from realtime.publish import publish
 from wedsync.weddings import calendars, runsheets
-from wedsync.weddings.admin_imports import import_view
+from wedsync.weddings.admin_imports import Import, import_view
 from wedsync.weddings.comparing import calendar_changes, runsheet_changes
 from wedsync.weddings.exporting import runsheet_csv
 from wedsync.weddings.models import ApiToken, Member, RunSheetItem, Wedding, new_key
@@ -42,10 +42,9 @@ class WeddingAdmin(ModelAdmin):  # type: ignore[misc]
         about = "New weddings are added, those with a known slug updated; nothing is removed. Times are local to the venue."
         return import_view(
             request,
+            Import(lambda table: calendar_changes(calendars.read(table)), store),
             context=self.admin_site.each_context(request)
             | {"title": "Import a calendar", "about": about, "columns": calendars.COLUMNS, "opts": self.opts},
-            preview=lambda table: calendar_changes(calendars.read(table)),
-            store=store,
             done_url=reverse("admin:weddings_wedding_changelist"),
         )
 
@@ -61,19 +60,22 @@ class WeddingAdmin(ModelAdmin):  # type: ignore[misc]
 
         about = (
             f"The table becomes the run sheet of {wedding.names}; people who are connected see the change at once. "
-            f"Times are local to {wedding.venue}."
+            f"Times are local to {wedding.venue}; 'visibility' may be left out. An export keeps what is there now."
         )
         return import_view(
             request,
+            Import(
+                preview=lambda table: runsheet_changes(wedding, runsheets.read(table, day, wedding.zone)),
+                store=store,
+                hold=lambda: runsheets.hold(wedding),
+            ),
             context=self.admin_site.each_context(request)
             | {
                 "title": f"Import a run sheet: {wedding.names}",
                 "about": about,
-                "columns": runsheets.COLUMNS,
+                "columns": [*runsheets.COLUMNS, *runsheets.OPTIONAL],
                 "opts": self.opts,
             },
-            preview=lambda table: runsheet_changes(wedding, runsheets.read(table, day, wedding.zone)),
-            store=store,
             done_url=reverse("admin:weddings_wedding_change", args=[wedding.pk]),
         )
 

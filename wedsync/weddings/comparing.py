@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from wedsync.weddings import calendars, runsheets
 from wedsync.weddings.models import Wedding
+
+What = Literal["new", "changed", "removed"]
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
     """One line of a preview. `details`: what differs, in words, old and new."""
 
-    what: Literal["new", "changed", "removed"]
+    what: What
     title: str
     details: str = ""
+
+
+def counted(changes: Sequence[Change]) -> dict[str, int]:
+    """{what: how many}."""
+    return {what: sum(change.what == what for change in changes) for what in get_args(What)}
+
+
+def fingerprint(changes: Sequence[Change]) -> str:
+    """Equal for equal previews: whoever confirms one confirms just that."""
+    return hashlib.sha256(repr(list(changes)).encode()).hexdigest()
 
 
 def runsheet_changes(wedding: Wedding, rows: Sequence[runsheets.Row]) -> list[Change]:
@@ -27,26 +40,23 @@ def runsheet_changes(wedding: Wedding, rows: Sequence[runsheets.Row]) -> list[Ch
     changes = []
     for key, row in runsheets.by_title(rows):
         item = known.pop(key, None)
-        start = f"{row.start.astimezone(wedding.zone):%a %H:%M}"
+        start = f"{row.start.astimezone(wedding.zone):%a %d %b %H:%M}"
         if item is None:
-            changes.append(Change("new", row.title, f"{start}, {row.minutes} min, {row.kind}"))
+            seen_by = runsheets.wanted_visibility(row)
+            changes.append(Change("new", row.title, f"{start}, {row.minutes} min, {row.kind}, for {seen_by}"))
             continue
         before = {
-            "start": f"{item.start.astimezone(wedding.zone):%a %H:%M}",
+            "start": f"{item.start.astimezone(wedding.zone):%a %d %b %H:%M}",
             "minutes": str(item.minutes),
             "where": item.where,
             "who": ", ".join(item.who),
             "kind": item.kind,
             "after": ", ".join(titles.get(pk, "?") for pk in item.depends_on),
             "notes": item.notes,
+            "for": item.visibility,
         }
-        after = dict(
-            zip(
-                before,
-                (start, str(row.minutes), row.where, ", ".join(row.who), row.kind, ", ".join(row.depends_on), row.notes),
-                strict=True,
-            )
-        )
+        said = (start, str(row.minutes), row.where, ", ".join(row.who), row.kind, ", ".join(row.depends_on), row.notes)
+        after = dict(zip(before, (*said, row.visibility or item.visibility), strict=True))
         if item.start != row.start or before != after:
             changes.append(Change("changed", row.title, _differences(before, after)))
     return changes + [Change("removed", item.title) for item in known.values()]
@@ -58,13 +68,12 @@ def calendar_changes(rows: Sequence[calendars.Row]) -> list[Change]:
     changes = []
     for row in rows:
         wedding = known.get(row.slug)
-        facts = {"venue": row.venue, "timezone": row.timezone, "ceremony_at": row.ceremony_at} | row.counts
         if wedding is None:
             changes.append(Change("new", row.slug, f"{row.venue}, {row.ceremony_at:%d %b %Y %H:%M} UTC, {row.timezone}"))
             continue
-        before = {name: str(getattr(wedding, name)) for name in facts}
-        after = {name: str(value) for name, value in facts.items()}
-        if any(getattr(wedding, name) != value for name, value in facts.items()):
+        if calendars.differs(wedding, row):
+            after = {name: str(value) for name, value in calendars.facts(row).items()}
+            before = {name: str(getattr(wedding, name)) for name in after}
             changes.append(Change("changed", row.slug, _differences(before, after)))
     return changes
 

@@ -16,15 +16,17 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from django.contrib.auth import get_user_model
 from msgspec import Struct
 
 from realtime.errors import Refused
 from realtime.fence import PREFIX
 from realtime.kinds import CueGo, ItemEvent, Kind, Reorder, Restore, SheetEdited, Shift
 from realtime.messages import Sender, encode
+from realtime.models import Room
 from realtime.policy.windows import event_window
 from realtime.ports import Effect
-from realtime.roles import ROLES, VIEWS, Audience, Role, sees
+from realtime.roles import OPS, ROLES, VIEWS, Audience, Role, sees
 from wedsync.weddings.models import ApiToken, Member, RunSheetItem, Wedding
 from wedsync.weddings.timeline import Conflict, Impossible, Item, Plan, reorder, shift
 
@@ -72,6 +74,9 @@ def item_state(item: RunSheetItem, level: str, sheet: Mapping[int, RunSheetItem]
 
 class WeddingDomain:
     """`realtime.ports.Domain` over the models of this app."""
+
+    def __init__(self) -> None:
+        self._staff: set[int] = set()
 
     def act(self, room: str, kind: Kind, data: Struct, sender: Sender) -> list[Effect]:
         """Carry out a command. Raises Refused, and then nothing has changed."""
@@ -123,7 +128,10 @@ class WeddingDomain:
         return [item_state(item, level, sheet) for item in sheet.values() if visible_at(item, level)]
 
     def member(self, room: str, user: Any, session: Any) -> Sender | None:
-        """Who this is: a member by account, else staff by account, else a member by the join link of this session."""
+        """Who this is: a member by account, else staff by account, else a member by the join link of this session. In the room
+        of the operators staff only, whatever is called like it."""
+        if room == OPS:
+            return _operator(user)
         members = Member.objects.filter(wedding__slug=room, revoked=False)
         if user is not None and user.is_authenticated:
             if (found := members.filter(user=user).first()) is not None:
@@ -135,8 +143,11 @@ class WeddingDomain:
         return None if found is None else Sender(found.public_id, found.role, found.name)
 
     def revoked(self) -> set[str]:
-        """Members whose join link was revoked; tickets they hold are no longer good."""
-        return {f"m{pk}" for pk in Member.objects.filter(revoked=True).values_list("pk", flat=True)}
+        """Members whose join link was revoked, and who was staff a moment ago; tickets they hold are no longer good."""
+        staff = set(get_user_model().objects.filter(is_staff=True, is_active=True).values_list("pk", flat=True))
+        self._staff |= staff
+        former = {f"u{pk}" for pk in self._staff - staff}
+        return former | {f"m{pk}" for pk in Member.objects.filter(revoked=True).values_list("pk", flat=True)}
 
     def today(self, now: datetime) -> set[str]:
         """By their ceremonies: cheap enough to be asked by every worker. Those of drills have no day."""
@@ -146,11 +157,19 @@ class WeddingDomain:
 
     def token(self, room: str, token: str) -> Sender | None:
         """The program behind an API token; it may do what staff may."""
-        found = ApiToken.find(room, token)
+        found = ApiToken.find(room, token) if room != OPS else None
         return None if found is None else Sender(f"a{found.pk}", "staff", found.name)
 
 
 domain = WeddingDomain()
+
+
+def _operator(user: Any) -> Sender | None:
+    """A member of the operators' room, which is made for the first of them."""
+    if user is None or not (user.is_authenticated and user.is_active and user.is_staff):
+        return None
+    Room.objects.get_or_create(name=OPS)
+    return Sender(f"u{user.pk}", "staff", user.get_username())
 
 
 def _utc(moment: datetime) -> str:

@@ -6,8 +6,8 @@ import csv
 import io
 
 from wedsync.weddings.models import Wedding
-from wedsync.weddings.runsheets import COLUMNS
-from wedsync.weddings.tables import harmless
+from wedsync.weddings.runsheets import COLUMNS, OPTIONAL
+from wedsync.weddings.tables import harmless, wall_clock
 
 
 def runsheet_csv(wedding: Wedding) -> str:
@@ -16,10 +16,10 @@ def runsheet_csv(wedding: Wedding) -> str:
     titles = {item.pk: item.title for item in items}
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\r\n")
-    writer.writerow(COLUMNS)
+    writer.writerow([*COLUMNS, *OPTIONAL])
     for item in items:
         cells = [
-            f"{item.start.astimezone(wedding.zone):%Y-%m-%d %H:%M}",
+            wall_clock(item.start, wedding.zone),
             str(item.minutes),
             item.title,
             item.where,
@@ -27,6 +27,7 @@ def runsheet_csv(wedding: Wedding) -> str:
             item.kind,
             "; ".join(titles[pk] for pk in item.depends_on if pk in titles),
             item.notes,
+            item.visibility,
         ]
         writer.writerow([harmless(cell) for cell in cells])
     return "\ufeff" + out.getvalue()

@@ -6,7 +6,7 @@ import hashlib
 import secrets
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
@@ -15,7 +15,8 @@ from django.db import models, transaction
 from realtime.fence import PREFIX, fenced
 from realtime.models import Room
 from realtime.policy.windows import event_window
-from realtime.roles import ROLES
+from realtime.roles import OPS, ROLES
+from wedsync.weddings.tables import is_zone
 
 MEMBER_ROLES = [(name, name.capitalize()) for name in ROLES if name not in ("load", "staff")]
 WINDOW_BEFORE = timedelta(hours=2)
@@ -24,7 +25,7 @@ WINDOW_AFTER = timedelta(hours=2)
 
 def validate_zone(name: str) -> None:
     """Raises ValidationError when this is no time zone of the IANA database."""
-    if name not in available_timezones():
+    if not is_zone(name):
         raise ValidationError(f"{name!r} is not a time zone; use a name such as Europe/London.")
 
 
@@ -59,9 +60,11 @@ class Wedding(models.Model):
             Room.objects.get_or_create(name=self.slug)
 
     def clean(self) -> None:
-        """Raises ValidationError for a name that is kept for drills: nothing in those weddings would count."""
+        """Raises ValidationError for a name that is kept for drills, where nothing would count, or for the operators' room."""
         if fenced(self.slug):
             raise ValidationError({"slug": f"Names that begin with {PREFIX} are kept for drills."})
+        if self.slug == OPS:
+            raise ValidationError({"slug": f"{OPS!r} is the operators' own room; please choose another name."})
 
     @property
     def zone(self) -> ZoneInfo:

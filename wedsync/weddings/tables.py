@@ -7,12 +7,19 @@ import io
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, time
-from zoneinfo import ZoneInfo
+from datetime import UTC, date, datetime, time
+from difflib import get_close_matches
+from functools import cache
+from zoneinfo import ZoneInfo, available_timezones
 
-BYTES_MAX = 5_000_000
+BYTES_MAX = 2_000_000
+"""Twenty thousand weddings, and less than Django takes in one form (`DATA_UPLOAD_MAX_MEMORY_SIZE`)."""
 DELIMITERS = ",;\t"
-_CLOCK = re.compile(r"(\d{1,2})(?:[:.](\d{2}))?\s*([ap])\.?m\.?|(\d{1,2})[:.](\d{2})(?::00)?", re.IGNORECASE)
+YEARS = range(2000, 2100)
+"""Of dates that are meant; 0207 and 20277 are slips of the hand."""
+_CLOCK = re.compile(r"(\d{1,2})(?:[:.](\d{2})(?:[:.]00)?)?\s*([ap])\.?\s?m\.?|(\d{1,2})[:.](\d{2})(?:[:.]00)?", re.IGNORECASE)
+_DATED = re.compile(r"(\d{4}-\d{1,2}-\d{1,2})[ T]+(.+?)(?:\s*([+-]\d{2}:\d{2}))?", re.IGNORECASE)
+_SEPARATOR = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
 
 
 # Also after apostrophes: what was written like that must come back like that.
@@ -39,10 +46,18 @@ class Unreadable(ValueError):
         super().__init__("; ".join(map(str, self.mistakes)))
 
 
+@dataclass(frozen=True, slots=True)
+class Table:
+    """(line, {column: cell}) of each row that is not empty, and whether all of the file could be read."""
+
+    rows: list[tuple[int, dict[str, str]]]
+    whole: bool
+
+
 def decode(raw: bytes) -> str:
     """The text of a file: UTF-8 with or without mark, UTF-16 with one, else Windows-1252. Raises Unreadable for no text."""
     if len(raw) > BYTES_MAX:
-        raise Unreadable([Mistake(1, "file", f"{len(raw):,} bytes; a table has at most {BYTES_MAX:,}")])
+        raise Unreadable([Mistake(1, "file", f"more than {BYTES_MAX:,} bytes; please import it in parts")])
     try:
         if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
             text = raw.decode("utf-16")
@@ -58,30 +73,60 @@ def decode(raw: bytes) -> str:
     return text
 
 
-def lines(text: str, columns: Sequence[str], mistakes: list[Mistake]) -> list[tuple[int, dict[str, str]]]:
-    """(line, {column: cell}) of each row that is not empty; cells without spaces around. Raises Unreadable without the columns.
+def lines(text: str, columns: Sequence[str], mistakes: list[Mistake], *, rows_max: int, optional: Sequence[str] = ()) -> Table:
+    """The rows of a table; cells without spaces around, "" for an `optional` column that is not there.
 
-    The delimiter is the one that the header has most of; names of columns may differ in case.
+    A row is named by its first line. The delimiter is the one that the header has most of, or that Excel's `sep=` names; names
+    of columns may differ in case, columns that are not known are left out. Raises Unreadable when a column is missing.
     """
     text = text.removeprefix("\ufeff")
     header = text.partition("\n")[0]
-    delimiter = max(DELIMITERS, key=header.count)
-    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter)
+    named = _SEPARATOR.fullmatch(header)
+    delimiter = named[1] if named else max(DELIMITERS, key=header.count)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     found: list[tuple[int, dict[str, str]]] = []
+    line = 1
     try:
-        reader.fieldnames = [name.strip().lower() for name in reader.fieldnames or ()]
-        missing = [column for column in columns if column not in reader.fieldnames]
-        if missing:
-            raise Unreadable([Mistake(1, column, "this column is missing") for column in missing])
-        for raw in reader:
-            cells = {column: meant((raw.get(column) or "").strip()) for column in columns}
-            if None in raw:
-                mistakes.append(Mistake(reader.line_num, columns[-1], "there are more cells than columns"))
-            if any(cells.values()):  # spreadsheets leave empty rows at the end
-                found.append((reader.line_num, cells))
+        if named:
+            next(reader)
+        line = reader.line_num + 1
+        names = [name.strip().lower() for name in next(reader, [])]
+        _check_header(line, names, columns, optional)
+        line = reader.line_num + 1
+        for row in reader:
+            if any(cell.strip() for cell in row):  # spreadsheets leave empty rows at the end
+                if len(found) == rows_max:
+                    mistakes.append(
+                        Mistake(line, columns[0], f"there are more than {rows_max:,} rows; please import them in parts")
+                    )
+                    return Table(found, whole=False)
+                if any(cell.strip() for cell in row[len(names) :]):
+                    mistakes.append(Mistake(line, columns[-1], "there are more cells than columns"))
+                cells = dict(zip(names, row, strict=False))
+                found.append((line, {name: _cell(cells.get(name, "")) for name in (*columns, *optional)}))
+            line = reader.line_num + 1
     except csv.Error as error:
-        mistakes.append(Mistake(reader.line_num + 1, columns[0], f"this is no CSV: {error}"))
-    return found
+        never_closed = "a quotation mark opens here and is never closed"
+        mistakes.append(Mistake(line, columns[0], never_closed if "end of data" in str(error) else f"this is no CSV: {error}"))
+        return Table(found, whole=False)
+    return Table(found, whole=True)
+
+
+def _check_header(line: int, names: Sequence[str], columns: Sequence[str], optional: Sequence[str]) -> None:
+    """Raises Unreadable for columns that are missing or stand there twice, and for slips in the name of an optional one."""
+    mistakes = [Mistake(line, column, "this column is missing") for column in columns if column not in names]
+    known = (*columns, *optional)
+    mistakes += [Mistake(line, column, "this column stands there twice") for column in known if names.count(column) > 1]
+    for name in names:
+        meant_one = [] if name in known else get_close_matches(name, optional, n=1, cutoff=0.8)
+        mistakes += [Mistake(line, name[:40], f"there is no such column; is {column!r} meant?") for column in meant_one]
+    if mistakes:
+        raise Unreadable(mistakes)
+
+
+def _cell(raw: str) -> str:
+    """What is meant by a cell; line ends as one sign, whatever the file, the browser or the spreadsheet made of them."""
+    return meant(raw.replace("\r\n", "\n").replace("\r", "\n").strip())
 
 
 def harmless(cell: str) -> str:
@@ -95,7 +140,7 @@ def meant(cell: str) -> str:
 
 
 def wall_time(cell: str) -> time:
-    """A time of day: 14:30, 14.30, 9:05, 2:30 PM, 2pm. Raises ValueError for anything else."""
+    """A time of day: 14:30, 14.30, 9:05, 2:30 PM, 2:30:00 PM, 2pm. Raises ValueError for anything else."""
     match = _CLOCK.fullmatch(cell.strip())
     if match is None:
         raise ValueError(cell)
@@ -108,14 +153,60 @@ def wall_time(cell: str) -> time:
 
 
 def to_utc(local: datetime, zone: ZoneInfo) -> datetime:
-    """A wall clock time at the venue as UTC. Of a time that exists twice the first is meant.
+    """A wall clock time at the venue as UTC. Of a time that exists twice the first is meant, the second with `fold=1`.
 
     Raises ValueError for a time that the change to summer time leaves out.
     """
-    moment = local.replace(tzinfo=zone, fold=0).astimezone(UTC)
-    if moment.astimezone(zone).replace(tzinfo=None) != local:
+    moment = local.replace(tzinfo=zone).astimezone(UTC)
+    if moment.astimezone(zone).replace(tzinfo=None, fold=0) != local.replace(fold=0):
         raise ValueError(f"{local:%H:%M} does not exist on {local:%Y-%m-%d} in {zone.key}: the clocks go forward")
     return moment
+
+
+@dataclass(frozen=True, slots=True)
+class LocalTime:
+    """What a cell says: a wall clock time, whether with its date, and the offset that tells two equal times apart."""
+
+    at: datetime
+    dated: bool = False
+    offset: str = ""
+
+
+def local_time(cell: str, day: date | None = None) -> LocalTime:
+    """Of `2027-06-12 14:30`, `2027-10-31 01:30+00:00`, and of `14:30` on `day`. Raises ValueError, without a sentence."""
+    dated = _DATED.fullmatch(cell)
+    if dated is None and day is not None:
+        return LocalTime(datetime.combine(day, wall_time(cell)))
+    if dated is None or (on := date(*map(int, dated[1].split("-")))).year not in YEARS:
+        raise ValueError(cell)
+    return LocalTime(datetime.combine(on, wall_time(dated[2])), True, dated[3] or "")
+
+
+def at_venue(local: LocalTime, zone: ZoneInfo) -> datetime:
+    """The time as UTC. Raises ValueError with a sentence when the clocks at the venue never show it."""
+    if not local.offset:
+        return to_utc(local.at, zone)
+    for fold in (0, 1):
+        moment = to_utc(local.at.replace(fold=fold), zone)
+        if moment.astimezone(zone).isoformat().endswith(local.offset):
+            return moment
+    raise ValueError(f"clocks in {zone.key} are not at {local.offset} then")
+
+
+def wall_clock(moment: datetime, zone: ZoneInfo) -> str:
+    """What `local_time` reads back: `2027-06-12 14:30`, with the offset for the second of two equal times."""
+    local = moment.astimezone(zone)
+    return f"{local:%Y-%m-%d %H:%M}" + (local.isoformat()[-6:] if local.fold else "")
+
+
+def is_zone(name: str) -> bool:
+    """Whether this is a time zone of the IANA database; not `localtime`, which is another one on each machine."""
+    return name in _zones() and name not in ("localtime", "Factory", "posixrules")
+
+
+@cache
+def _zones() -> frozenset[str]:
+    return frozenset(available_timezones())  # walks through hundreds of files
 
 
 def number(cell: str, low: int, high: int) -> int:

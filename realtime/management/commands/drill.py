@@ -251,7 +251,7 @@ def _common(parser: CommandParser, drill: type[FaultDrill]) -> None:
         metavar="N",
         help=f"of its own fleet; 0: one Daphne (default {drill.workers})",
     )
-    parser.add_argument("--database-url", default="", help="for its own fleet (default: a temporary SQLite file)")
+    parser.add_argument("--database-url", default="", help="for its own fleet (default: a SQLite file; own: a PostgreSQL)")
     parser.add_argument(
         "--live", action="store_true", help="on the running fleet, in weddings of its own, instead of its own fleet"
     )

@@ -37,6 +37,8 @@ class Command(BaseCommand):
             state = f"[{COLOURS[row['state']]}]{row['state']}[/]"
             table.add_row(row["id"], str(row["pid"]), state, *counts, f"{row['up_s']:.0f} s", row["reason"])
         console.print(table)
+        wanted = "1 worker is" if fleet["slots"] == 1 else f"{fleet['slots']} workers are"
+        console.print(f"{wanted} wanted: {fleet['why']}", markup=False, highlight=False)
         dispatcher = fleet["dispatcher"]
         console.print(
             f"dispatcher: {dispatcher['passed']:,} sockets passed, {dispatcher['again']} of them twice, "

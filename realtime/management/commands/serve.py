@@ -50,7 +50,8 @@ class Command(BaseCommand):
             config = settings.REALTIME
             control = [sys.executable, "manage.py", "control_loop"] if "control_loop" in get_commands() else []
             limit = (config.address_per_s, config.address_burst)
-            plan = Plan(workers, listener, env, settings.BASE_DIR, *limit, control, redis, self._most(), self._log)
+            deploy = [sys.executable, "manage.py", "deploy"]
+            plan = Plan(workers, listener, env, settings.BASE_DIR, *limit, control, redis, deploy, self._most(), self._log)
             asyncio.run(self._run(plan, Path(folder)))
 
     def _most(self) -> int:

@@ -65,6 +65,7 @@ export class Link {
 
   /** Is it still there? Asked when there is a reason to doubt; what does not answer soon is gone. */
   probe() {
+    if (this.#open && this.#socket.readyState !== WebSocket.OPEN) return this.hangUp("the connection was closed meanwhile");
     this.#ping();
     this.#heard = performance.now() - this.heartbeat + Math.min(this.heartbeat / 2, PROBE_MS);
     this.#arm();

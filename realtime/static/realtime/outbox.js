@@ -1,6 +1,7 @@
 /**
  * What was said and has no final answer: kept in order, also over a reload, and said again when that makes sense.
- * The memory decides, IndexedDB is its copy; where there is none (some private windows), the memory has to do.
+ * The memory decides, IndexedDB is its copy; where there is none (some private windows), the memory has to do. Tabs of one member
+ * share the copy: what a closed one has left the others take over. Said by two of them it is stored once, by its id.
  *
  * An emergency goes ahead of everything and waits for nothing but itself: a journal that is down refuses the chat before it, but
  * not the emergency.
@@ -36,6 +37,7 @@ export class Outbox {
   #chars = 0;
   #n = 0;
   #window = IN_FLIGHT_MAX;
+  #settled = new Set(); // since the copy was last read
   #store;
   /** Nothing but emergencies is sent before this moment (ms of the room's clock). */
   retryAt = 0;
@@ -47,10 +49,18 @@ export class Outbox {
 
   /** The outbox of this name with what an earlier page has left in it. @param {string} name */
   static async open(name) {
-    const store = await Store.open(name);
-    const outbox = new Outbox(store);
-    for (const row of store ? await store.all() : []) outbox.#put({ ...row, inFlight: false, promised: false });
+    const outbox = new Outbox(await Store.open(name));
+    await outbox.adopt();
     return outbox;
+  }
+
+  /** Take over what is kept and not known here: of an earlier page, or of another tab. Resolves with whether there was anything. */
+  async adopt() {
+    this.#settled.clear();
+    const rows = (await this.#store?.all()) ?? [];
+    const found = rows.filter(({ id }) => !this.#pending.has(id) && !this.#settled.has(id));
+    for (const row of found) this.#put({ ...row, inFlight: false, promised: false });
+    return found.length > 0;
   }
 
   get size() {
@@ -59,7 +69,7 @@ export class Outbox {
 
   /** Whether it survives a reload. */
   get kept() {
-    return this.#store !== null;
+    return this.#store !== null && !this.#store.failed;
   }
 
   /** What waits, oldest first. @returns {Pending[]} */
@@ -88,6 +98,7 @@ export class Outbox {
     const entry = this.#pending.get(id);
     if (!entry) return;
     this.#pending.delete(id);
+    this.#settled.add(id);
     this.#chars -= entry.text.length;
     if (entry.inFlight) this.#window = Math.min(IN_FLIGHT_MAX, this.#window + 1);
     this.#store?.delete(id);
@@ -152,10 +163,14 @@ export class Outbox {
 
 /** The rows of one outbox in IndexedDB, keyed by [name, id]. A failed write leaves the memory in charge. */
 class Store {
+  /** Whether a write was lost: the disk is full, or the browser has closed the database. */
+  failed = false;
+
   constructor(db, name) {
     this.db = db;
     this.name = name;
     db.onversionchange = () => db.close();
+    db.onclose = () => (this.failed = true);
   }
 
   /** Null when there is no usable IndexedDB. @param {string} name @returns {Promise<Store | null>} */
@@ -163,8 +178,7 @@ class Store {
     try {
       const request = indexedDB.open("wedsync", 1);
       request.onupgradeneeded = () => request.result.createObjectStore("outbox", { keyPath: ["name", "id"] });
-      const silence = new Promise((_, fail) => setTimeout(fail, SILENCE_MS, new Error("IndexedDB does not answer")));
-      return new Store(await Promise.race([done(request), silence]), name);
+      return new Store(await soon(done(request)), name);
     } catch {
       return null;
     }
@@ -173,7 +187,7 @@ class Store {
   async all() {
     try {
       const range = IDBKeyRange.bound([this.name], [this.name, []]);
-      const rows = await done(this.#rows("readonly").getAll(range));
+      const rows = await soon(done(this.#rows("readonly").getAll(range)));
       return rows.sort((a, b) => a.n - b.n);
     } catch {
       return [];
@@ -189,10 +203,13 @@ class Store {
   }
 
   #write(change) {
+    const lost = () => (this.failed = true);
     try {
-      done(change(this.#rows("readwrite"))).catch(() => {});
+      const rows = this.#rows("readwrite");
+      rows.transaction.onabort = lost; // a full disk shows only when it commits
+      done(change(rows)).catch(lost);
     } catch {
-      // The database was closed under us (another tab upgrades it); the memory still has it.
+      lost(); // the database was closed under us (another tab upgrades it); the memory still has it
     }
   }
 
@@ -206,4 +223,10 @@ function done(request) {
     request.onsuccess = () => resolve(request.result);
     request.onerror = () => reject(request.error);
   });
+}
+
+/** @template T @param {Promise<T>} answer @returns {Promise<T>} */
+function soon(answer) {
+  const silence = new Promise((_, fail) => setTimeout(fail, SILENCE_MS, new Error("IndexedDB does not answer")));
+  return Promise.race([answer, silence]);
 }

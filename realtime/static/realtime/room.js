@@ -100,7 +100,7 @@ export class Room extends EventTarget {
 
   /** What a page of another day goes on from, as options of a new room. */
   remembered() {
-    return { epoch: this.#epoch, snapshot: { ...this.state.snapshot(), offset: this.#position ?? 0 } };
+    return { member: this.#name, epoch: this.#epoch, snapshot: { ...this.state.snapshot(), offset: this.#position ?? 0 } };
   }
 
   /** Connect and stay connected. */
@@ -236,7 +236,7 @@ export class Room extends EventTarget {
     } else if (this.phase === "connecting" && anew) {
       this.#attempt = 0;
       this.#link.hangUp("the network is back");
-    } else if (this.phase === "live") {
+    } else if (this.phase === "live" || this.phase === "joining") {
       this.#link.probe();
     }
   }
@@ -329,6 +329,15 @@ export class Room extends EventTarget {
     this.#tellState("live", "");
     this.#emit("live", { upTo: up_to, recovered: this.#recovered });
     this.#tellPresent();
+    this.#flush();
+    this.#adopt();
+  }
+
+  /** What another tab has left goes out with this connection. */
+  async #adopt() {
+    await this.#ready;
+    if (!(await this.#outbox.adopt())) return;
+    this.#tellPending();
     this.#flush();
   }
 

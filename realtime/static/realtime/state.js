@@ -25,7 +25,7 @@ export const KEYED = {
 /** Kinds that stand for themselves; the latest of them are kept. */
 export const KEYLESS = new Set(["announcement", "weather.alert", "chat.crew", "chat.guests"]);
 /** Kinds that are shown and forgotten, and never sent a second time. */
-export const EPHEMERAL = new Set(["photo.new", "reaction", "presence", "receipts", "typing", "vendor.location", "bench.tick"]);
+export const EPHEMERAL = new Set(["photo.new", "reaction", "presence", "receipts", "typing", "vendor.location", "bench.tick", "ops.status"]);
 /** Kinds that may leave before they are stored. */
 export const URGENT = new Set(["emergency.alert"]);
 

@@ -127,6 +127,22 @@ def test_a_wedding_goes_where_the_balancer_has_put_it() -> None:
     assert hall.come("rose")[0] == f"{other}.1"
 
 
+def test_the_visitors_of_a_very_large_wedding_go_to_its_shards_in_turn() -> None:
+    hall = Hall()
+    hall.desk.settle({"mega#0": "w1", "mega#1": "w2"})
+    assert [hall.come("mega")[0] for _ in range(4)] == ["w1.1", "w2.1"] * 2
+
+
+def test_who_is_on_the_way_in_counts_so_that_a_storm_does_not_split_weddings() -> None:
+    hall = Hall()
+    wedding = next(name for name in map(str, range(100)) if hall.come(name)[0] == "w1.1")
+    hall.hear("w1.1", connections=10, arriving=390, passes_total=400)
+    hall.hear("w2.1", connections=390, arriving=10, passes_total=400)
+    assert {hall.come(wedding)[0] for _ in range(50)} == {"w1.1"}
+    hall.hear("w1.1", connections=10, arriving=690, passes_total=800)
+    assert hall.come(wedding)[0] == "w2.1"
+
+
 def test_a_new_worker_starts_slowly_and_one_that_replaces_another_does_not() -> None:
     hall = Hall()
     for _ in range(60):

@@ -22,6 +22,8 @@ from realtime.policy.balancing import (
     place,
     plan_homes,
     shard,
+    shards_in,
+    shards_of,
     slow_start,
     unevenness,
 )
@@ -159,9 +161,9 @@ def test_a_fresh_worker_warms_up_in_30_s() -> None:
 
 
 def test_a_room_too_big_for_one_worker_has_several_keys() -> None:
-    keys = {shard("mega", 1_000, 2_000, visitor) for visitor in range(100)}
-    assert keys == {"mega#0", "mega#1"}
-    assert {shard("small", 500, 2_000, visitor) for visitor in range(100)} == {"small"}
+    assert [shards_of(people, 2_000) for people in (0, 500, 501, 1_000, 1_001)] == [1, 1, 2, 2, 3]
+    keys = [shard("mega", n) for n in range(3)]
+    assert shards_in([*keys, "small"]) == {"mega": 3}
 
 
 def test_the_bound_rises_with_a_new_worker_and_comes_down_only_as_loads_become_even() -> None:

@@ -14,7 +14,7 @@ from realtime.policy.scaling import Limits, Load, Orders, Past, Pin, ScalingDeci
 
 LIMITS = Limits(connections=1_000, deliveries_per_s=1_000, joins_per_s=100, rss_bytes=1_000, least=1, most=40)
 AUTO = Orders(mode="auto")
-CALM = Past(needs=((0.0, 1),), since_s=0.0)
+CALM = Past(needs=((0.0, 1),), since_s=0.0, hot_looks=2)
 LATER = 100_000.0
 LIVE = replace(NOTHING, live=20, day=True)
 
@@ -164,3 +164,15 @@ def test_every_decision_is_within_its_limits(first: Load, rest: list[Load]) -> N
             assert now_s - down_s >= 60
             down_s = now_s
         have = decision.want
+
+
+def test_a_stall_that_was_seen_once_is_no_heat() -> None:
+    decision, past = desired_workers(Load(2, connections=1, lag_s=0.3), NOTHING, LIMITS, AUTO, Past(), LATER)
+    assert "hot" not in decision.needs and past.hot_looks == 1
+    assert desired_workers(Load(2, connections=1, lag_s=0.001), NOTHING, LIMITS, AUTO, past, LATER)[1].hot_looks == 0
+
+
+def test_no_worker_goes_whose_weddings_are_in_their_ceremony() -> None:
+    busy = Load(4, connections=100, held_last=2)
+    assert decide(busy).want == 4 and "2 ceremonies" in decide(busy).reason
+    assert decide(busy, orders=replace(AUTO, overridden=True)).want == 3

@@ -71,10 +71,15 @@ SHEET = (
 )
 
 
-def upload(admin: Client, url: str, table: str, **more: str) -> HttpResponse:
+def upload(admin: Client, url: str, table: str = "", **more: str) -> HttpResponse:
     """Post a table, as pasted; the page as rendered."""
     page: HttpResponse = admin.post(url, {"table": table, **more})
     return page
+
+
+def confirm(admin: Client, url: str, preview: HttpResponse) -> HttpResponse:
+    """Send the form of a preview as the button does."""
+    return upload(admin, url, confirm="1", **preview.context["form"].initial)  # type: ignore[attr-defined]
 
 
 def test_a_run_sheet_is_previewed_and_changes_nothing_until_it_is_confirmed(admin: Client) -> None:
@@ -86,11 +91,36 @@ def test_a_run_sheet_is_previewed_and_changes_nothing_until_it_is_confirmed(admi
     text = page.content.decode()
     assert page.status_code == 200 and "This would change" in text and "Dinner" in text and "removed" in text
     assert list(wedding.items.values_list("pk", "title", "version")) == before
-    assert upload(admin, url, SHEET.format("15:00"), confirm="1").status_code == 302
+    assert confirm(admin, url, page).status_code == 302
     assert set(wedding.items.values_list("title", flat=True)) == {"Doors", "Dinner"}
     assert "Nothing would change" in upload(admin, url, SHEET.format("15:00")).content.decode()
     changed = upload(admin, url, SHEET.format("15:10")).content.decode()
     assert "15:00" in changed and "15:10" in changed
+
+
+def test_only_what_was_seen_is_done(admin: Client) -> None:
+    wedding = Wedding.objects.get(slug="rose-garden")
+    url = f"/admin/weddings/wedding/{wedding.pk}/import-runsheet/"
+    page = upload(admin, url, SHEET.format("15:00"))
+    RunSheetItem.objects.filter(wedding=wedding, title="Dinner").update(minutes=77)
+    again = confirm(admin, url, page)
+    assert again.status_code == 409 and "the plan was changed meanwhile" in again.content.decode()
+    assert wedding.items.get(title="Dinner").minutes == 77
+    assert upload(admin, url, SHEET.format("15:00"), confirm="1").status_code == 409, "never seen at all"
+    assert confirm(admin, url, again).status_code == 302
+    assert wedding.items.get(title="Dinner").minutes == 35
+
+
+def test_a_table_as_large_as_it_may_be_comes_back_from_its_preview(admin: Client) -> None:
+    row = "barn-{},{},America/Chicago,2027-06-12T15:00,90,9,2,40\n"
+    table = "slug,venue,timezone,ceremony_local,invited_guests,vendors,planners,expected_connections\n"
+    table += "".join(row.format(n, "Ü" * 150) for n in range(5_500))
+    url = "/admin/weddings/wedding/import-calendar/"
+    page = admin.post(url, {"file": SimpleUploadedFile("calendar.csv", table.encode())})
+    assert "and 5,200 more" in page.content.decode()
+    assert confirm(admin, url, page).status_code == 302 and Wedding.objects.filter(slug__startswith="barn-").count() == 5_500
+    large = SimpleUploadedFile("calendar.csv", table.encode() * 2)
+    assert "more than 2,000,000 bytes" in admin.post(url, {"file": large}).content.decode()
 
 
 def test_mistakes_are_shown_by_line_and_column_and_escaped(admin: Client) -> None:
@@ -114,7 +144,7 @@ def test_a_calendar_is_uploaded_previewed_and_stored(admin: Client) -> None:
     sheet = SimpleUploadedFile("calendar.csv", b"\xef\xbb\xbf" + table.encode())
     page = admin.post(url, {"file": sheet}, follow=True)
     assert "1 new" in page.content.decode() and not Wedding.objects.filter(slug="barn-1").exists()
-    assert admin.post(url, {"table": page.context["form"].initial["table"], "confirm": "1"}).status_code == 302
+    assert confirm(admin, url, page).status_code == 302
     assert Wedding.objects.get(slug="barn-1").venue == "Old Barn"
     assert "Nothing would change" in upload(admin, url, table).content.decode()
 

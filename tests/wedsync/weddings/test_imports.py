@@ -12,10 +12,12 @@ from zoneinfo import ZoneInfo
 import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
+from django.db import OperationalError
 from hypothesis import given
 from hypothesis import strategies as st
 
-from realtime.models import JournalEntry
+from realtime.models import JournalEntry, Room
+from realtime.roles import Audience
 from wedsync.weddings import demo
 from wedsync.weddings.calendars import COLUMNS, read
 from wedsync.weddings.models import RunSheetItem, Wedding
@@ -77,6 +79,21 @@ def test_a_sheet_twice_is_the_same_as_once_and_is_told_to_the_room(tmp_path: Pat
     assert state() == before
 
 
+def test_what_is_for_the_crew_from_now_on_leaves_the_screens_of_guests(tmp_path: Path, wedding: Wedding) -> None:
+    file = tmp_path / "sheet.csv"
+    file.write_text(f"{SHEET_HEADER}\n{SHEET}")
+    run("import_runsheet", "w", str(file))
+    before = RunSheetItem.objects.get(title="Ceremony").pk
+    last = JournalEntry.objects.latest("offset").offset
+    rows = SHEET.splitlines()
+    file.write_text(f"{SHEET_HEADER},visibility\n{rows[0]},\n{rows[1]},crew\n")
+    assert run("import_runsheet", "w", str(file)) == {"read": 2, "changed": 1, "removed": 1}
+    told = {e.audience: json.loads(e.result or e.data) for e in JournalEntry.objects.filter(offset__gt=last)}
+    everyone, crew = told[Audience.EVERYONE], told[Audience.CREW]
+    assert ([item["title"] for item in everyone["items"]], everyone["removed"]) == (["Doors"], [before])
+    assert ([item["title"] for item in crew["items"]], crew["removed"]) == (["Doors", "Ceremony"], [before])
+
+
 @pytest.mark.parametrize("path", sorted(Path(demo.__file__).parent.glob("*.csv")), ids=lambda path: path.stem)
 def test_the_real_sheets_import(path: Path, wedding: Wedding) -> None:
     assert run("import_runsheet", "w", str(path))["changed"] == len(path.read_text().splitlines()) - 1
@@ -89,6 +106,11 @@ ENCODINGS = [
     ("windows line ends", lambda text: text.replace("\n", "\r\n").encode()),
     ("semicolons", lambda text: text.replace(",", ";").encode("cp1252")),
     ("tabs", lambda text: text.replace(",", "\t").encode()),
+    ("old line ends", lambda text: text.replace("\n", "\r").encode()),
+    ("Excel says its separator", lambda text: ("sep=;\r\n" + text.replace(",", ";")).encode("utf-8-sig")),
+    ("columns of its own", lambda text: text.replace("start", "phone,start").replace("2:00 PM", "123,2:00 PM").encode()),
+    ("seconds of zero", lambda text: text.replace("2:00 PM", "2:00:00 PM").encode()),
+    ("a narrow space", lambda text: text.replace("2:00 PM", "2:00\u202fp.m.").encode()),
     ("capitals", lambda text: text.replace("start", " Start ").encode()),
 ]
 
@@ -113,6 +135,10 @@ CLOCKS = [
     ("2:30 PM", "14:30"),
     ("12 am", "00:00"),
     ("12pm", "12:00"),
+    ("2:30:00 PM", "14:30"),
+    ("14:30:00", "14:30"),
+    ("14.30.00", "14:30"),
+    ("00:00", "00:00"),
 ]
 
 
@@ -135,6 +161,15 @@ BAD_CALENDARS = [
     ("words for a number", f"{HEADER}\n{GOOD.replace(',46', ',many')}", 2, "expected_connections"),
     ("no venue", f"{HEADER}\n{GOOD.replace('The Hall', '')}", 2, "venue"),
     ("too many cells", f"{HEADER}\n{GOOD},1,2", 2, "expected_connections"),
+    ("a zone of the machine", f"{HEADER}\n{GOOD.replace('America/New_York', 'localtime')}", 2, "timezone"),
+    ("the first of all days", f"{HEADER}\n{GOOD.replace('2027-06-12T14:30', '0001-01-01T00:00')}", 2, "ceremony_local"),
+    ("the last of all days", f"{HEADER}\n{GOOD.replace('2027-06-12T14:30', '9999-12-31T23:59')}", 2, "ceremony_local"),
+    ("no date", f"{HEADER}\n{GOOD.replace('2027-06-12T14:30', '14:30')}", 2, "ceremony_local"),
+    ("HTML for a slug", f"{HEADER}\n{GOOD.replace('hall-1', '<b>x</b>')}", 2, "slug"),
+    ("a formula for a number", f"{HEADER}\n{GOOD.replace(',46', ',=40+6')}", 2, "expected_connections"),
+    ("an endless slug", f"{HEADER}\n{GOOD.replace('hall-1', 'x' * 81)}", 2, "slug"),
+    ("an endless calendar", HEADER + "".join("\n" + GOOD.replace("hall-1", f"h-{n}") for n in range(20_001)), 20_002, "slug"),
+    ("an open quote", f'{HEADER}\n"{GOOD}', 2, "slug"),
     ("a good one and a bad one", f"{HEADER}\n{GOOD}\n{OTHER}", 3, "ceremony_local"),
 ]  # fmt: skip
 
@@ -162,7 +197,24 @@ BAD_SHEETS = [
     ("a dependency that stands twice", f"{SHEET_HEADER}\n{TWICE}", 4, "depends_on"),
     ("too long", f"{SHEET_HEADER}\n14:00,5,{'x' * 200},,,flex,,", 2, "title"),
     ("too many cells", f"{SHEET_HEADER}\n14:00,5,A,,,flex,,,x", 2, "notes"),
-    ("an open quote", f'{SHEET_HEADER}\n14:00,5,"A,,,flex,,', 2, "kind"),
+    ("an open quote", f'{SHEET_HEADER}\n14:00,5,"A,,,flex,,', 2, "start"),
+    ("a closed quote and more", f'{SHEET_HEADER}\n14:00,5,"A"B,,,flex,,', 2, "start"),
+    ("a quote that swallows the rest", f'{SHEET_HEADER}\n{SHEET}\n15:00,5,"B,,,flex,,\n16:00,5,C,,,flex,,', 4, "start"),
+    ("lines of a cell count", f'{SHEET_HEADER}\n14:00,5,A,,,flex,,"x\ny\nz"\n15:00,x,B,,,flex,,', 5, "minutes"),
+    ("the first line of a row names it", f'{SHEET_HEADER}\n14:00,x,A,,,flex,,"x\ny\nz"', 2, "minutes"),
+    ("a column that stands there twice", f"{SHEET_HEADER},Title\n14:00,5,A,,,flex,,,B", 1, "title"),
+    ("unknown visibility", f"{SHEET_HEADER},visibility\n14:00,5,A,,,flex,,,staff", 2, "visibility"),
+    ("a slip in the name of the column that hides", f"{SHEET_HEADER},visiblity\n14:00,5,A,,,flex,,,crew", 1, "visiblity"),
+    ("another year", f"{SHEET_HEADER}\n2072-06-12 14:00,5,A,,,flex,,", 2, "start"),
+    ("the first of all days", f"{SHEET_HEADER}\n0001-01-01 00:00,5,A,,,flex,,", 2, "start"),
+    ("the last of all days", f"{SHEET_HEADER}\n9999-12-31 23:59,5,A,,,flex,,", 2, "start"),
+    ("a span", f"{SHEET_HEADER}\n14:00-15:00,5,A,,,flex,,", 2, "start"),
+    ("24:00", f"{SHEET_HEADER}\n24:00,5,A,,,flex,,", 2, "start"),
+    ("13 PM", f"{SHEET_HEADER}\n13:00 PM,5,A,,,flex,,", 2, "start"),
+    ("a clock that the venue does not have", f"{SHEET_HEADER}\n2027-06-12 14:00+05:00,5,A,,,flex,,", 2, "start"),
+    ("half a minute", f"{SHEET_HEADER}\n14:00,2.5,A,,,flex,,", 2, "minutes"),
+    ("an endless sheet", f"{SHEET_HEADER}\n" + "14:00,5,A,,,flex,,\n" * 1_001, 1002, "start"),
+    ("a name list without end", f"{SHEET_HEADER}\n14:00,5,A,,{'dj;' * 200},flex,,", 2, "who"),
 ]  # fmt: skip
 
 
@@ -178,10 +230,62 @@ def test_bad_sheets_are_refused_and_change_nothing(tmp_path: Path, wedding: Wedd
 
 def test_what_is_no_table_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "book.xlsx"
-    file.write_bytes(b"PK\x03\x04 not a csv")
-    assert "export the table as CSV" in refused("import_calendar", str(file))
+    for raw in (b"PK\x03\x04 not a csv", b"slug\0,venue", b"\x81\x8d", b"\xff\xfe\x00", HEADER.encode("utf-16-le")):
+        file.write_bytes(raw)
+        assert "export the table as CSV" in refused("import_calendar", str(file))
+    file.write_bytes(b"x" * 2_000_001)
+    assert "more than 2,000,000 bytes" in refused("import_calendar", str(file))
+    assert "more than 2,000,000 bytes" in refused("import_calendar", "/dev/zero"), "without an end, too"
     assert "No such file" in refused("import_calendar", str(tmp_path / "gone.csv"))
+    assert "Is a directory" in refused("import_calendar", str(tmp_path))
     assert "no wedding" in refused("import_runsheet", "nobody", str(file))
+
+
+def test_every_bad_row_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "bad.csv"
+    file.write_text("\n".join([HEADER, *(GOOD.replace("hall-1", f"Hall {n}") for n in range(1_200))]))
+    sentence = refused("import_calendar", str(file))
+    assert "1,200 mistakes" in sentence and "and 200 more" in sentence
+    assert all(f"line {line}, slug: 'Hall" in sentence for line in range(2, 1_002))
+
+
+def test_a_dry_run_says_what_would_change_and_changes_nothing(tmp_path: Path, wedding: Wedding) -> None:
+    file = tmp_path / "table.csv"
+    file.write_text(f"{SHEET_HEADER}\n{SHEET}")
+    before = state()
+    assert run("import_runsheet", "w", str(file), "--dry-run") == {"read": 2, "new": 2, "changed": 0, "removed": 0}
+    out = io.StringIO()
+    call_command("import_runsheet", "w", str(file), "--dry-run", stdout=out)
+    assert (
+        "new Doors: Sat 12 Jun 14:00, 30 min, anchor, for everyone" in out.getvalue()
+        and "nothing was changed" in out.getvalue()
+    )
+    file.write_text(f"{HEADER}\n{GOOD}")
+    assert run("import_calendar", str(file), "--dry-run") == {"read": 1, "new": 1, "changed": 0, "removed": 0}
+    assert state() == before
+
+
+def test_a_calendar_changes_what_it_says_and_nothing_else(tmp_path: Path) -> None:
+    file = tmp_path / "calendar.csv"
+    file.write_text(f"{HEADER}\n{GOOD}")
+    run("import_calendar", str(file))
+    Wedding.objects.update(names="Ana & Tom")
+    file.write_text(f"{HEADER}\n{GOOD.replace('120', '121')}\n{GOOD.replace('hall-1', 'hall-2')}")
+    assert run("import_calendar", str(file)) == {"created": 1, "updated": 1, "unchanged": 0}
+    hall = Wedding.objects.get(slug="hall-1")
+    assert (hall.names, hall.invited_guests) == ("Ana & Tom", 121)
+    assert set(Room.objects.values_list("name", flat=True)) == {"hall-1", "hall-2"}
+
+
+def test_a_database_that_refuses_is_told_in_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def locked(*_: object) -> None:
+        raise OperationalError("database is locked")
+
+    file = tmp_path / "calendar.csv"
+    file.write_text(f"{HEADER}\n{GOOD}")
+    monkeypatch.setattr("wedsync.weddings.management.commands.import_calendar.store", locked)
+    with pytest.raises(CommandError, match="database is locked.*Nothing was changed"):
+        run("import_calendar", str(file))
 
 
 @given(st.binary(max_size=200))

@@ -8,7 +8,10 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from realtime.roles import VIEWS, Role
 from wedsync.weddings import demo
+from wedsync.weddings.comparing import runsheet_changes
+from wedsync.weddings.domain import domain
 from wedsync.weddings.models import RunSheetItem, Wedding
 from wedsync.weddings.runsheets import Row, load, read
 from wedsync.weddings.tables import Unreadable
@@ -60,6 +63,25 @@ def test_when_the_clocks_go_forward_an_hour_is_missing() -> None:
 def test_when_the_clocks_go_back_the_first_of_two_hours_is_meant() -> None:
     (row,) = rows("01:30,10,Late,,,flex,,", day=date(2027, 10, 31))
     assert row.start == datetime(2027, 10, 31, 0, 30, tzinfo=UTC)
+
+
+def test_the_second_of_two_hours_can_be_meant_too() -> None:
+    (row,) = rows("2027-10-31 01:30+00:00,10,Late,,,flex,,", day=date(2027, 10, 31))
+    assert row.start == datetime(2027, 10, 31, 1, 30, tzinfo=UTC)
+
+
+def test_what_is_below_the_evening_before_the_morning_is_in_the_night_after() -> None:
+    found = rows(
+        "01:00,5,Early bird,,,flex,,", "23:30,60,Dancing,,,flex,,", "00:30,15,Last song,,,cue,,", "5:59 am,5,Bus,,,flex,,"
+    )
+    assert [row.start.astimezone(LONDON).strftime("%d %H:%M") for row in found] == [
+        "12 01:00",
+        "12 23:30",
+        "13 00:30",
+        "13 05:59",
+    ]
+    (dated, _) = rows("2027-06-12 00:30,15,A,,,flex,,", "23:30,60,B,,,flex,,")
+    assert dated.start.astimezone(LONDON).day == 12
 
 
 CASES = [
@@ -129,3 +151,38 @@ def test_a_changed_sheet_keeps_ids_and_what_happened(wedding: Wedding) -> None:
     assert (kept["Ceremony"].pk, kept["Ceremony"].version) == (ceremony.pk, 2)
     assert (kept["Ceremony"].status, kept["Ceremony"].visibility) == ("completed", "crew")
     assert loaded.changed == (ceremony.pk, kept["Cake"].pk)
+
+
+def test_visibility_is_a_column_that_may_be_left_out(wedding: Wedding) -> None:
+    header = HEADER.replace("notes", "notes,visibility")
+    table = (
+        "14:00,5,Doors,,,flex,,,Crew",
+        "15:00,5,Cake,,,cue,Doors,,",
+        "16:00,9,Buffer,,,buffer,,,",
+        "17:00,5,Gift,,,cue,,,planners",
+    )
+
+    def levels() -> dict[str, str]:
+        return dict(wedding.items.values_list("title", "visibility"))
+
+    load(wedding, read(header + "\n".join(table), DAY, LONDON))
+    assert levels() == {"Doors": "crew", "Cake": "everyone", "Buffer": "crew", "Gift": "planners"}
+    before = state(wedding)
+    load(wedding, rows(*(line.rpartition(",")[0] for line in table)))
+    assert state(wedding) == before, "without the column it stays as it is"
+
+
+def test_what_other_people_may_see_from_now_on_is_another_item(wedding: Wedding) -> None:
+    load(wedding, rows(*SHEET))
+    ceremony = wedding.items.get(title="Ceremony")
+    RunSheetItem.objects.filter(pk=ceremony.pk).update(status="completed")
+    header = HEADER.replace("notes", "notes,visibility")
+    table = read(header + "\n".join(f"{line},{'crew' if 'anchor' in line else ''}" for line in SHEET), DAY, LONDON)
+    assert [change.title for change in runsheet_changes(wedding, table)] == ["Ceremony"]
+    loaded = load(wedding, table)
+    hidden = wedding.items.get(title="Ceremony")
+    last = wedding.items.filter(title="Buffer").last()
+    assert last is not None and last.depends_on == [hidden.pk]
+    assert (hidden.visibility, hidden.status, loaded.removed) == ("crew", "completed", (ceremony.pk,))
+    guests = [item["title"] for item in domain.items("w", VIEWS[Role.GUEST])]
+    assert "Ceremony" not in guests

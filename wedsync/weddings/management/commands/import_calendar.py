@@ -8,7 +8,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandParser
 
 from wedsync.weddings.calendars import COLUMNS, read, store
-from wedsync.weddings.importing import read_file
+from wedsync.weddings.comparing import calendar_changes, counted
+from wedsync.weddings.importing import bar, database, read_file, show_changes
 
 
 class Command(BaseCommand):
@@ -19,13 +20,21 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("file", metavar="FILE")
-        parser.add_argument("--dry-run", action="store_true", help="only say what is in the file")
+        parser.add_argument("--dry-run", action="store_true", help="only say what would change")
         parser.add_argument("--json", action="store_true", help="print one JSON object")
 
     def handle(self, *args: Any, **options: Any) -> None:
         rows = read_file(options["file"], read)
-        done = {"read": len(rows)} if options["dry_run"] else store(rows)
+        with database():
+            if options["dry_run"]:
+                changes = calendar_changes(rows)
+                if not options["json"]:
+                    return show_changes(self.stdout, changes)
+                done = {"read": len(rows)} | counted(changes)
+            else:
+                with bar(f"{len(rows):,} weddings") as progress:
+                    done = store(rows, progress)
         if options["json"]:
             self.stdout.write(json.dumps(done))
         else:
-            self.stdout.write(", ".join(f"{count} {what}" for what, count in done.items()))
+            self.stdout.write(", ".join(f"{count:,} {what}" for what, count in done.items()))

@@ -13,6 +13,7 @@ let asked = 0;
 export function showBehind() {
   if (!form) return;
   const items = room.state.sheet().filter((item) => !["completed", "cancelled"].includes(item.status) && item.kind !== "buffer");
+  form.closest("section").hidden = items.length === 0;
   const select = form.elements.from;
   const options = items.map((item) => [String(item.id), `${at(item.start)} ${item.title}`]);
   const text = JSON.stringify(options);

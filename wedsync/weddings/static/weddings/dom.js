@@ -70,6 +70,31 @@ function refill(node, parts) {
   (buttons[Math.min(place, buttons.length - 1)] ?? node).focus({ preventScroll: true });
 }
 
+/**
+ * Of a long list only the lines that are `wanted(n)`, until somebody asks for all of them; what has the focus stays.
+ * @param {HTMLElement[]} nodes @param {(n: number) => boolean} wanted
+ */
+export function shorten(parent, nodes, wanted) {
+  const all = parent.hasAttribute("data-all");
+  const spare = nodes.filter((node, n) => !wanted(n) && !node.contains(document.activeElement));
+  const few = spare.length < 3; // a button is as long as two lines
+  for (const node of nodes) node.hidden = !all && !few && spare.includes(node);
+  parent.more ??= more(parent);
+  parent.more.hidden = few && !all;
+  parent.more.textContent = all ? "Show fewer" : `Show all ${nodes.length}`;
+  parent.more.setAttribute("aria-expanded", String(all));
+  parent.more.onclick = () => {
+    parent.toggleAttribute("data-all");
+    shorten(parent, nodes, wanted);
+  };
+}
+
+function more(parent) {
+  const button = Object.assign(make("button", "quiet more"), { type: "button" });
+  parent.after(button);
+  return button;
+}
+
 /** A button as a part of `list`: `name` and `value` become its data attribute; "" as text leaves it out. */
 export function press(text, name, value, { className = "", busy = false, label = "" } = {}) {
   const attributes = { type: "button", [`data-${name}`]: value, "data-testid": `${name}-${value}`.replaceAll(" ", "-") };

@@ -1,11 +1,10 @@
 /** What all parts of a live page share: the room, the fields of the page, time at the venue, words, and how to say something. */
 import { Room } from "../realtime/room.js";
 import { make } from "./dom.js";
-import { lastState } from "./keep.js";
+import { isCopy, lastState } from "./keep.js";
 
-/** Whether this page is a copy that was kept for when there is no network. */
-export const isCopy = document.documentElement.hasAttribute("data-copy");
-export const start = { ...JSON.parse(document.getElementById("start").textContent), ...(await lastState()) };
+const given = JSON.parse(document.getElementById("start").textContent);
+export const start = { ...given, ...(await lastState(given.member)) };
 export const room = new Room(start.slug, { ...start, door: location.pathname });
 /** {name: element}; a page has only the parts that are for its reader. */
 export const fields = Object.fromEntries([...document.querySelectorAll("body [data-field]:not(template *)")].map((node) => [node.dataset.field, node]));
@@ -17,10 +16,12 @@ const WORDS = {
 export const word = (name) => WORDS[name] ?? String(name).replaceAll("_", " ");
 export const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 export const who = (from) => (from.member === start.member ? "You" : from.name || word(from.role));
-const pendingNow = { entries: [] };
+const waiting = { entries: [], kept: true };
 /** What waits to be sent, oldest first. @returns {import("../realtime/outbox.js").Pending[]} */
-export const pending = () => pendingNow.entries;
-export const setPending = (entries) => (pendingNow.entries = entries);
+export const pending = () => waiting.entries;
+/** Whether it would survive that this page is closed. */
+export const pendingIsKept = () => waiting.kept;
+export const setPending = (entries, kept) => Object.assign(waiting, { entries, kept });
 export const sending = () => (room.phase === "live" ? "sending…" : "waiting to be sent");
 
 // -- time at the venue ------------------------------------------------------------------------------------------------

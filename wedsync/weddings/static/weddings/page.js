@@ -39,7 +39,7 @@ room.addEventListener("publication", ({ detail: { pub, via } }) => {
   draw();
 });
 room.addEventListener("pending", ({ detail }) => {
-  setPending(detail.entries);
+  setPending(detail.entries, detail.kept);
   rememberPending();
   draw();
 });
@@ -63,4 +63,4 @@ showPhotos();
 draw();
 toEnd();
 room.start();
-keep(() => room.remembered());
+keep(start.member, () => room.remembered());

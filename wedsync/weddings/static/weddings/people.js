@@ -1,10 +1,15 @@
 /** Vendors and where they are, cues and who has seen them, issues, the door. */
 import { newId } from "../realtime/room.js";
-import { list, press } from "./dom.js";
+import { list, press, shorten } from "./dom.js";
 import { OVER, at, capital, concerns, fields, onPress, onSubmit, pending, room, say, sending, start, toast, who, word } from "./live.js";
 import { given } from "./talk.js";
 
 const HERE = ["checked_in", "on_site", "completed"];
+/** Lines of a list before the rest is one tap away. */
+const VENDORS = 12;
+const CUES = 8;
+const CUES_OVER = 3;
+const ISSUES = 8;
 const plans = document.querySelector("[data-behind]") !== null;
 const waits = (kind, field, value) => pending().findLast((entry) => entry.kind === kind && String(entry.data[field]) === String(value));
 
@@ -32,6 +37,7 @@ export function showVendors() {
     queued ? ["span", "sending", sending()] : plans && !HERE.includes(state) ? press("Here", "here", name, { label: `${name} is here` }) : [],
   ]);
   nodes.forEach((node, n) => (node.dataset.state = lines[n].state));
+  shorten(fields.vendors, nodes, (n) => lines.length <= VENDORS || !HERE.includes(lines[n].state)); // who is here needs nobody
   const here = lines.filter(({ state }) => HERE.includes(state)).length;
   fields.arrived.textContent = `${here} of ${lines.length}`;
 }
@@ -98,6 +104,9 @@ export function showCues() {
     ];
   });
   nodes.forEach((node, n) => node.classList.toggle("over", OVER.includes(all[n].status)));
+  const over = all.filter((item) => OVER.includes(item.status));
+  const near = new Set([...over.slice(-CUES_OVER), ...all.filter((item) => !over.includes(item)).slice(0, CUES)]);
+  shorten(fields.cues, nodes, (n) => near.has(all[n]) || (mineOnly && over.includes(all[n]) && !iSaw(`cue ${all[n].id}`)));
   if (!all.length) list(fields.cues, [0], () => [0, ["span", "soft", "No cues."]]);
 }
 
@@ -137,6 +146,7 @@ export function showIssues() {
         : [data.owner === start.name ? [] : press("I take it", "take", data.issue, { label: `I take care of: ${data.title}` }), press("Solved", "solve", data.issue, { label: `Solved: ${data.title}` })]),
     ];
   });
+  shorten(fields.issues, nodes, (n) => n < ISSUES);
   if (!nodes.length) list(fields.issues, [0], () => [0, ["span", "soft", "No open issues."]]);
 }
 

@@ -1,5 +1,5 @@
 /** The run sheet, what is on now and what is next, my own items. */
-import { arrange, list, make } from "./dom.js";
+import { arrange, list, make, shorten } from "./dom.js";
 import { OVER, at, capital, concerns, counts, day, ends, fields, isNow, late, now, onPress, pending, room, say, sending, signed, start, starts, toast, until, word } from "./live.js";
 
 const rows = new Map([...document.querySelectorAll("[data-item]")].map((row) => [Number(row.dataset.item), row]));
@@ -23,8 +23,10 @@ export function showSheet() {
   showPast(nodes);
   const ids = new Set(room.state.items.keys());
   for (const id of rows.keys()) if (!ids.has(id)) rows.delete(id);
+  if (!nodes.length) nodes.push(nothing);
   arrange(fields.sheet, nodes);
 }
+const nothing = make("li", "empty soft", "Nothing is planned yet. The run sheet shows up here as soon as it is there.");
 
 const PAST_MS = 30 * 60_000; // what was done a moment ago stays in sight: a slip is taken back there
 
@@ -123,6 +125,8 @@ export function showNow() {
 
 // -- my own items -----------------------------------------------------------------------------------------------------
 
+const MINE = 8;
+
 export function showMine() {
   if (!fields.mine) return;
   const mine = room.state.sheet().filter((item) => concerns(item, start.trade));
@@ -136,6 +140,7 @@ export function showMine() {
     OVER.includes(item.status) ? ["span", "pill good", capital(word(item.status))] : isNow(item) ? ["span", "pill strong", "Now"] : [],
   ]);
   nodes.forEach((node, n) => node.classList.toggle("over", OVER.includes(mine[n].status)));
+  shorten(fields.mine, nodes, (n) => n < MINE);
   if (!mine.length) list(fields.mine, [0], () => [0, ["span", "soft", "Nothing on the run sheet names you."]]);
 }
 

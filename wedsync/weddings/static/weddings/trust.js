@@ -2,7 +2,8 @@
 import { newId } from "../realtime/room.js";
 import { fresh } from "../realtime/state.js";
 import { list } from "./dom.js";
-import { at, capital, exactly, fields, isCopy, now, onPress, onSubmit, pending, room, say, sending, start, word } from "./live.js";
+import { at, capital, exactly, fields, now, onPress, onSubmit, pending, pendingIsKept, room, say, sending, start, word } from "./live.js";
+import { isCopy } from "./keep.js";
 import { iSaw, seenBy, seenButton } from "./people.js";
 
 const CREW = ["planner", "couple", "vendor"];
@@ -133,7 +134,7 @@ export function showConnection() {
   if (text && fields.connection.textContent !== text) fields.connection.textContent = text;
   const entries = pending();
   fields.waiting.hidden = entries.length === 0 || (live && entries.every((entry) => Date.now() - entry.at < 1_000));
-  fields.waiting.textContent = entries.length ? `${entries.length} waiting to be sent` : "";
+  fields.waiting.textContent = entries.length ? `${entries.length} waiting to be sent${pendingIsKept() ? "" : ": keep this page open"}` : "";
 }
 
 export function refused({ reason }) {

@@ -21,7 +21,7 @@ def add_rule(apps, schema_editor):
 class Migration(migrations.Migration):
 
     dependencies = [
-        ("monitoring", "0005_audit"),
+        ("monitoring", "0006_dashboard_permissions"),
     ]
 
     operations = [migrations.RunPython(add_rule, migrations.RunPython.noop)]

@@ -1,0 +1,129 @@
+"""The one writer of what monitoring measures: samples of the fleet, minutes of the weddings. Nothing waits for it.
+
+The control loop hands over what every second brought (`take`); a thread of its own stores it every ten seconds. While the
+database is away a quarter of an hour waits; then the oldest is dropped and counted.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from django.db import DatabaseError, InterfaceError, OperationalError, transaction
+
+from monitoring.models.days import WeddingMinute
+from monitoring.models.samples import COLUMNS, Sample
+from monitoring.pruning import forget_samples
+from monitoring.rollup import HISTOGRAMS, RAW, RESOLUTIONS, Summary, merge, start_of
+from monitoring.router import ALIAS
+from monitoring.samples import Row, Samples
+from monitoring.wedding_minutes import WeddingMinutes
+from realtime.clock import Clock
+from realtime.report import WorkerReport
+
+logger = logging.getLogger(__name__)
+
+WRITE_EVERY_S = 10.0
+FORGET_EVERY_S = 600.0
+SAMPLES_MAX = 15 * 6 * 100
+"""A quarter of an hour of a hundred workers."""
+MINUTES_MAX = 15 * 2_500
+"""A quarter of an hour of the 2,174 weddings of 100,000 people."""
+
+
+class History:
+    """Takes once a second, writes now and then. `dropped_total`: rows that will never be in the database."""
+
+    def __init__(self) -> None:
+        self.samples = Samples()
+        self.dropped_total = 0
+        self._minutes = WeddingMinutes()
+        self._rows: list[Row] = []
+        self._days: list[WeddingMinute] = []
+
+    @property
+    def waiting(self) -> int:
+        """Rows that are not in the database yet."""
+        return len(self._rows) + len(self._days)
+
+    def take(self, reports: Sequence[WorkerReport] | None, now: datetime, wanted: int | None = None) -> None:
+        """One second of the fleet. None: the reports could not be read; that time stays empty."""
+        if reports is not None:
+            self._rows += self.samples.step(reports, now, wanted)
+            self._days += [WeddingMinute.of(wedding, minute) for wedding, minute in self._minutes.step(reports, now)]
+            self._trim()
+
+    async def write(self, in_thread: Callable[..., Any]) -> None:
+        """Store what waits. A database that is away gets it later; what it refuses for good is dropped. Never raises for it."""
+        if not self.waiting:
+            return
+        rows, days = self._rows, self._days
+        self._rows, self._days = [], []
+        try:
+            await in_thread(store, rows, days)
+        except (OperationalError, InterfaceError) as error:
+            self._rows, self._days = rows + self._rows, days + self._days
+            self._trim()
+            logger.error("%d rows wait for the history database: %s", self.waiting, error)
+        except DatabaseError:
+            self.dropped_total += len(rows) + len(days)
+            logger.exception("the history database refused %d rows; they are dropped", len(rows) + len(days))
+
+    def _trim(self) -> None:
+        for kept, most in ((self._rows, SAMPLES_MAX), (self._days, MINUTES_MAX)):
+            self.dropped_total += max(0, len(kept) - most)
+            del kept[: max(0, len(kept) - most)]
+
+
+async def writing(history: History, clock: Clock, in_thread: Callable[..., Any]) -> None:
+    """Write, and forget what is old, for as long as the lease is held."""
+    forgot_s = clock.monotonic()
+    while True:
+        await clock.sleep(WRITE_EVERY_S)
+        try:
+            await history.write(in_thread)
+            if clock.monotonic() - forgot_s >= FORGET_EVERY_S:
+                forgot_s = clock.monotonic()
+                await in_thread(forget_samples, clock.now())
+        except Exception:
+            logger.exception("history could not be written; the next attempt starts afresh")
+
+
+def store(rows: Sequence[Row], minutes: Sequence[WeddingMinute] = ()) -> None:
+    """Keep all of this and roll it up, or nothing. Twice is once. Raises DatabaseError."""
+    with transaction.atomic(using=ALIAS):
+        WeddingMinute.objects.bulk_create(minutes, batch_size=500, ignore_conflicts=True)
+        raw = [Sample.of(RAW.step_s, scope, start_s, summary) for scope, start_s, summary in rows]
+        Sample.objects.bulk_create(raw, batch_size=500, ignore_conflicts=True)
+        roll_up(start_s for _, start_s, _ in rows)
+
+
+def roll_up(starts: Iterable[int]) -> None:
+    """Make anew every longer stretch that holds one of these beginnings (UTC seconds), each from the next shorter ones."""
+    touched = sorted(set(starts))
+    for finer, coarser in zip(RESOLUTIONS, RESOLUTIONS[1:], strict=False):
+        touched = sorted({start_of(start, coarser.step_s) for start in touched})
+        for start in touched:
+            rolled = [
+                Sample.of(coarser.step_s, scope, start, merge(parts))
+                for scope, parts in _parts(finer.step_s, start, coarser.step_s)
+            ]
+            Sample.objects.bulk_create(
+                rolled,
+                batch_size=500,
+                update_conflicts=True,
+                unique_fields=["step_s", "scope", "at"],
+                update_fields=[*COLUMNS, *HISTOGRAMS],
+            )
+
+
+def _parts(step_s: int, start_s: int, span_s: int) -> list[tuple[str, list[Summary]]]:
+    """[(scope, its summaries of [start, start + span), oldest first)]."""
+    start = datetime.fromtimestamp(start_s, UTC)
+    found: dict[str, list[Summary]] = {}
+    rows = Sample.objects.filter(step_s=step_s, at__gte=start, at__lt=start + timedelta(seconds=span_s))
+    for row in rows.order_by("at"):
+        found.setdefault(row.scope, []).append(row.summary())
+    return sorted(found.items())
