@@ -13,7 +13,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from monitoring.audit import append
+from monitoring.models.audit import append
 from monitoring.models.scaling import WindowOverride, overrides
 from realtime.clock import SystemClock
 from realtime.fleet import remote
