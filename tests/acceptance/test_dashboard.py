@@ -22,6 +22,8 @@ OPERATOR = """
 from django.contrib.auth import get_user_model
 get_user_model().objects.create_superuser("ada", password="at the desk")
 """
+WCAG = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}
+"""For the theme around our own parts; those also keep to what axe calls best practice."""
 WATCH_CLOCK = """
 () => {
   window.ticked = [performance.now()];
@@ -89,9 +91,10 @@ async def _examine(home: House, width: int, scheme: Any, found: dict[str, list[s
         if path:
             await page.goto(f"/admin/monitoring/{path}")
             await page.wait_for_load_state("networkidle")
-        results = await Axe().run(page)
         name = f"{path or 'dashboard'} {width} {scheme}"
-        found[name] = [f"{v['id']}: {[n['html'][:160] for n in v['nodes'][:3]]}" for v in results.response["violations"]]
+        whole, ours = await Axe().run(page, options=WCAG), await Axe().run(page, context=".ops")
+        violations = whole.response["violations"] + ours.response["violations"]
+        found[name] = [f"{v['id']}: {[n['html'][:160] for n in v['nodes'][:3]]}" for v in violations]
         assert await page.evaluate("document.documentElement.scrollWidth") <= width, name
     await page.context.close()
 
