@@ -108,12 +108,13 @@ class Committer:
     def backlog_s(self) -> float:
         """How long the oldest one has waited; by when it arrived, where that is known.
 
-        Emergencies that left ahead of a journal that is down wait for nothing that shedding could speed up.
+        0 while the journal is down: what waits then waits for nothing that shedding could speed up.
         """
+        if self.down:
+            return 0.0
         now_s = self._clock.monotonic()
-        firsts = [next((s for s in queue if not s.provisional), None) for queue in (self._urgent, self._waiting)]
-        arrived = [first.draft.received_s for first in firsts if first is not None]
-        return max((now_s - received_s for received_s in arrived if received_s is not None), default=0.0)
+        firsts = [queue[0].draft.received_s for queue in (self._urgent, self._waiting) if queue]
+        return max((now_s - received_s for received_s in firsts if received_s is not None), default=0.0)
 
     def sweep_soon(self) -> None:
         """A transaction with outbox rows has committed."""

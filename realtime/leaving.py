@@ -20,6 +20,8 @@ logger = logging.getLogger(__name__)
 STEP_S = 0.05
 GOODBYE_S = 2.0
 """For the close handshakes after the last goodbye."""
+AGAIN_S = 5.0
+"""Who is still here is asked again: one that has only just come here by a move does not hear the first time."""
 WITHIN_MS = 10_000
 """Told to a client: after this it will be closed with `MOVED`, when it has not gone by itself."""
 
@@ -45,11 +47,11 @@ class Leaving:
         """Ask everybody to go elsewhere, and close those who have not by then. Returns {role: how many those were}."""
         until_s = self._clock.monotonic() + deadline_s
         per_step = max(1, round(tell_per_s(len(self._members()), deadline_s) * STEP_S))
-        told: set[Connection] = set()
-        while (here := self._members()) and self._clock.monotonic() < until_s:
-            for connection in [c for c in here if c not in told][:per_step]:
+        told_s: dict[Connection, float] = {}
+        while (here := self._members()) and (now_s := self._clock.monotonic()) < until_s:
+            for connection in [c for c in here if now_s - told_s.get(c, -AGAIN_S) >= AGAIN_S][:per_step]:
                 self._tell(connection, reason)
-                told.add(connection)
+                told_s[connection] = now_s
             await self._clock.sleep(STEP_S)
         left = Counter(connection.member.role for connection in here)
         await self._end(here, CloseCode.MOVED, reason, lambda c: 0)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import settings
 
 from realtime.drills.postgres import Postgres, binaries
-from tests.processes import Processes, start_redis
+from tests.processes import SERVER, Processes, start_redis
 
 settings.register_profile("default", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True)
@@ -24,6 +24,12 @@ def missing(what: str, package: str) -> None:
     if os.environ.get("CI"):
         pytest.fail(sentence)
     pytest.skip(sentence)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """What is about Daphne says nothing on another server."""
+    if SERVER != "daphne" and item.get_closest_marker("daphne"):
+        pytest.skip("about our protocol inside Daphne")
 
 
 @pytest.fixture

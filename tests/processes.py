@@ -59,6 +59,10 @@ def answers(url: str) -> bool:
         return False
 
 
+SERVER = os.environ.get("WEDSYNC_TEST_SERVER", "daphne")
+"""Which server the acceptance tests that are not about one run on: daphne or uvicorn."""
+
+
 class Processes:
     """All processes of one test and the settings they share."""
 
@@ -113,7 +117,7 @@ class Processes:
         command = [sys.executable, "manage.py", *args]
         return subprocess.run(command, cwd=ROOT, env=os.environ | self.env | env, capture_output=True, text=True, timeout=120)
 
-    def server(self, port: int | None = None, *, asgi: str = "daphne", wait: bool = True, **env: str) -> Server:
+    def server(self, port: int | None = None, *, asgi: str = SERVER, wait: bool = True, **env: str) -> Server:
         """A real server of the application, answering `/readyz`."""
         port = port or free_port()
         command = {

@@ -15,7 +15,7 @@ from realtime.client import Client, Fleet
 from realtime.clock import SystemClock
 from tests.processes import Processes, Server
 
-pytestmark = pytest.mark.acceptance
+pytestmark = [pytest.mark.acceptance, pytest.mark.daphne]
 ROOM = "rose-garden"
 MEMBERS, PUBLICATIONS, ROUNDS = 100, 600, 5
 BYTES_MAX, CPU_MAX = 0.46, 1.15

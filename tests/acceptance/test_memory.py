@@ -11,7 +11,7 @@ from realtime.client import Client, Fleet
 from realtime.clock import SystemClock
 from tests.processes import Processes, wait_until
 
-pytestmark = pytest.mark.acceptance
+pytestmark = [pytest.mark.acceptance, pytest.mark.daphne]
 ROOM = "rose-garden"
 MIB = 1_048_576
 IDLE_MAX_KIB = 17.0

@@ -13,7 +13,7 @@ from realtime.kinds import Priority
 from tests.acceptance.crowd import Crowd
 from tests.processes import Processes
 
-pytestmark = pytest.mark.acceptance
+pytestmark = [pytest.mark.acceptance, pytest.mark.daphne]
 ROOM = "rose-garden"
 FLOOD_PER_S, SECONDS = 30_000, 8
 GOAL_MS = 100.0

@@ -16,7 +16,7 @@ from realtime.client_events import Event, Received, SnapshotTaken
 from realtime.clock import SystemClock
 from tests.processes import Processes
 
-pytestmark = pytest.mark.acceptance
+pytestmark = [pytest.mark.acceptance, pytest.mark.daphne]
 ROOM = "rose-garden"
 PUBLICATIONS, TEXT = 4_000, "x" * 1_900
 

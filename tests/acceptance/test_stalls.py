@@ -12,7 +12,7 @@ from realtime.client import Client, Fleet
 from realtime.clock import SystemClock
 from tests.processes import ROOT, Processes, Server, free_port, wait_until
 
-pytestmark = pytest.mark.acceptance
+pytestmark = [pytest.mark.acceptance, pytest.mark.daphne]
 ROOM = "rose-garden"
 MEMBERS, PING_S = 4_000, 4
 STALL_MAX_S = 0.010

@@ -222,14 +222,15 @@ async def test_the_backlog_is_as_old_as_its_oldest(bench: Bench) -> None:
     await asyncio.gather(*tasks)
 
 
-async def test_emergencies_that_left_without_the_journal_are_no_backlog_to_shed_for(bench: Bench) -> None:
+async def test_what_waits_for_a_journal_that_is_down_is_no_backlog_to_shed_for(bench: Bench) -> None:
     bench.journal.up = False
     alarm = {"alert": "a", "category": "fire", "text": "out"}
     kept = bench.committer.submit(draft(CONFIG, "w", "emergency.alert", alarm, received_s=0.0))
     await turns()
-    bench.clock.advance(30)
-    assert bench.committer.n_waiting == 1 and bench.early and bench.committer.backlog_s() == 0.0
+    chat = bench.committer.submit(draft(CONFIG, "w", "chat.crew", {"text": "x"}, received_s=0.0))
+    bench.clock.advance(0.4)
+    assert bench.committer.n_waiting == 2 and bench.early and bench.committer.backlog_s() == 0.0
     bench.journal.up = True
-    await turns()
     bench.clock.advance(RETRY_S)
-    await kept
+    assert {(await stored).offset for stored in (kept, chat)} == {1, 2}
+    assert not bench.committer.down

@@ -49,7 +49,7 @@ class House:
         await asyncio.sleep(0)
 
 
-async def test_everybody_is_asked_once_and_those_who_stay_are_closed_at_the_deadline_and_reported() -> None:
+async def test_who_stays_is_asked_again_closed_at_the_deadline_and_reported() -> None:
     house = House()
     await house.fill("planner", "guest", "vendor")
     draining = asyncio.create_task(house.leaving.drain("deploy", 10.0))
@@ -59,6 +59,7 @@ async def test_everybody_is_asked_once_and_those_who_stay_are_closed_at_the_dead
         house.hub.leave(gone)
     await house.turn(8.0)
     assert house.said(2, "goodbye") == []
+    assert [len(house.said(number, "move")) for number in range(3)] == [1, 1, 2]
     await house.turn(1.5 + GOODBYE_S)
     assert await draining == {"vendor": 1}
     assert house.said(2, "goodbye")[0]["code"] == 4012
