@@ -250,6 +250,8 @@ class Signals:
             if name in self._planner_s and any(roles.values()):
                 away[of("wedding", name)] = now_s - self._planner_s[name]
         self._planner_s = {
-            name: seen_s for name, seen_s in self._planner_s.items() if name in people and now_s - seen_s < FORGET_S
+            name: seen_s
+            for name, seen_s in self._planner_s.items()
+            if any(people.get(name, {}).values()) and now_s - seen_s < FORGET_S
         }
         return {"wedding.late": late, "wedding.planner_away": away}

@@ -176,6 +176,8 @@ def test_a_planner_that_left_the_others_alone() -> None:
     assert table["wedding.planner_away"] == {wedding: 2.0}
     fleet.say("w1", weddings={"ours": WeddingReport({})})
     assert fleet.read()["wedding.planner_away"] == {}  # everybody went home
+    fleet.say("w1", weddings={"ours": WeddingReport({"vendor": 1})})
+    assert fleet.read()["wedding.planner_away"] == {}  # a new day: nobody was left alone
 
 
 def test_the_edge_of_an_objective_is_exact_to_the_bucket() -> None:
