@@ -67,6 +67,8 @@ OBJECTIVES = (
 )
 CANARY = Objective("canary within 100 ms", 0.999)
 CANARY_LIMIT_S, CANARY_LOST_S = 0.1, 1.0
+SETTLED_S = 5.0
+"""A worker that is so young may not be heard of by all."""
 WEDDING_LIMIT_S = 0.25
 WEDDING_EVENTS_MIN = 20
 """Deliveries of a wedding in a minute; fewer say nothing about a hundredth of them, and the fleet's budgets count them too."""
@@ -125,23 +127,26 @@ class Signals:
         if reports is None:
             return table
         news = [report for report in reports if report.at_s != getattr(self._last.get(report.worker), "at_s", None)]
+        speaking = {report.worker for report in news if report.state == "ready" and report.at_s - report.started_s > SETTLED_S}
         for report in news:
             self._offset[report.slot] = abs(report.at_s - now_s)
             before = self._last.get(report.worker)
-            self._count(report, before, now_s)
+            self._count(report, before, now_s, speaking)
             self._last[report.worker], self._seen_s[report.worker] = report, now_s
         self._forget(reports, now_s)
         table |= self._workers(now_s)
         table |= self._fleet(now_s) | self._weddings(reports, now_s)
         return table
 
-    def _count(self, report: WorkerReport, before: WorkerReport | None, now_s: float) -> None:
-        """The differences to the worker's last report. What it did before it was first seen is in no window."""
+    def _count(self, report: WorkerReport, before: WorkerReport | None, now_s: float, speaking: set[str]) -> None:
+        """The differences to the worker's last report. What it did before it was first seen is in no window. `speaking`: workers
+        that have reported since and are neither new nor on their way out; of the others no canary is owed."""
         slot = report.slot
         if report.lag_s is not None:
             self._lag.setdefault(slot, deque()).append((now_s, report.lag_s))
-        for took_s in report.canaries.values():
-            self._canary.add(now_s, bad=took_s is None or took_s > CANARY_LIMIT_S, total=1)
+        for worker, took_s in report.canaries.items():
+            if report.worker in speaking and worker in speaking:
+                self._canary.add(now_s, bad=took_s is None or took_s > CANARY_LIMIT_S, total=1)
         if before is None:
             return
         for budget, field, names, limit_s in self._budgets:

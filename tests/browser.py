@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -94,3 +95,12 @@ def row(page: Page, title: str) -> Any:
 
 async def is_live(page: Page, timeout_s: float = BUSY_MS / 1_000) -> None:
     await expect(page.get_by_test_id("connection")).to_have_attribute("data-state", "live", timeout=timeout_s * 1_000)
+
+
+async def until(page: Page, expression: str, timeout_s: float = 20.0) -> None:
+    """Ask the page until it is so. `wait_for_function` takes the promise of an answer for a yes."""
+    for _ in range(round(timeout_s / 0.05)):
+        if await page.evaluate(expression):
+            return
+        await asyncio.sleep(0.05)
+    raise AssertionError(f"after {timeout_s:g} s it is still not so: {expression}")

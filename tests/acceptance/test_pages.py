@@ -12,7 +12,7 @@ import pytest
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Page, WebSocketRoute, expect
 
-from tests.browser import House, house, is_live, row
+from tests.browser import House, house, is_live, row, until
 from tests.processes import ROOT, Processes
 
 pytestmark = pytest.mark.acceptance
@@ -165,8 +165,8 @@ async def test_the_page_opens_without_a_server_and_takes_what_is_done_on_it(proc
         await is_live(planner)
         await row(planner, "Cake").get_by_test_id("shift-5").click()
         before = await minutes_of(planner, "Speeches")
-        await planner.wait_for_function(KEPT)
-        await planner.wait_for_function(STATE_KEPT)
+        await until(planner, KEPT)
+        await until(planner, STATE_KEPT)
         home.server.kill()
         await planner.goto("/weddings/rose-garden/")
         await expect(planner.get_by_test_id("connection")).to_contain_text("No connection: as last seen here")
@@ -223,16 +223,16 @@ async def test_on_the_tablet_of_the_planner_a_guest_finds_nothing_of_hers(proces
         context = await home.person()
         planner = await home.planner(context)
         await is_live(planner)
-        await planner.wait_for_function(KEPT)
+        await until(planner, KEPT)
         await row(planner, "Cake").get_by_test_id("shift-5").click()
-        await planner.wait_for_function(STATE_KEPT)
+        await until(planner, STATE_KEPT)
         assert any("Surprise fireworks" in page for page in await planner.evaluate(ALL_KEPT))
         await planner.close()
         await context.clear_cookies()  # the session was over; she has not logged out
         guest = await home.joined(context, "guest: Maya")
         await is_live(guest)
         for condition in (OWN_KEPT, KEPT, STATE_KEPT):
-            await guest.wait_for_function(condition)
+            await until(guest, condition)
         kept = await guest.evaluate(ALL_KEPT)
         assert (
             len(kept) >= 2

@@ -30,7 +30,7 @@ class Fleet:
     def say(self, slot: str, *, life: int = 1, **fields: Any) -> None:
         worker = f"{slot}.{life}"
         self.reports[worker] = WorkerReport(
-            worker=worker, slot=slot, host="h", pid=1, at_s=self.now_s, started_s=0.0, **{"state": "ready"} | fields
+            worker=worker, slot=slot, host="h", pid=1, at_s=self.now_s, **{"state": "ready", "started_s": 0.0} | fields
         )
 
     def read(self, seconds: float = 1.0) -> Table:
@@ -139,6 +139,20 @@ def test_on_a_quiet_evening_the_canaries_speak() -> None:
         fleet.say("w2", canaries={"w1.1": 0.004})
         table = fleet.read()
     assert table["burn.5m"][P01] == pytest.approx(0.5 / 0.001)
+
+
+def test_a_worker_that_comes_or_goes_burns_no_budget_by_its_missing_canaries() -> None:
+    fleet = Fleet()
+    for second in range(60):
+        gone, young = second >= 20, second >= 22
+        fleet.say("w1", canaries={"w2.1": None if gone else 0.004} | ({"w2.2": None} if 22 <= second < 26 else {}))
+        if not gone:
+            fleet.say("w2", canaries={"w1.1": 0.004})
+        if young:
+            fleet.say("w2", life=2, started_s=1_022.0, canaries={"w1.1": None if second < 26 else 0.004})
+        table = fleet.read()
+        assert table["burn.5m"].get(P01) in (0.0, None), second
+    assert table["burn.5m"][P01] == 0.0
 
 
 def test_a_deaf_pair_is_seen_from_the_one_that_is_not_heard() -> None:
