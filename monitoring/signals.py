@@ -139,7 +139,7 @@ class Signals:
         return table
 
     def _count(self, report: WorkerReport, before: WorkerReport | None, now_s: float, speaking: set[str]) -> None:
-        """The differences to the worker's last report. What it did before it was first seen is in no window. `speaking`: workers
+        """The differences to the worker's last report. What it did before it was first seen is in no window. `speaking`: those
         that have reported since and are neither new nor on their way out; of the others no canary is owed."""
         slot = report.slot
         if report.lag_s is not None:

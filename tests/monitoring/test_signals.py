@@ -143,7 +143,7 @@ def test_on_a_quiet_evening_the_canaries_speak() -> None:
 
 def test_a_worker_that_comes_or_goes_burns_no_budget_by_its_missing_canaries() -> None:
     fleet = Fleet()
-    for second in range(60):
+    for second in range(200):
         gone, young = second >= 20, second >= 22
         fleet.say("w1", canaries={"w2.1": None if gone else 0.004} | ({"w2.2": None} if 22 <= second < 26 else {}))
         if not gone:
