@@ -67,6 +67,7 @@ OBJECTIVES = (
 )
 CANARY = Objective("canary within 100 ms", 0.999)
 CANARY_LIMIT_S, CANARY_LOST_S = 0.1, 1.0
+LEFT_MAX = 100
 SETTLED_S = 5.0
 """A worker that is so young may not be heard of by all."""
 WEDDING_LIMIT_S = 0.25
@@ -110,6 +111,8 @@ class Signals:
         self._canary = Budget(CANARY)
         self._last: dict[str, WorkerReport] = {}
         self._seen_s: dict[str, float] = {}
+        # {worker that was forgotten: time of its last report}
+        self._left: dict[str, float] = {}
         self._read_s: float | None = None
         self._faults: dict[str, Rolling] = {}
         self._slow: dict[str, Rolling] = {}
@@ -126,6 +129,8 @@ class Signals:
         table: Table = {"registry.silent": {(): now_s - self._read_s}}
         if reports is None:
             return table
+        # What somebody left behind is there for some seconds more.
+        reports = [report for report in reports if self._left.get(report.worker) != report.at_s]
         news = [report for report in reports if report.at_s != getattr(self._last.get(report.worker), "at_s", None)]
         speaking = {report.worker for report in news if report.state == "ready" and report.at_s - report.started_s > SETTLED_S}
         for report in news:
@@ -178,7 +183,10 @@ class Signals:
             replaced = filled.get(report.slot, worker) != worker
             left = report.state == "draining" and (replaced or worker not in present)
             if left or now_s - self._seen_s[worker] > (LAG_OVER_S if replaced else FORGET_S):
-                del self._last[worker], self._seen_s[worker]
+                self._left[worker] = self._last.pop(worker).at_s
+                del self._seen_s[worker]
+        while len(self._left) > LEFT_MAX:
+            del self._left[next(iter(self._left))]
         slots = {report.slot for report in self._last.values()}
         for kept in (self._faults, self._slow, self._lag, self._offset):
             for slot in kept.keys() - slots:
