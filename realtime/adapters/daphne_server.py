@@ -165,7 +165,7 @@ class WireProtocol(Resting, WebSocketProtocol):  # type: ignore[misc]  # Daphne 
         if not self.data and self.current_frame is None and not self.inside_message:
             while wire is not None and wire.take is not None and self.state == self.STATE_OPEN and not self.muted:
                 found = text_at(data, at)
-                if found is None:
+                if found is None or self._beyond(len(found[0])):
                     break
                 text, at = found
                 self._alive()
@@ -173,6 +173,10 @@ class WireProtocol(Resting, WebSocketProtocol):  # type: ignore[misc]  # Daphne 
                 if at == len(data):
                     return
         super().dataReceived(data[at:])
+
+    def _beyond(self, n_bytes: int) -> bool:
+        """Whether this is more than the server was told to take: autobahn ends such a connection."""
+        return 0 < self.maxMessagePayloadSize < n_bytes or 0 < self.maxFramePayloadSize < n_bytes
 
     def _alive(self) -> None:
         """It has said something: nobody need ask, nor wait for the answer to what was asked."""

@@ -75,6 +75,7 @@ async def test_a_lease_and_a_note_run_out(registry: Registry) -> None:
             pass
         while await registry.read("pin") is not None:
             pass
+    assert not await registry.hold("control", "a", 30), "the lease has passed on"
 
 
 async def test_notes_are_read_by_everybody(registry: Registry) -> None:

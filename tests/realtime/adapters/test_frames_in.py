@@ -55,9 +55,11 @@ def test_everything_else_is_left_alone(data: bytes) -> None:
 class Pair:
     """An open connection whose messages are kept; `short`: the short way in is used."""
 
-    def __init__(self, *, short: bool) -> None:
+    def __init__(self, *, short: bool, limit: int = 0) -> None:
         self.heard: list[bytes | None] = []
-        self.protocol: WireProtocol = WireFactory(Server()).buildProtocol(None)
+        factory = WireFactory(Server())
+        factory.setProtocolOptions(maxMessagePayloadSize=limit)
+        self.protocol: WireProtocol = factory.buildProtocol(None)
         self.transport = Silent()
         self.protocol.makeConnection(self.transport)
         self.protocol.state, self.protocol.websocket_version = self.protocol.STATE_OPEN, 13
@@ -104,3 +106,11 @@ def test_it_makes_no_difference_to_what_is_heard_and_answered(frames: list[bytes
         data = data[cut:]
     parts = [part for part in [*parts, data] if part]
     assert Pair(short=True).feed(parts) == Pair(short=False).feed(parts)
+
+
+@pytest.mark.parametrize("size", [100, 101])
+def test_what_the_server_was_told_not_to_take_is_not_taken_the_short_way_either(size: int) -> None:
+    parts = [frame(b"before"), frame(b"x" * size), frame(b"after")]
+    took = Pair(short=True, limit=100).feed(parts)
+    assert took == Pair(short=False, limit=100).feed(parts)
+    assert took[0] == ([b"before", b"x" * 100, b"after"] if size == 100 else [b"before"])

@@ -62,6 +62,8 @@ async def test_after_a_renewal_what_is_said_in_its_rooms_arrives_again() -> None
 
 
 async def test_one_that_was_never_started_has_nothing_to_renew() -> None:
-    mailbox = LayerMailbox(Layer(), SystemClock(), timeout_s=1.0, queue_max=10)
+    layer = Layer()
+    mailbox = LayerMailbox(layer, SystemClock(), timeout_s=1.0, queue_max=10)
     await mailbox.renew()
     await mailbox.stop()
+    assert not layer.groups
