@@ -176,7 +176,7 @@ class WireProtocol(Resting, WebSocketProtocol):  # type: ignore[misc]  # Daphne 
 
     def _beyond(self, n_bytes: int) -> bool:
         """Whether this is more than the server was told to take: autobahn ends such a connection."""
-        return 0 < self.maxMessagePayloadSize < n_bytes or 0 < self.maxFramePayloadSize < n_bytes
+        return any(0 < limit < n_bytes for limit in (self.maxMessagePayloadSize, self.maxFramePayloadSize))
 
     def _alive(self) -> None:
         """It has said something: nobody need ask, nor wait for the answer to what was asked."""
