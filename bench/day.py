@@ -40,6 +40,8 @@ DATA = {
     "photo.new": '{"photo":"p%i","url":"https://photos.example/p","caption":"@"}',
     "reaction": '{"target":"@","emoji":"\N{PARTY POPPER}"}',
 }
+SHORT = ("rsvp.change",)
+"""Kinds whose mark stands in a field that takes no more than it."""
 
 
 class DayCrowd(Crowd):
@@ -80,7 +82,7 @@ def _kind(name: str, size: int) -> str:
     kind = KINDS[name]
     before, after = f'{{"t":"publish","id":"%i","kind":"{name}","data":{DATA[name]}}}'.split(MARK)
     of = next(n for n, priorities in enumerate(CLASSES.values()) if kind.priority in priorities)
-    pad = max(0, size - ENVELOPE_BYTES - MARK_BYTES) if kind.durable or name == "photo.new" else 0
+    pad = max(0, size - ENVELOPE_BYTES - MARK_BYTES) if (kind.durable or name == "photo.new") and name not in SHORT else 0
     return f"kind\t{of}\t{int(kind.audience)}\t{pad}\t{before}\t{after}"
 
 
