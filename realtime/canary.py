@@ -35,12 +35,13 @@ class Canaries:
         self._decode = msgspec.msgpack.Decoder(Canary).decode
         # {process: (when it was heard, how long it took)}
         self._heard: dict[str, tuple[float, float]] = {}
-        self._since_s = clock.monotonic()
-        self._sent = False
+        self._since_s: float | None = None
 
     def send(self) -> None:
-        self._sent = True
-        canary = Canary(self._process, self._clock.monotonic(), self._clock.now().timestamp())
+        now_s = self._clock.monotonic()
+        # The time until the first one says nothing: a process takes seconds to start on a busy machine.
+        self._since_s = now_s if self._since_s is None else self._since_s
+        canary = Canary(self._process, now_s, self._clock.now().timestamp())
         self._mailbox.send(ROOM, [self._encode(canary)])
 
     def receive(self, raw: bytes) -> None:
@@ -70,7 +71,7 @@ class Canaries:
         now_s = self._clock.monotonic()
         self._heard = {process: heard for process, heard in self._heard.items() if now_s - heard[0] < GONE_S}
         lately = {process: took_s if now_s - at_s < LATELY_S else None for process, (at_s, took_s) in self._heard.items()}
-        if self._sent and self._process not in lately and now_s - self._since_s > LATELY_S:
+        if self._since_s is not None and self._process not in lately and now_s - self._since_s > LATELY_S:
             lately[self._process] = None
         return lately
 

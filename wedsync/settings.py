@@ -121,7 +121,7 @@ REDIS_URL = ENV.get("REDIS_URL", "")
 if REDIS_URL:
     CHANNEL_LAYERS = {
         "default": {
-            "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
+            "BACKEND": "realtime.adapters.redis_layer.PipelinedLayer",
             "CONFIG": {"hosts": [layer_host(REDIS_URL)]},
         }
     }

@@ -62,6 +62,7 @@ class LayerMailbox:
         self._filled = asyncio.Event()
         self._wanted: set[str] = set()
         self._joined: set[str] = set()
+        self._joining = asyncio.Lock()
         self._channel = ""
         self._receive: Receive | None = None
         self._receiver: asyncio.Task[None] | None = None
@@ -82,12 +83,13 @@ class LayerMailbox:
             receiver, self._channel = self._receiver, ""
             await self._within_timeout(self._layer.flush)
             await _ended(receiver)
+            self._channel = ""  # it may have got a new one from the layer that was flushed
             self._receiver = asyncio.create_task(self._receiving(self._receive), name="mailbox receiver")
 
     async def subscribe(self, room: str) -> None:
         self._wanted.add(room)
         if self._channel:
-            await self._within_timeout(self._join, room)
+            await self._within_timeout(self._join)
 
     async def unsubscribe(self, room: str) -> None:
         self._wanted.discard(room)
@@ -103,9 +105,23 @@ class LayerMailbox:
                 self._queue.append((room, parcel))
         self._filled.set()
 
-    async def _join(self, room: str) -> None:
-        await self._layer.group_add(group_name(room), self._channel)
-        self._joined.add(room)
+    async def _join(self) -> None:
+        """All that are wanted and not joined yet; who waits here finds most of it done by the one before."""
+        async with self._joining:
+            channel, rooms = self._channel, self._wanted - self._joined
+            if not channel or not rooms:
+                return
+            groups = [group_name(room) for room in rooms]
+            if hasattr(self._layer, "group_add_many"):
+                await self._layer.group_add_many(groups, channel)
+            else:
+                for group in groups:
+                    await self._layer.group_add(group, channel)
+            if channel == self._channel:
+                self._joined |= rooms
+            for room in self._joined - self._wanted:  # left meanwhile
+                self._joined.discard(room)
+                await self._layer.group_discard(group_name(room), channel)
 
     async def _within_timeout(self, call: Callable[..., Any], *args: object) -> bool:
         """Whether the layer did it in time. It may raise whatever its client library raises."""
@@ -124,16 +140,22 @@ class LayerMailbox:
         while True:
             await self._filled.wait()
             self._filled.clear()
-            for room in self._wanted - self._joined if self._channel else ():
-                await self._within_timeout(self._join, room)
+            if self._channel and not self._wanted <= self._joined:
+                await self._within_timeout(self._join)
             rooms: dict[str, list[bytes]] = {}
             while self._queue:
                 room, parcel = self._queue.popleft()
                 rooms.setdefault(room, []).append(parcel)
-            for room, parcels in rooms.items():
-                message = {"type": "parcels", "room": room, "parcels": parcels}
-                if not await self._within_timeout(self._layer.group_send, group_name(room), message):
-                    self.dropped_total += len(parcels)
+            messages = {group_name(room): {"type": "parcels", "room": room, "parcels": p} for room, p in rooms.items()}
+            if messages and not await self._within_timeout(self._publish, messages):
+                self.dropped_total += sum(map(len, rooms.values()))
+
+    async def _publish(self, messages: dict[str, dict[str, Any]]) -> None:
+        if hasattr(self._layer, "group_send_many"):
+            await self._layer.group_send_many(messages)
+        else:
+            for group, message in messages.items():
+                await self._layer.group_send(group, message)
 
     async def _receiving(self, receive: Receive) -> None:
         while True:

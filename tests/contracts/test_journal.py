@@ -162,6 +162,42 @@ def test_a_snapshot_has_the_newest_of_each_key(journal: Journal) -> None:
     assert guest.latest == [] and guest.recent == []
 
 
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(["status", "say", "guests"]), st.sampled_from("abc"), st.sampled_from([None, 5, 50]), st.booleans()
+    ),
+    max_size=20,
+)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(STEPS)
+def test_a_snapshot_is_what_adding_up_the_log_gives(
+    journal: Journal, clock: ManualClock, monkeypatch: pytest.MonkeyPatch, steps: list[tuple[str, str, int | None, bool]]
+) -> None:
+    monkeypatch.setattr("realtime.journal.RECENT_OFFSETS", 6)
+    monkeypatch.setattr("realtime.journal.LATEST_MAX", 2)
+    Room.objects.create(name=(room := f"r{Room.objects.count()}"))
+    for number, (what, name, lasts_s, replaces) in enumerate(steps):
+        extra: dict[str, Any] = {"id": f"p{number}"} | ({"replaces": f"p{number - 1}"} if replaces and number else {})
+        extra |= {"expires_at": clock.now() + timedelta(seconds=lasts_s)} if lasts_s else {}
+        if what == "status":
+            journal.commit([draft(CONFIG, room, "vendor.status", {"vendor": name, "status": "on_site"}, **extra)])
+        else:
+            journal.commit([draft(CONFIG, room, "chat.crew" if what == "say" else "chat.guests", {"text": name}, **extra)])
+        clock.advance(2)
+    log = list(JournalEntry.objects.filter(room__name=room).order_by("offset"))
+    for view in {VIEWS[Role.GUEST], VIEWS[Role.VENDOR], VIEWS[Role.PLANNER]}:
+        seen = [row for row in log if row.audience & view]
+        newest = {(row.kind, row.key): row.offset for row in seen if row.key}
+        kept = sorted(newest.values(), reverse=True)[:2]
+        since = max((row.offset for row in seen), default=0) - 6
+        fresh = [row for row in seen if not row.replaced and (row.expires_at is None or row.expires_at > clock.now())]
+        state = journal.state(room, view)
+        assert [entry.offset for entry in state.latest] == [row.offset for row in fresh if row.offset in kept]
+        assert [entry.offset for entry in state.recent] == [row.offset for row in fresh if not row.key and row.offset > since]
+
+
 def test_publishes_of_a_transaction_follow_its_commit(journal: Journal) -> None:
     with transaction.atomic():
         journal.defer(say("1"))

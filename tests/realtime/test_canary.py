@@ -24,6 +24,8 @@ def test_who_is_heard_and_who_is_not() -> None:
     clock.advance(LATELY_S)
     assert here.canaries.heard() == {"h.2.b": None}
     here.canaries.send()
+    assert not here.canaries.deaf  # however long it took to start
+    clock.advance(LATELY_S + 0.1)
     assert here.canaries.heard() == {"h.2.b": None, "h.1.a": None}  # it does not even hear itself
     assert here.canaries.deaf
     here.canaries.receive(here.sung[-1])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from typing import Any
 
 from realtime.adapters.mailbox import LayerMailbox
@@ -57,6 +58,43 @@ async def test_after_a_renewal_what_is_said_in_its_rooms_arrives_again() -> None
                 await asyncio.sleep(0)
             mailbox.send("rose", [b"3"])
             assert await heard.get() == ("rose", b"3")
+    finally:
+        await mailbox.stop()
+
+
+class RoundTrips(Layer):
+    """Counts how often it is asked, as one that takes many groups at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[int] = []
+
+    async def group_add_many(self, groups: Iterable[str], channel: str) -> None:
+        self.asked.append(len(list(groups)))
+        for group in groups:
+            await self.group_add(group, channel)
+        await asyncio.sleep(0)
+
+    async def group_send_many(self, messages: dict[str, dict[str, Any]]) -> None:
+        self.asked.append(len(messages))
+        for group, message in messages.items():
+            await self.group_send(group, message)
+
+
+async def test_a_crowd_of_rooms_takes_few_round_trips() -> None:
+    layer, heard = RoundTrips(), asyncio.Queue[str]()
+    mailbox = LayerMailbox(layer, SystemClock(), timeout_s=5.0, queue_max=1_000)
+    await mailbox.start(lambda room, parcel: heard.put_nowait(room))
+    rooms = [f"r{n}" for n in range(200)]
+    try:
+        async with asyncio.timeout(5):
+            await asyncio.sleep(0)  # it has its channel
+            await asyncio.gather(*(mailbox.subscribe(room) for room in rooms))
+            assert sum(layer.asked) == 200 and len(layer.asked) <= 2
+            for room in rooms:
+                mailbox.send(room, [b"news"])
+            assert [await heard.get() for _ in rooms] == rooms
+        assert layer.asked[-1] == 200
     finally:
         await mailbox.stop()
 
