@@ -42,7 +42,7 @@ SELECT * FROM {_SPAN} AND NOT replaced AND (expires_at IS NULL OR expires_at > %
     OR "offset" IN (SELECT max("offset") AS newest FROM {_SPAN} AND key <> '' GROUP BY kind, key ORDER BY newest DESC LIMIT %s)
 ) ORDER BY "offset"
 """
-"""Written out: a fleet that comes up cold reads it for each audience of each wedding, and composing it took four times as long."""
+"""Written out: a fleet that comes up cold reads it for each audience of each wedding; composing it took four times as long."""
 
 T = TypeVar("T")
 

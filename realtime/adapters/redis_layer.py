@@ -1,7 +1,7 @@
 """channels-redis's pub/sub layer, with many groups in one round trip.
 
-It waits for Redis once for each group, under a lock. A process that holds hundreds of rooms and whose loop is busy then gets a few
-dozen messages a second out, and a few dozen subscriptions a second done; what it says reaches the others seconds late.
+It waits for Redis once for each group, under a lock: a process that holds hundreds of rooms and whose loop is busy then gets a
+few dozen messages a second out, and as many subscriptions done, and what it says reaches the others seconds late.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a mailbox promises, over a layer in memory and over Redis: what is said in a room reaches who subscribed to it, in order."""
+"""What a mailbox promises, in memory and over Redis: what is said in a room reaches who subscribed to it, in order."""
 
 from __future__ import annotations
 
