@@ -13,7 +13,7 @@ from typing import Any
 from channels_redis.pubsub import RedisPubSubChannelLayer
 
 
-class PipelinedLayer(RedisPubSubChannelLayer):
+class PipelinedLayer(RedisPubSubChannelLayer):  # type: ignore[misc]  # it has no types
     """Leans on attributes of `RedisPubSubLoopLayer` that are not public: tests/contracts/test_mailbox.py guards them."""
 
     async def group_send_many(self, messages: Mapping[str, dict[str, Any]]) -> None:
