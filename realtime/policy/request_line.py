@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 LINE_MAX_BYTES = 4_096
 """A request line longer than this is nobody's: ours have 200 bytes with epoch and position."""
 _PREFIX = "/ws/weddings/"
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(Struct, frozen=True):
     """`wedding`: its slug; "" for pages, API and admin. `path` is as asked for, without the query."""
 
     path: str
     wedding: str
 
 
-@dataclass(frozen=True, slots=True)
-class Unfinished:
+class Unfinished(Struct, frozen=True):
     """There must be more to come."""
 
 
-@dataclass(frozen=True, slots=True)
-class NoRequest:
+class NoRequest(Struct, frozen=True):
     """This will never be a request line."""
 
 
