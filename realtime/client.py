@@ -184,7 +184,7 @@ class Client:
         headers = {"Authorization": f"Bearer {ticket}", "Sec-WebSocket-Protocol": PROTOCOL}
         status, reason = None, ""
         try:
-            async with self._fleet.handshakes:
+            async with self._fleet.door(self.session.rank):
                 await ws_connect(
                     lambda: wire,
                     f"{url}?{query}" if query else url,

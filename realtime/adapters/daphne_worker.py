@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from daphne.server import Server
 from twisted.internet import reactor
 
+from realtime.adapters.adopting import adopt
 from realtime.clock import Clock
 from realtime.fleet import passing
 from realtime.fleet.passing import Leave, Pass, Status, Taken
@@ -44,16 +45,11 @@ class FleetServer(Server):  # type: ignore[misc]  # Daphne has no types
         return super().kill_all_applications()
 
     def adopt(self, fd: int) -> None:
-        """Serve this connected socket. Closes `fd`: Twisted works on a copy."""
+        """Serve this connected socket. `fd` is used up in any case."""
         try:
-            os.set_blocking(fd, False)
-            with socket.socket(fileno=os.dup(fd)) as copy:
-                family = copy.family
-            reactor.adoptStreamConnection(fd, family, self.http_factory)
+            adopt(fd, self)
         except OSError as error:  # it went away while it was on its way to us
             logger.debug("a socket could not be adopted: %r", error)
-        finally:
-            os.close(fd)
 
 
 class Porter:
