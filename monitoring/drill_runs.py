@@ -45,7 +45,9 @@ def record(
     )
     try:
         if keep and not _migrated():
-            logger.warning("drill %s is done; to keep its runs and compare them, set this installation up: manage.py migrate", name)
+            logger.warning(
+                "drill %s is done; to keep its runs and compare them, set this installation up: manage.py migrate", name
+            )
         elif keep:
             run.save()
     except DatabaseError as error:

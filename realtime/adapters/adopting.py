@@ -1,8 +1,8 @@
 """A socket that somebody else has accepted becomes a connection of Twisted's.
 
-Most bring the whole request for a WebSocket with them, since the dispatcher has waited for its first line. Read by Twisted's HTTP,
-copied by Daphne and read again by autobahn, such a request costs 0.2 ms; here autobahn gets it at once. Everything else goes
-Twisted's way, from its first byte on.
+Most bring the whole request for a WebSocket with them, since the dispatcher has waited for its first line. Twisted's HTTP would
+read it, Daphne write it anew and autobahn read it again, 0.2 ms; here autobahn gets it at once. Everything else goes Twisted's
+way, from its first byte on.
 """
 
 from __future__ import annotations

@@ -74,8 +74,8 @@ class Course:
         return round(now_s - self.began_s, 3) if math.isfinite(self.began_s) else 0.0
 
     def record(self, priority: Priority, latency_s: float, intended_s: float, *, together: bool = False) -> None:
-        """Somebody was shown something that was meant to be sent at `intended_s`. Called for each delivery. `together`: who said
-        it and who is shown it have both been connected since then."""
+        """Somebody was shown something that was meant to be sent at `intended_s`. Called for each delivery. `together`: its
+        author and this one have both been connected since then."""
         after_s = intended_s - self.began_s
         if after_s >= 0:
             number, index = int(after_s / SLICE_S), index_of(latency_s)

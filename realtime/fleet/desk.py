@@ -100,7 +100,10 @@ class Desk:
 
     @property
     def n_waiting(self) -> int:
-        return sum(len(queue.waiting) + len(queue.in_flight) for queue in self._queues.values())
+        n = 0
+        for queue in self._queues.values():  # asked for each visitor: no generator
+            n += len(queue.waiting) + len(queue.in_flight)
+        return n
 
     @property
     def full(self) -> bool:

@@ -25,7 +25,7 @@ from realtime.policy.request_line import LINE_MAX_BYTES, NoRequest, Target, Unfi
 
 ACCEPTS_MAX = 64
 """In one turn: what was accepted is to be passed on before the next come."""
-COLLECT_S = 0.003
+COLLECT_S = 0.005
 """After somebody came, so long until the next look: in a storm a look costs more than the one it finds, and now finds ten."""
 LINE_S = 8.0
 """For the request line, ten with what the kernel waits: a phone on a bad network needs seconds, a trickle must not stay."""

@@ -45,13 +45,15 @@ def destination(seen: bytes) -> Target | Unfinished | NoRequest:
 
 
 # A whole request of which nothing needs HTTP's finer points: ASCII, no line folded, nothing after the headers.
-_PLAIN = re.compile(rb"GET (/ws/[!-\"$->@-~]*)(?:\?([!-\"$-~]*))? HTTP/1\.1\r\n(?:[-!#$%&'*+.^`|~0-9A-Za-z]+:[\t -~]*\r\n)+\r\n")
+_PLAIN = re.compile(
+    rb"GET (/ws/[!-\"$->@-~]*)(?:\?([!-\"$-~]*))? HTTP/1\.1\r\n(?:[-!#$%&'*+.^`|~0-9A-Za-z]+:[\t -~]*\r\n)+\r\n"
+)
 _UPGRADE = re.compile(rb"\r\nupgrade:[\t ]*websocket[\t ]*\r\n", re.IGNORECASE)
 _BODY = re.compile(rb"\r\n(?:content-length|transfer-encoding|expect):", re.IGNORECASE)
 
 
 def upgrade(seen: bytes) -> bytes | None:
-    """The query of a request that can go to the WebSocket protocol as it is, b"" when it has none. None: HTTP has to read it."""
+    """The query, b"" without one, of a request that can go to the WebSocket protocol as it is. None: HTTP has to read it."""
     plain = _PLAIN.fullmatch(seen)
     if plain is None or _UPGRADE.search(seen) is None or _BODY.search(seen) is not None:
         return None

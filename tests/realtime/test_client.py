@@ -27,7 +27,6 @@ from picows import (
 )
 
 from realtime.client import Client, Fleet, Refused
-from realtime.client_fleet import Door
 from realtime.client_events import (
     CaughtUp,
     Closed,
@@ -41,6 +40,7 @@ from realtime.client_events import (
     SnapshotTaken,
     Via,
 )
+from realtime.client_fleet import Door
 from realtime.clock import SystemClock
 from realtime.errors import BadCredentials
 from realtime.messages import (

@@ -14,9 +14,7 @@ from tests.fakes import START, ManualClock
 
 def test_others_are_those_who_are_connected_from_the_intended_moment_on() -> None:
     history, clock = History(), ManualClock()
-    author, reader = (
-        Recorder(history, history.watch("rose", name, "guest"), clock) for name in ("rose.guest0", "rose.guest1")
-    )
+    author, reader = (Recorder(history, history.watch("rose", name, "guest"), clock) for name in ("rose.guest0", "rose.guest1"))
     history.course.begin(0.0)
     history.course.moments.append(Moment(0.0, "injection", "x"))
 
