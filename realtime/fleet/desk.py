@@ -31,7 +31,7 @@ NOWHERE = ""
 class Visitor:
     """A socket that was accepted and not given away yet."""
 
-    sock: socket.socket
+    sock: socket.SocketType
     address: str
     since_s: float
     wedding: str = ""
