@@ -13,6 +13,8 @@ PLANNERS_S, ALL_S = 3.0, 8.0
 COUNTED_S = 1.0
 """Until the workers' counts are those after the storm."""
 DISPATCHER_US = 40.0
+ASKED_S = 0.25
+"""So often the fleet is asked whether it is over: asking costs those who come back, and when they are back they say themselves."""
 URGENT = (Priority.P0, Priority.P1)
 
 
@@ -54,7 +56,8 @@ async def drop_all(drill: FaultDrill) -> Facts:
     drill.injected(f"all {len(there)} people lost the connection in one moment")
     for client in there:
         client.drop()
-    after_s = await drill.until(lambda f: f["dispatcher"]["passed"] >= before["passed"] + len(there), "all are back")
+    all_passed = before["passed"] + len(there)
+    after_s = await drill.until(lambda f: f["dispatcher"]["passed"] >= all_passed, "all are back", every_s=ASKED_S)
     drill.restored("everybody was passed to a worker again")
     now = (await drill.fleet())["dispatcher"]
     passed, cpu_s = now["passed"] - before["passed"], now["cpu_s"] - before["cpu_s"]
