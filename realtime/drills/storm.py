@@ -14,7 +14,7 @@ COUNTED_S = 1.0
 """Until the workers' counts are those after the storm."""
 DISPATCHER_US = 40.0
 ASKED_S = 0.25
-"""So often the fleet is asked whether it is over: asking costs those who come back, and when they are back they say themselves."""
+"""So often the fleet is asked whether it is over: asking costs those who come back."""
 URGENT = (Priority.P0, Priority.P1)
 
 
