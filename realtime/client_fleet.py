@@ -10,12 +10,22 @@ from contextlib import asynccontextmanager
 from typing import Protocol, Self
 
 from realtime.clock import Clock
+from realtime.messages import Sender
 
 TICK_S = 0.05
 """How exact the timers of a fleet are; one wake-up every 50 ms costs nothing that could be measured."""
 HANDSHAKES_MAX = 64
 """Handshakes at once in one fleet: enough to keep two workers busy. More would only wait at the other end, in the order they
 came in, and make its turns longer for all who are in."""
+
+
+FIRST, LAST = {"planner": 0, "staff": 0, "vendor": 1, "couple": 1}, 2
+"""As they are let in at the other end (`realtime.policy.admission`)."""
+
+
+def rank(member: Sender | None) -> int:
+    """Who goes first of those that come back together: planners, then the crew. A newcomer does not know yet what it is."""
+    return FIRST.get(member.role, LAST) if member is not None else LAST
 
 
 class Door:

@@ -65,8 +65,6 @@ LEAVE_S = 2.0
 SHOWN_MAX = 64
 """Emergencies remembered by id, so that the stream's copy of one that went ahead is not shown again. ops.md 1.4: 0.02/h."""
 ABNORMAL = 1006
-FIRST, LAST = {"planner": 0, "staff": 0, "vendor": 1, "couple": 1}, 2
-"""As they are let in at the other end (`realtime.policy.admission`)."""
 
 
 class Phase(Enum):
@@ -117,11 +115,6 @@ class ClientSession:
         self._unacked = 0
         self._ack_at_s = math.inf
         self._leave_at_s = math.inf
-
-    @property
-    def rank(self) -> int:
-        """Who goes first of those that come back together: planners, then the crew. A newcomer does not know yet what it is."""
-        return FIRST.get(self.member.role, LAST) if self.member is not None else LAST
 
     # -- connecting ---------------------------------------------------------------------------------------------------
 

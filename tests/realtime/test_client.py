@@ -40,7 +40,7 @@ from realtime.client_events import (
     SnapshotTaken,
     Via,
 )
-from realtime.client_fleet import Door
+from realtime.client_fleet import Door, rank
 from realtime.clock import SystemClock
 from realtime.errors import BadCredentials
 from realtime.messages import (
@@ -622,7 +622,7 @@ async def test_planners_come_first_through_a_door_that_many_wait_for() -> None:
 
 def test_a_client_knows_its_rank_once_it_was_welcomed() -> None:
     session = ClientSession("ticket", random.Random(1))
-    assert session.rank == 2
+    assert rank(session.member) == 2
     session.opened(0.0)
     tell(session, welcome())
-    assert session.rank == 0
+    assert rank(session.member) == 0

@@ -181,10 +181,10 @@ def test_storm() -> None:
     course.record(Priority.P1, 3.0, 5.0)
     assert said(drill) == "" and drill.facts["others_urgent_deliveries"] == 1
     drill.ended[0].back_s, drill.ended[1].back_s = 7.5, 13.0
-    course.record(Priority.P0, 0.3, 5.0, together=True)
+    course.record(Priority.P0, 0.25, 5.0, together=True)
     for sentence in (
         "the last planner was back after 3.5 s",
         "the last one was back after 9.0 s",
-        "p99 300.0 ms between those",
+        "p99 250.0 ms between those",
     ):
         assert sentence in said(drill)
