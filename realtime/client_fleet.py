@@ -14,7 +14,7 @@ from realtime.messages import Sender
 
 TICK_S = 0.05
 """How exact the timers of a fleet are; one wake-up every 50 ms costs nothing that could be measured."""
-HANDSHAKES_MAX = 64
+HANDSHAKES_MAX = 128
 """Handshakes at once in one fleet: enough to keep two workers busy. More would only wait at the other end, in the order they
 came in, and make its turns longer for all who are in."""
 
