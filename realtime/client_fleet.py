@@ -12,8 +12,8 @@ from typing import Protocol, Self
 from realtime.clock import Clock
 from realtime.messages import Sender
 
-TICK_S = 0.05
-"""How exact the timers of a fleet are; one wake-up every 50 ms costs nothing that could be measured."""
+TICK_S = 0.01
+"""How exact the timers of a fleet are. In a storm thirty come back in one tick; more at once would keep the others waiting."""
 HANDSHAKES_MAX = 128
 """Handshakes at once in one fleet: enough to keep two workers busy. More would only wait at the other end, in the order they
 came in, and make its turns longer for all who are in."""

@@ -30,8 +30,8 @@ class Presence:
         return count == 0 and not was_leaving and not self._elsewhere(member.member)
 
     def depart(self, member: Sender, now_s: float, *, on_purpose: bool, return_s: float = 0.0) -> None:
-        """A connection of `member` closed here; on purpose needs no grace. Who was told to take longer than `SHORT_S` for the way
-        back has so much more: a storm must not make everybody's name flicker, and the server busy with that."""
+        """A connection of `member` closed here; on purpose needs no grace. Who was told to take longer than `SHORT_S` for the
+        way back has so much more: a storm must not make everybody's name flicker, and keep the server busy with that."""
         _, count = self._here.get(member.member, (member, 1))
         if count > 1:
             self._here[member.member] = (member, count - 1)

@@ -25,8 +25,8 @@ from realtime.policy.request_line import LINE_MAX_BYTES, NoRequest, Target, Unfi
 
 ACCEPTS_MAX = 64
 """In one turn: what was accepted is to be passed on before the next come."""
-COLLECT_S = 0.005
-"""After somebody came, so long until the next look: in a storm a look costs more than the one it finds, and now finds ten."""
+STORM, COLLECT_S = 20, 0.008
+"""So many in one tick are a storm, in which it looks only every 8 ms: a look costs more than the one it would find."""
 LINE_S = 8.0
 """For the request line, ten with what the kernel waits: a phone on a bad network needs seconds, a trickle must not stay."""
 READING_MAX = 4_000
@@ -57,7 +57,7 @@ class Dispatcher:
         self._id = int.from_bytes(os.urandom(6), "big")
         # Processes for which somebody waits since this turn began: those who come together are passed together.
         self._wanted: set[str] = set()
-        self._came = False
+        self._came, self._storm = 0, False
         # As plain numbers: `accept` would ask for them, and make objects of a richer class, for each socket anew.
         self._kind = int(listener.family), int(listener.type), listener.proto
         listener.setblocking(False)
@@ -87,8 +87,7 @@ class Dispatcher:
                 passing.send(self._control, self._seen(now_s))
             while self._wanted:
                 self._pass(self._wanted.pop(), now_s)
-            if self._came:
-                self._came = False
+            if self._storm:
                 select.select((), (), (), COLLECT_S)
             if self._stop_s is not None and (now_s >= self._stop_s or not (self._desk.n_waiting or self._reading)):
                 return
@@ -104,7 +103,7 @@ class Dispatcher:
                 return
             except OSError:
                 return  # out of descriptors: those that are here leave soon, the others wait in the kernel
-            self._came = True
+            self._came += 1
             self._peek(Visitor(socket.SocketType(*kind, fd), address[0], now_s), now_s)
 
     def _peek(self, visitor: Visitor, now_s: float) -> None:
@@ -236,6 +235,7 @@ class Dispatcher:
         self._wanted.add(name)
 
     def _tick(self, now_s: float) -> None:
+        self._came, self._storm = 0, self._came >= STORM
         for visitor in list(itertools.takewhile(lambda v: v.since_s + LINE_S < now_s, self._reading.values())):
             self._refuse(visitor, "408 Request Timeout")
         for visitor in self._desk.overdue(now_s):

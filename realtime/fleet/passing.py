@@ -28,8 +28,8 @@ MESSAGE_MAX_BYTES = 16_384
 """A status with the canaries of 64 workers has 4 KB."""
 CONTROL_MAX_BYTES = 180_000
 """Between supervisor and dispatcher: the homes of 2,700 weddings have 80 KB; a socket's buffer takes 200."""
-PASSES_MAX = 16
-"""Sockets in one message, which a worker takes in one turn of its loop, 5 ms: a message costs more than a socket, but others
+PASSES_MAX = 8
+"""Sockets in one message, which a worker takes in one turn of its loop, 3 ms: a message costs more than a socket, but others
 are to be served meanwhile."""
 _PASS, _TAKEN = struct.Struct("=cQd"), struct.Struct("=cQH")
 
