@@ -216,22 +216,20 @@ class Dispatcher:
             self._place_again(visitor)
 
     def _hear(self, name: str) -> None:
-        """One message; for the next one the kernel calls again."""
-        heard = passing.receive(self._ends[name])
-        if heard == "nothing":
-            return
-        if heard == "closed":
-            self._unwatch(self._ends[name])
-            self._ends.pop(name).close()
-            for visitor in self._desk.gone(name):
-                self._place_again(visitor)
-            return
-        match heard[0]:
-            case Taken() as taken:
-                for visitor in self._desk.taken(name, taken):
-                    visitor.sock.close()
-            case Status() as status:
-                self._desk.heard(name, status, self._clock.monotonic())
+        now_s = self._clock.monotonic()
+        while (heard := passing.receive(self._ends[name])) != "nothing":
+            if heard == "closed":
+                self._unwatch(self._ends[name])
+                self._ends.pop(name).close()
+                for visitor in self._desk.gone(name):
+                    self._place_again(visitor)
+                return
+            match heard[0]:
+                case Taken() as taken:
+                    for visitor in self._desk.taken(name, taken):
+                        visitor.sock.close()
+                case Status() as status:
+                    self._desk.heard(name, status, now_s)
         self._wanted.add(name)
 
     def _tick(self, now_s: float) -> None:
