@@ -44,7 +44,11 @@ def record(
         ended_at=ended_at,
     )
     try:
-        if keep:
+        if keep and not _migrated():
+            logger.warning(
+                "drill %s is done; to keep its runs and compare them, set this installation up: manage.py migrate", name
+            )
+        elif keep:
             run.save()
     except DatabaseError as error:
         logger.error("the run of drill %s is not kept: %s", name, error)
@@ -52,12 +56,19 @@ def record(
 
 
 def last_passed(name: str, before: datetime) -> DrillRun | None:
-    """The run to compare with. None too when the history database does not answer."""
+    """The run to compare with. None too when the history database does not answer, or is not set up yet."""
     try:
+        if not _migrated():
+            return None
         return DrillRun.objects.filter(name=name, passed=True, started_at__lt=before).first()
     except DatabaseError as error:
         logger.error("there is nothing to compare drill %s with: %s", name, error)
         return None
+
+
+def _migrated() -> bool:
+    """Whether runs can be kept here: a drill on a fleet of its own needs nothing but the clone. Raises DatabaseError."""
+    return DrillRun._meta.db_table in connections[ALIAS].introspection.table_names()
 
 
 def pages() -> list[str]:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import hmac
 import math
 import secrets
 from collections.abc import Iterable
 from datetime import datetime
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 import msgspec
 from django.conf import settings
 from django.core.cache import cache
-from django.utils.crypto import salted_hmac
 from msgspec import Struct
 from redis.exceptions import RedisError
 
@@ -86,8 +87,14 @@ async def spend(ticket: Ticket, now: datetime, leeway_s: float) -> None:
 
 
 def _signature(payload: str) -> str:
-    digest = salted_hmac(_SALT, payload, secret=settings.SECRET_KEY, algorithm="sha256").digest()
+    """As `django.utils.crypto.salted_hmac` makes it with SHA-256, a tenth as long: there are three in a join."""
+    digest = hmac.digest(_key(settings.SECRET_KEY), payload.encode(), "sha256")
     return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+
+
+@lru_cache(maxsize=4)
+def _key(secret: str) -> bytes:
+    return hashlib.sha256(_SALT.encode() + secret.encode()).digest()
 
 
 def origin_allowed(origin: str | None, host: str, extra: Iterable[str]) -> bool:

@@ -23,7 +23,7 @@ import msgspec
 from picows import WSError, WSInvalidStatusError, ws_connect
 
 from realtime.client_events import CaughtUp, Closed, Event, Payload, Refused, Settled, raw_of
-from realtime.client_fleet import Fleet
+from realtime.client_fleet import Fleet, rank
 from realtime.client_wire import ABNORMAL, MESSAGE_MAX_BYTES, Wire
 from realtime.errors import BadCredentials, RealtimeError
 from realtime.messages import PROTOCOL, Ok
@@ -184,7 +184,7 @@ class Client:
         headers = {"Authorization": f"Bearer {ticket}", "Sec-WebSocket-Protocol": PROTOCOL}
         status, reason = None, ""
         try:
-            async with self._fleet.handshakes:
+            async with self._fleet.door(rank(self.session.member)):
                 await ws_connect(
                     lambda: wire,
                     f"{url}?{query}" if query else url,

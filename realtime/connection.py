@@ -90,7 +90,7 @@ class Connection:
 
     __slots__ = (
         "_on_late", "_outbox", "_unsent", "_waiter", "_wire", "acked", "behind", "closing", "deflate", "lost_total",
-        "member", "plan", "progress", "push", "role", "room", "sent_total", "told", "view",
+        "member", "plan", "progress", "push", "return_s", "role", "room", "sent_total", "told", "view",
     )  # fmt: skip
 
     def __init__(self, room: str, member: Sender, wire: Wire | None = None, on_late: Late | None = None) -> None:
@@ -104,6 +104,8 @@ class Connection:
         self.deflate = wire is not None and wire.deflate
         self.lost_total = self.sent_total = 0
         self.acked = 0
+        # The time over which this member comes back when the connection is lost, as it was told.
+        self.return_s = 0.0
         # How often the socket has taken what waited: one that is behind and makes none is stuck.
         self.progress = 0
         self.closing: CloseCode | None = None

@@ -11,7 +11,7 @@ from channels.consumer import AsyncConsumer
 
 from realtime.closing import CloseCode
 from realtime.connection import WIRE_EXTENSION, Connection
-from realtime.credentials import authenticate, role_of
+from realtime.credentials import authenticate, knock
 from realtime.errors import BadCredentials, JournalUnavailable, RealtimeError
 from realtime.inbox import Inbox
 from realtime.messages import PROTOCOL, Goodbye, encode
@@ -70,12 +70,13 @@ class RoomConsumer(AsyncConsumer):  # type: ignore[misc]  # Channels has no type
     async def _let_in(self, scope: Any, send: Any, wire: Any) -> tuple[Connection | None, str]:
         """(connection of a member that was accepted, a ticket for its next one); (None, "") for one that was sent away."""
         parts, room = self.services, scope["url_route"]["kwargs"]["slug"]
-        if (wait_s := parts.admission.admit(role_of(scope, room, parts), parts.clock.monotonic(), room)) > 0:
+        knocked = knock(scope, room, parts)
+        if (wait_s := parts.admission.admit(knocked.role, parts.clock.monotonic(), room)) > 0:
             parts.hub.measures.joins_refused_total += 1
             await self._send_away(scope, send, wait_s)
             return None, ""
         try:
-            member, resume = await authenticate(scope, room, parts)
+            member, resume = await authenticate(knocked, room, parts)
         except BadCredentials as error:
             logger.info("refused at the door of %s: %s", room, error)
             await send({"type": "websocket.close"})  # before the upgrade: HTTP 403

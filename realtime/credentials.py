@@ -10,8 +10,9 @@ from asgiref.sync import sync_to_async
 from channels.auth import get_user
 from django.conf import settings
 from django.http.cookie import parse_cookie
+from msgspec import Struct
 
-from realtime.access import issue_ticket, origin_allowed, read_ticket, spend
+from realtime.access import Ticket, issue_ticket, origin_allowed, read_ticket, spend
 from realtime.errors import BadCredentials
 from realtime.messages import Sender
 from realtime.roles import ROLES, Role
@@ -20,20 +21,44 @@ from realtime.services import Services
 TICKET_PREFIX = "ticket."
 
 
-async def authenticate(scope: dict[str, Any], room: str, services: Services) -> tuple[Sender, str]:
+class Knock(Struct, frozen=True):
+    """What a newcomer brought, read once. `wrong`: what is not good about the ticket it offered."""
+
+    headers: dict[str, str]
+    ticket: Ticket | None = None
+    wrong: str = ""
+
+    @property
+    def role(self) -> Role:
+        """What this newcomer is, as far as can be told without asking anybody: without a good ticket, a guest."""
+        return ROLES[self.ticket.member.role] if self.ticket is not None else Role.GUEST
+
+
+def knock(scope: dict[str, Any], room: str, services: Services) -> Knock:
+    """Read the handshake. Nothing is asked, and nothing spent."""
+    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+    text = _ticket(scope.get("subprotocols", ()), headers)
+    if not text:
+        return Knock(headers)
+    try:
+        return Knock(headers, read_ticket(text, room, services.clock.now(), services.config))
+    except BadCredentials as error:
+        return Knock(headers, wrong=error.message)
+
+
+async def authenticate(knocked: Knock, room: str, services: Services) -> tuple[Sender, str]:
     """The member behind a handshake and a ticket for the next one. Raises BadCredentials.
 
     A ticket comes as a subprotocol or as a bearer token and needs no database; the session needs an exact Origin, so that no
     other site can use it. A foreign Origin is refused with either.
     """
-    config, now = services.config, services.clock.now()
-    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+    config, now, headers = services.config, services.clock.now(), knocked.headers
     origin = headers.get("origin")
     if origin is not None and not origin_allowed(origin, headers.get("host", ""), config.origins):
         raise BadCredentials("This origin may not connect.")
-    text = _ticket(scope.get("subprotocols", ()), headers)
-    if text:
-        ticket = read_ticket(text, room, now, config)
+    if knocked.wrong:
+        raise BadCredentials(knocked.wrong)
+    if (ticket := knocked.ticket) is not None:
         if ticket.member.member in services.hub.revoked:
             raise BadCredentials
         await spend(ticket, now, config.clock_leeway_s)
@@ -43,16 +68,6 @@ async def authenticate(scope: dict[str, Any], room: str, services: Services) -> 
     else:
         member = await _session_member(headers, room, services)
     return member, resume_ticket(room, member, services, now)
-
-
-def role_of(scope: dict[str, Any], room: str, services: Services) -> Role:
-    """What this newcomer is, as far as can be told without asking anybody: by its ticket; without a good one, a guest."""
-    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"] if name == b"authorization"}
-    try:
-        ticket = read_ticket(_ticket(scope.get("subprotocols", ()), headers), room, services.clock.now(), services.config)
-    except BadCredentials:
-        return Role.GUEST
-    return ROLES[ticket.member.role]
 
 
 def resume_ticket(room: str, member: Sender, services: Services, now: datetime) -> str:

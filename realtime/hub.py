@@ -113,7 +113,9 @@ class Hub:
             connection.closing is CloseCode.TOO_SLOW and room is not None and not room.measures.fenced
         )
         if room is not None and room.detach(connection):
-            room.presence.depart(connection.member, self._clock.monotonic(), on_purpose=on_purpose)
+            room.presence.depart(
+                connection.member, self._clock.monotonic(), on_purpose=on_purpose, return_s=connection.return_s
+            )
             if not room.n_members:
                 room.empty_since_s = self._clock.monotonic()
 
@@ -318,8 +320,9 @@ class Hub:
         now_s = self._clock.monotonic()
         for room in list(self.rooms.values()):
             self._tell_receipts(room)
-            for member in room.presence.expire(now_s):
-                self.announce(room, member, "gone")
+            gone = room.presence.expire(now_s)
+            for left, member in enumerate(gone, 1 - len(gone)):
+                self.announce(room, member, "gone", roster=not left)  # once is enough for the other processes
             if room.empty_since_s is not None and now_s - room.empty_since_s > IDLE_ROOM_S:
                 await self._close(room)
         if now_s >= self._roster_due_s:
@@ -352,9 +355,9 @@ class Hub:
     def _send_roster(self, room: HeldRoom) -> None:
         self._mailbox.send(room.name, [pack(Parcel(self.process, roster=room.presence.roster()))])
 
-    def announce(self, room: HeldRoom, member: Sender, state: Literal["here", "gone"]) -> None:
+    def announce(self, room: HeldRoom, member: Sender, state: Literal["here", "gone"], *, roster: bool = True) -> None:
         data = PresenceData(member.member, member.role, member.name, state)
-        self._say(room, "presence", data, member, room.presence.roster())
+        self._say(room, "presence", data, member, room.presence.roster() if roster else None)
 
     def _say(self, room: HeldRoom, kind_name: str, data: Struct, sender: Sender, roster: list[Sender] | None = None) -> None:
         """Something the server itself tells a room, to be shown and forgotten."""

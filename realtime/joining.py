@@ -127,6 +127,7 @@ class Joining:
         heartbeat_s = connection.plan.heartbeat_s
         recovered, process = state is None, self._process
         back_ms = return_ms(connection.role, *self._hub.crowd)
+        connection.return_s = back_ms / 1_000
         welcome = Welcome(room.name, connection.member, room.epoch, recovered, resume, heartbeat_s, process, back_ms)
         texts = [encode(welcome)]
         prev = missed.since

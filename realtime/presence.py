@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from realtime.messages import Sender
 
+SHORT_S = 0.5
+"""A way back that the grace is meant for (`realtime.policy.returning.QUICKLY_MS`)."""
+
 
 class Presence:
     """The presence of one room, as one process knows it."""
@@ -26,14 +29,15 @@ class Presence:
         was_leaving = self._leaving.pop(member.member, None) is not None
         return count == 0 and not was_leaving and not self._elsewhere(member.member)
 
-    def depart(self, member: Sender, now_s: float, *, on_purpose: bool) -> None:
-        """A connection of `member` closed here; on purpose needs no grace."""
+    def depart(self, member: Sender, now_s: float, *, on_purpose: bool, return_s: float = 0.0) -> None:
+        """A connection of `member` closed here; on purpose needs no grace. Who was told to take longer than `SHORT_S` for the
+        way back has so much more: a storm must not make everybody's name flicker, and keep the server busy with that."""
         _, count = self._here.get(member.member, (member, 1))
         if count > 1:
             self._here[member.member] = (member, count - 1)
             return
         self._here.pop(member.member, None)
-        self._leaving[member.member] = (member, now_s if on_purpose else now_s + self._grace_s)
+        self._leaving[member.member] = (member, now_s if on_purpose else now_s + self._grace_s + max(0.0, return_s - SHORT_S))
 
     def expire(self, now_s: float) -> list[Sender]:
         """Who is gone for good by now, to be announced."""

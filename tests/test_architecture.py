@@ -54,7 +54,17 @@ RULES = [
         TWISTED,
         tuple(
             f"realtime.adapters.{name}"
-            for name in ("daphne_server", "daphne_worker", "deflate", "prompt", "reactor", "resting", "rounds", "socket_wire")
+            for name in (
+                "adopting",
+                "daphne_server",
+                "daphne_worker",
+                "deflate",
+                "prompt",
+                "reactor",
+                "resting",
+                "rounds",
+                "socket_wire",
+            )
         ),
     ),
     ("wedsync", TWISTED, ()),

@@ -37,7 +37,7 @@ def _measure(bench: Bench, rooms: dict[str, int]) -> Counts:
         with Crowd(target, rooms, None) as crowd:
             crowd.open()
             crowd.drop()
-            crowd.hold(8.0)  # everybody is away in the eyes of the others
+            crowd.hold(10.0)  # everybody is away in the eyes of the others
             for room in rooms:
                 publish(url, room)
             counts = crowd.open(in_flight=IN_FLIGHT)

@@ -110,12 +110,16 @@ class WireProtocol(Resting, WebSocketProtocol):  # type: ignore[misc]  # Daphne 
         """Control frames go the way of all others, so that the wire knows what waits."""
         if self.wire is not None and self._state == self.STATE_OPEN:
             self.wire.send(data)
+        elif self.wire is not None and data.startswith(b"HTTP/1.1 101 "):
+            self.wire.answer(data)
         else:
             super().sendData(data, sync, chopsize)
 
     def onConnect(self, request: Any) -> Any:  # noqa: N802 - autobahn's name
         self.wire = SocketWire(self)
-        self.http = self.transport.producer  # the channel of the request that asked for the upgrade
+        self.http = self.transport.producer  # the channel of the request that asked for the upgrade, where one has read it
+        if type(self.transport) is tcp.Server:
+            _keep_alive(self.transport.socket)
         return super().onConnect(request)
 
     def agree(self, extensions: str, inflater: Inflater) -> None:
@@ -142,7 +146,6 @@ class WireProtocol(Resting, WebSocketProtocol):  # type: ignore[misc]  # Daphne 
         self.last_ping = time.time() - random.random() * self.server.ping_interval  # noqa: TID251 - Daphne's clock
         if type(self.transport) is tcp.Server:
             self.transport.bufferSize = READ_BYTES
-            _keep_alive(self.transport.socket)
             read_directly(self.transport)
         # The application has read the headers; its scopes, each a copy of the one before, share this list of them.
         self.clean_headers.clear()
@@ -238,6 +241,7 @@ class WireProtocol(Resting, WebSocketProtocol):  # type: ignore[misc]  # Daphne 
 
 
 def _keep_alive(raw: socket.socket) -> None:
+    """Before the handshake is answered: TCP_NODELAY would send the answer off alone."""
     raw.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     raw.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)

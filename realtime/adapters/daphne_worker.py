@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from daphne.server import Server
 from twisted.internet import reactor
 
+from realtime.adapters.adopting import adopt
 from realtime.clock import Clock
 from realtime.fleet import passing
 from realtime.fleet.passing import Leave, Pass, Status, Taken
@@ -20,8 +21,6 @@ logger = logging.getLogger(__name__)
 
 MESSAGE_MAX_BYTES = 131_072
 """Twice what a planner may say at once; Daphne's own limit is 1 MiB."""
-PASSES_MAX = 16
-"""Adopted in one turn of the loop, so that a storm does not keep those who are here waiting."""
 
 
 class FleetServer(Server):  # type: ignore[misc]  # Daphne has no types
@@ -46,16 +45,11 @@ class FleetServer(Server):  # type: ignore[misc]  # Daphne has no types
         return super().kill_all_applications()
 
     def adopt(self, fd: int) -> None:
-        """Serve this connected socket. Closes `fd`: Twisted works on a copy."""
+        """Serve this connected socket. `fd` is used up in any case."""
         try:
-            os.set_blocking(fd, False)
-            with socket.socket(fileno=os.dup(fd)) as copy:
-                family = copy.family
-            reactor.adoptStreamConnection(fd, family, self.http_factory)
+            adopt(fd, self)
         except OSError as error:  # it went away while it was on its way to us
             logger.debug("a socket could not be adopted: %r", error)
-        finally:
-            os.close(fd)
 
 
 class Porter:
@@ -73,28 +67,31 @@ class Porter:
         passing.send(self._end, status)
 
     def hear(self) -> None:
-        """Called when there is something to read."""
-        for _ in range(PASSES_MAX):
-            heard = passing.receive(self._end)
-            if heard == "nothing":
-                return
-            if heard == "closed":
-                os._exit(1)  # without a supervisor nobody would ever end this process
-            match heard[0]:
-                case Pass() as offered:
-                    self._take(offered)
-                case Leave() as order:
-                    self._leave(order)
+        """Called when there is something to read, in the next turn again when there is more: a storm must not keep those
+        who are here waiting."""
+        heard = passing.receive(self._end)
+        if heard == "nothing":
+            return
+        if heard == "closed":
+            os._exit(1)  # without a supervisor nobody would ever end this process
+        match heard[0]:
+            case Pass() as offered:
+                self._take(offered)
+            case Leave() as order:
+                self._leave(order)
 
     def _take(self, offered: Pass) -> None:
         """Say it, look at the clock again, adopt: realtime/fleet/passing.py says why in this order."""
-        if offered.fd is None:
-            return  # not taken: in a moment it is passed to somebody else
-        if self._in_time(offered) and passing.send(self._end, Taken(offered.id)) and self._in_time(offered):
-            self.passes_total += 1
-            self._adopt(offered.fd)
+        id, fds = offered.id, offered.fds
+        if not fds:
+            return  # nothing taken: in a moment they are passed to somebody else
+        if self._in_time(offered) and passing.send(self._end, Taken(id, len(fds))) and self._in_time(offered):
+            self.passes_total += len(fds)
+            for fd in fds:
+                self._adopt(fd)
         else:
-            os.close(offered.fd)
+            for fd in fds:
+                os.close(fd)
 
     def _in_time(self, offered: Pass) -> bool:
         return self._clock.monotonic() < offered.until_s

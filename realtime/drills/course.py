@@ -7,6 +7,7 @@ sparse histogram for each priority and slice of the play.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Literal
 
 from msgspec import Struct
@@ -61,6 +62,8 @@ class Course:
         self.samples: list[Sample] = []
         self.moments: list[Moment] = []
         self._slices: dict[Priority, dict[int, Buckets]] = {priority: {} for priority in Priority}
+        # Of these, what went between people who were there all the time from the intended moment to the screen.
+        self._together: dict[Priority, dict[int, Buckets]] = {priority: {} for priority in Priority}
 
     def begin(self, now_s: float) -> None:
         """The play begins."""
@@ -70,13 +73,15 @@ class Course:
         """Seconds since it began."""
         return round(now_s - self.began_s, 3) if math.isfinite(self.began_s) else 0.0
 
-    def record(self, priority: Priority, latency_s: float, intended_s: float) -> None:
-        """Somebody was shown something that was meant to be sent at `intended_s`. Called for each delivery."""
+    def record(self, priority: Priority, latency_s: float, intended_s: float, *, together: bool = False) -> None:
+        """Somebody was shown something that was meant to be sent at `intended_s`. Called for each delivery. `together`: its
+        author and this one have both been connected since then."""
         after_s = intended_s - self.began_s
         if after_s >= 0:
-            bucket = self._slices[priority].setdefault(int(after_s / SLICE_S), {})
-            index = index_of(latency_s)
-            bucket[index] = bucket.get(index, 0) + 1
+            number, index = int(after_s / SLICE_S), index_of(latency_s)
+            for slices in (self._slices, self._together) if together else (self._slices,):
+                bucket = slices[priority].setdefault(number, {})
+                bucket[index] = bucket.get(index, 0) + 1
 
     def harms(self) -> list[tuple[float, float]]:
         """[(injection, its restoration)] in seconds of the play; what was not restored lasts to the end."""
@@ -91,19 +96,19 @@ class Course:
     def phases(self) -> dict[str, dict[str, Latency]]:
         """{priority: {"before" | "during" | "after": latency}}. Without an injection everything is before it."""
         harms = self.harms()
-
-        def phase(number: int) -> Phase:
-            from_s, to_s = number * SLICE_S, (number + 1) * SLICE_S
-            if not harms or to_s <= harms[0][0]:
-                return "before"
-            return "during" if any(start_s < to_s and from_s <= end_s for start_s, end_s in harms) else "after"
-
         return {
             priority.name: {
-                name: latency(Histogram(merged(b for number, b in slices.items() if phase(number) == name))) for name in PHASES
+                name: latency(Histogram(merged(b for number, b in slices.items() if _phase(number, harms) == name)))
+                for name in PHASES
             }
             for priority, slices in self._slices.items()
         }
+
+    def others(self, priorities: Iterable[Priority]) -> Latency:
+        """During the injections, of what went between people who were connected all the time."""
+        harms = self.harms()
+        parts = (part for priority in priorities for part in self._together[priority].items())
+        return latency(Histogram(merged(buckets for number, buckets in parts if _phase(number, harms) == "during")))
 
     def curve(self) -> list[Point]:
         """p99 over time, at most `POINTS_MAX` points."""
@@ -120,6 +125,13 @@ class Course:
             heard = {name: round(p99_ms, 2) for name, p99_ms in parts.items() if p99_ms is not None}
             points.append(Point(round(start * SLICE_S, 1), heard))
         return points
+
+
+def _phase(number: int, harms: list[tuple[float, float]]) -> Phase:
+    from_s, to_s = number * SLICE_S, (number + 1) * SLICE_S
+    if not harms or to_s <= harms[0][0]:
+        return "before"
+    return "during" if any(start_s < to_s and from_s <= end_s for start_s, end_s in harms) else "after"
 
 
 def latency(measured: Histogram) -> Latency:

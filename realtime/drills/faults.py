@@ -305,13 +305,15 @@ class FaultDrill(LoadDrill):
             rows = [row for row in rows if row["worker"] == chosen] or rows
         return max(rows, key=lambda row: row["connections"] or 0)
 
-    async def until(self, condition: Callable[[dict[str, Any]], bool], what: str, timeout_s: float = READY_S) -> float:
+    async def until(
+        self, condition: Callable[[dict[str, Any]], bool], what: str, timeout_s: float = READY_S, *, every_s: float = POLL_S
+    ) -> float:
         """Ask until it is so; returns the seconds that took. Raises DrillFailed."""
         start_s = self._clock.monotonic()
         while not condition(await self.fleet()):
             if self._clock.monotonic() - start_s > timeout_s:
                 raise DrillFailed(f"after {timeout_s:g} s it is still not so that {what}")
-            await self._clock.sleep(POLL_S)
+            await self._clock.sleep(every_s)
         return self._clock.monotonic() - start_s
 
     async def note_placement(self, when: str) -> None:

@@ -6,6 +6,7 @@ The verdict comes from here and from nothing else (Jepsen: ops.md 5.1). Compact,
 
 from __future__ import annotations
 
+import math
 from array import array
 from typing import Any
 
@@ -68,6 +69,8 @@ class Seen:
         self.spans: list[tuple[float, float]] = []
         self.shapes: dict[tuple[str, frozenset[str]], str] = {}
         self.position = 0
+        # Since when this member is complete; inf: it is not connected.
+        self.since_s = math.inf
         self.left = False
         self.gaps = 0
 
@@ -98,12 +101,19 @@ class History:
         self.course = Course()
         self.latencies: dict[Priority, Histogram] = {priority: Histogram() for priority in Priority}
         self._refs: dict[tuple[str, str, str], int] = {}
+        self._seen: dict[tuple[str, str], Seen] = {}
 
     def watch(self, room: str, member: str, role: str) -> Seen:
         """A member whose sights are recorded."""
         seen = Seen(room, member, role)
         self.members.append(seen)
+        self._seen[room, member] = seen
         return seen
+
+    def together(self, message: Message, seen: Seen) -> bool:
+        """Whether the author of `message` and this member have both been connected since it was meant to be sent."""
+        author = self._seen.get((message.room, message.member))
+        return author is not None and max(author.since_s, seen.since_s) <= message.intended_s
 
     def ref(self, room: str, member: str, id: str, kind: str) -> int:
         """The number of a publication, which may not be known yet: somebody can see it before its author is answered."""
@@ -135,7 +145,6 @@ class Recorder:
         self._clock = clock
         # Whether latency counts: not for one who does not read on purpose.
         self.timed = timed
-        self._since_s: float | None = None
 
     def __call__(self, event: Event) -> None:
         seen = self._seen
@@ -154,7 +163,7 @@ class Recorder:
                 seen.exposed(snapshot.items)
             case CaughtUp(up_to):
                 seen.mark(up_to, snapshot=False)
-                self._since_s = self._clock.monotonic()
+                seen.since_s = self._clock.monotonic()
             case Gap():
                 seen.gaps += 1
             case Closed():
@@ -162,9 +171,9 @@ class Recorder:
 
     def offline(self) -> None:
         """The connection ended, or the drill did."""
-        if self._since_s is not None:
-            self._seen.spans.append((self._since_s, self._clock.monotonic()))
-            self._since_s = None
+        if self._seen.since_s < math.inf:
+            self._seen.spans.append((self._seen.since_s, self._clock.monotonic()))
+            self._seen.since_s = math.inf
 
     def _ref(self, pub: Pub) -> int:
         return self._history.ref(self._seen.room, pub.sender.member, pub.id, pub.kind)
@@ -179,7 +188,8 @@ class Recorder:
         if self.timed and message.sent and via is not Via.REPLAY:
             took_s = self._clock.monotonic() - message.intended_s
             self._history.latencies[kind.priority].record(took_s)
-            self._history.course.record(kind.priority, took_s, message.intended_s)
+            together = self._history.together(message, self._seen)
+            self._history.course.record(kind.priority, took_s, message.intended_s, together=together)
         if pub.result is not UNSET:
             self._exposed(pub.result)
         if kind.name == "timeline.items":

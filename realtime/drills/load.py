@@ -6,7 +6,6 @@ examination down (ops.md 4.1). The verdict is the checker's, over what each clie
 
 from __future__ import annotations
 
-import gc
 import heapq
 import random
 import resource
@@ -34,6 +33,7 @@ from realtime.kinds import Priority
 from realtime.messages import Sender
 from realtime.policy.resending import OutboxFull
 from realtime.saying import durable
+from realtime.services import freeze
 from realtime.session import Phase
 
 JOINING_MAX = 64
@@ -196,8 +196,7 @@ class LoadDrill:
                 self._joining.append(client)
                 client.start()
         await self._room_for_one(0)
-        gc.collect()
-        gc.freeze()  # ten thousand clients are not garbage; looking at them again would stop the world
+        freeze()  # ten thousand clients are not garbage; looking at them again would stop the world
 
     async def _room_for_one(self, joining_max: int) -> None:
         """Wait until no more than `joining_max` are on their way in. Raises DrillFailed when nobody gets in any more."""

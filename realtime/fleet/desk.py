@@ -6,10 +6,9 @@ import itertools
 import math
 import socket
 from collections import deque
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from realtime.fleet.passing import GRACE_S, Known, Seen, Standing, Status
+from realtime.fleet.passing import GRACE_S, PASSES_MAX, Known, Seen, Standing, Status, Taken
 from realtime.policy.balancing import Bound, Worker, place, shard, shards_in, slow_start
 from realtime.policy.health import Said, judge
 
@@ -20,6 +19,8 @@ WAITING_MAX = 8_000
 """Sockets that know where they want to go and are not taken yet; beyond it visitors are told to come back."""
 PATIENCE_S = 10.0
 """A worker that died is back within 6 s; a client gives up its handshake after 10."""
+RETURN_S = 10.0
+"""The place of those a worker has lost is kept so long: after a storm they are back within 8 s (ops.md 5.2)."""
 EMPTY_S = 3.0
 """A slot that took nobody for longer starts slowly when it is filled again: its process is a new one, and cold."""
 NOWHERE = ""
@@ -30,7 +31,7 @@ NOWHERE = ""
 class Visitor:
     """A socket that was accepted and not given away yet."""
 
-    sock: socket.socket
+    sock: socket.SocketType
     address: str
     since_s: float
     wedding: str = ""
@@ -49,16 +50,29 @@ class _Queue:
     passed_total: int = 0
     late: bool = False
     """It let a pass run out, and has not been heard of since."""
+    kept: int = 0
+    kept_until_s: float = 0.0
 
     @property
     def load(self) -> float:
         """Its sockets, each counted once wherever it is: a member, on its way in, passed and not counted there yet, waiting.
 
-        What is left out for a moment makes the worker look empty, and in a storm every wedding is split by that.
+        What is left out for a moment makes the worker look empty, and in a storm every wedding is split by that. So is one that
+        has noticed sooner than the others that everybody is gone: for a while a worker weighs what it has held.
         """
         status = self.status
-        counted = (status.connections + status.arriving, status.passes_total) if status is not None else (0, 0)
-        return counted[0] + max(0, self.passed_total - counted[1]) + len(self.waiting)
+        if status is None:
+            return self.passed_total + len(self.waiting)
+        on_the_way = self.passed_total - status.passes_total
+        now = status.connections + status.arriving + (on_the_way if on_the_way > 0 else 0) + len(self.waiting)
+        return now if now > self.kept else self.kept
+
+    def keep(self, now_s: float) -> None:
+        """It was heard of: remember the most that it has held lately."""
+        assert self.status is not None
+        held = self.status.connections + self.status.arriving
+        if held >= self.kept or now_s >= self.kept_until_s:
+            self.kept, self.kept_until_s = held, now_s + RETURN_S
 
 
 class Desk:
@@ -86,7 +100,10 @@ class Desk:
 
     @property
     def n_waiting(self) -> int:
-        return sum(len(queue.waiting) + len(queue.in_flight) for queue in self._queues.values())
+        n = 0
+        for queue in self._queues.values():  # asked for each visitor: no generator
+            n += len(queue.waiting) + len(queue.in_flight)
+        return n
 
     @property
     def full(self) -> bool:
@@ -108,26 +125,30 @@ class Desk:
         placed = place(key, "", workers, home=self._homes.get(key, ""), bound=self._bound.value)
         return self._slots[placed.worker][0] if placed.worker else NOWHERE
 
-    def next_for(self, name: str) -> Iterator[Visitor]:
-        """Those to be passed to `name` now, oldest first; each is answered with `passed` or `not_passed`."""
+    def next_for(self, name: str) -> list[Visitor]:
+        """Those to be passed to `name` with one message now, oldest first; answered with `passed` or `not_passed`."""
         queue = self._queues.get(name)
-        while name and queue is not None and queue.waiting and len(queue.in_flight) < IN_FLIGHT_MAX:
-            yield queue.waiting.popleft()
+        if not name or queue is None:
+            return []
+        waiting = queue.waiting
+        return [waiting.popleft() for _ in range(min(PASSES_MAX, len(waiting), IN_FLIGHT_MAX - len(queue.in_flight)))]
 
-    def passed(self, name: str, visitor: Visitor) -> None:
+    def passed(self, name: str, visitors: list[Visitor]) -> None:
         queue = self._queues[name]
-        queue.in_flight[visitor.id] = visitor
-        queue.passed_total += 1
-        self._passed_total += 1
+        for visitor in visitors:
+            queue.in_flight[visitor.id] = visitor
+        queue.passed_total += len(visitors)
+        self._passed_total += len(visitors)
 
-    def not_passed(self, name: str, visitor: Visitor, now_s: float) -> None:
-        """The worker reads nothing: nobody else goes there until it is heard of, and the visitor goes elsewhere."""
+    def not_passed(self, name: str, visitors: list[Visitor]) -> None:
+        """The worker reads nothing: nobody else goes there until it is heard of, and the visitors go elsewhere."""
         self._queues[name].late, self._judged_s = True, -1.0
-        self._queues[NOWHERE].waiting.append(visitor)
+        self._queues[NOWHERE].waiting += visitors
 
-    def taken(self, name: str, id: int) -> Visitor | None:
-        """The worker has it. None: that came too late, it was passed again."""
-        return self._queues[name].in_flight.pop(id, None)
+    def taken(self, name: str, taken: Taken) -> list[Visitor]:
+        """The worker has these. Who is missing was passed again: that came too late."""
+        in_flight = self._queues[name].in_flight
+        return [in_flight.pop(id) for id in range(taken.id, taken.id + taken.count) if id in in_flight]
 
     def overdue(self, now_s: float) -> list[Visitor]:
         """Those that were not taken in time, and those that have no queue while there is one: to be seated again."""
@@ -179,6 +200,7 @@ class Desk:
                 queue.passed_total += status.passes_total
             changed = queue.late or queue.status is None or queue.status.state != status.state
             queue.status, queue.heard_s, queue.late = status, now_s, False
+            queue.keep(now_s)
             if changed:
                 self._judged_s = -1.0
 

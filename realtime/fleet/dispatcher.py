@@ -25,6 +25,8 @@ from realtime.policy.request_line import LINE_MAX_BYTES, NoRequest, Target, Unfi
 
 ACCEPTS_MAX = 64
 """In one turn: what was accepted is to be passed on before the next come."""
+STORM, COLLECT_S = 20, 0.008
+"""So many in one tick are a storm, in which it looks only every 8 ms: a look costs more than the one it would find."""
 LINE_S = 8.0
 """For the request line, ten with what the kernel waits: a phone on a bad network needs seconds, a trickle must not stay."""
 READING_MAX = 4_000
@@ -33,6 +35,7 @@ ADDRESSES_MAX = 10_000
 TICK_S = 0.05
 SEEN_S = 0.25
 STOP_S = 1.0
+PEEK = int(socket.MSG_PEEK | socket.MSG_DONTWAIT)
 LOOPBACK = ("127.", "::1", "::ffff:127.")
 
 
@@ -51,7 +54,12 @@ class Dispatcher:
         self._reading: dict[int, Visitor] = {}
         self._addresses: dict[str, TokenBucket] = {}
         self._stop_s: float | None = None
-        self._ids = itertools.count(int.from_bytes(os.urandom(6), "big"))
+        self._id = int.from_bytes(os.urandom(6), "big")
+        # Processes for which somebody waits since this turn began: those who come together are passed together.
+        self._wanted: set[str] = set()
+        self._came, self._storm = 0, False
+        # As plain numbers: `accept` would ask for them, and make objects of a richer class, for each socket anew.
+        self._kind = int(listener.family), int(listener.type), listener.proto
         listener.setblocking(False)
         self._watch(listener, self._accept)
         self._watch(control, self._hear_supervisor)
@@ -69,7 +77,7 @@ class Dispatcher:
                 if (handler := self._handlers.get(fd)) is not None:
                     handler()
                 elif fd in self._reading:
-                    self._peek(self._reading[fd])
+                    self._peek(self._reading[fd], self._clock.monotonic())
             now_s = self._clock.monotonic()
             if now_s >= tick_s:
                 tick_s = now_s + TICK_S
@@ -77,26 +85,31 @@ class Dispatcher:
             if now_s >= seen_s:
                 seen_s = now_s + SEEN_S
                 passing.send(self._control, self._seen(now_s))
+            while self._wanted:
+                self._pass(self._wanted.pop(), now_s)
+            if self._storm:
+                select.select((), (), (), COLLECT_S)
             if self._stop_s is not None and (now_s >= self._stop_s or not (self._desk.n_waiting or self._reading)):
                 return
 
     # -- visitors -----------------------------------------------------------------------------------------------------
 
     def _accept(self) -> None:
-        now_s = self._clock.monotonic()
+        now_s, accept, kind = self._clock.monotonic(), self._listener._accept, self._kind  # type: ignore[attr-defined]
         for _ in range(ACCEPTS_MAX):
             try:
-                sock, address = self._listener.accept()
+                fd, address = accept()
             except BlockingIOError:
                 return
             except OSError:
                 return  # out of descriptors: those that are here leave soon, the others wait in the kernel
-            self._peek(Visitor(sock, address[0], now_s))
+            self._came += 1
+            self._peek(Visitor(socket.SocketType(*kind, fd), address[0], now_s), now_s)
 
-    def _peek(self, visitor: Visitor) -> None:
+    def _peek(self, visitor: Visitor, now_s: float) -> None:
         sock = visitor.sock
         try:
-            seen = sock.recv(LINE_MAX_BYTES, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+            seen = sock.recv(LINE_MAX_BYTES, PEEK)
         except BlockingIOError:
             self._read_on(visitor)
             return
@@ -108,7 +121,7 @@ class Dispatcher:
         match destination(seen):
             case Target(path, wedding):
                 self._stop_reading(visitor)
-                self._direct(visitor, path, wedding)
+                self._direct(visitor, path, wedding, now_s)
             case Unfinished():
                 self._read_on(visitor)
             case NoRequest():
@@ -124,13 +137,12 @@ class Dispatcher:
         self._epoll.register(fd, select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLET)
 
     def _stop_reading(self, visitor: Visitor) -> None:
-        fd = visitor.sock.fileno()
-        if self._reading.pop(fd, None) is not None:
+        if self._reading and self._reading.pop(fd := visitor.sock.fileno(), None) is not None:
             self._epoll.unregister(fd)
 
-    def _direct(self, visitor: Visitor, path: str, wedding: str) -> None:
+    def _direct(self, visitor: Visitor, path: str, wedding: str, now_s: float) -> None:
         """Give the visitor a place in the queue of a worker, or of the web process."""
-        desk, now_s = self._desk, self._clock.monotonic()
+        desk = self._desk
         if not wedding:
             if path == "/readyz" and not desk.ready(now_s):
                 self._refuse(visitor, "503 Service Unavailable", b'{"ready": false, "checks": {"workers": false}}')
@@ -142,7 +154,7 @@ class Dispatcher:
         if desk.full:
             self._refuse(visitor, "503 Service Unavailable", retry_s=1.0)
         else:
-            self._pass(desk.seat(visitor, now_s), now_s)
+            self._wanted.add(desk.seat(visitor, now_s))
 
     def _too_many(self, address: str, now_s: float) -> float:
         """Seconds this address has to wait. Loose, because a venue is one address: 165 phones come back at once."""
@@ -156,12 +168,16 @@ class Dispatcher:
 
     def _pass(self, slot: str, now_s: float) -> None:
         """Send `slot` as many of those that wait for it as it may have at once."""
-        for visitor in self._desk.next_for(slot):
-            visitor.id, visitor.until_s = next(self._ids), now_s + passing.PASS_S
-            if not passing.send_pass(self._ends[slot], visitor.id, visitor.until_s, visitor.sock.fileno()):
-                self._desk.not_passed(slot, visitor, now_s)
+        until_s = now_s + passing.PASS_S
+        while visitors := self._desk.next_for(slot):
+            first = self._id
+            for visitor in visitors:
+                visitor.id, visitor.until_s = self._id, until_s
+                self._id += 1
+            if not passing.send_pass(self._ends[slot], first, until_s, [visitor.sock.fileno() for visitor in visitors]):
+                self._desk.not_passed(slot, visitors)
                 return
-            self._desk.passed(slot, visitor)
+            self._desk.passed(slot, visitors)
 
     def _refuse(self, visitor: Visitor, status: str, body: bytes = b"", retry_s: float = 0.0) -> None:
         """Answer without a worker. What the visitor has sent is read first: closing over it would reset our answer."""
@@ -209,15 +225,15 @@ class Dispatcher:
                     self._place_again(visitor)
                 return
             match heard[0]:
-                case Taken(id):
-                    taken = self._desk.taken(name, id)
-                    if taken is not None:
-                        taken.sock.close()
+                case Taken() as taken:
+                    for visitor in self._desk.taken(name, taken):
+                        visitor.sock.close()
                 case Status() as status:
                     self._desk.heard(name, status, now_s)
-        self._pass(name, now_s)
+        self._wanted.add(name)
 
     def _tick(self, now_s: float) -> None:
+        self._came, self._storm = 0, self._came >= STORM
         for visitor in list(itertools.takewhile(lambda v: v.since_s + LINE_S < now_s, self._reading.values())):
             self._refuse(visitor, "408 Request Timeout")
         for visitor in self._desk.overdue(now_s):
@@ -226,8 +242,7 @@ class Dispatcher:
             self._refuse(visitor, "503 Service Unavailable", retry_s=1.0)
 
     def _place_again(self, visitor: Visitor) -> None:
-        now_s = self._clock.monotonic()
-        self._pass(self._desk.seat(visitor, now_s), now_s)
+        self._wanted.add(self._desk.seat(visitor, self._clock.monotonic()))
 
     def _seen(self, now_s: float) -> Seen:
         return self._desk.seen(now_s, self._clock.cpu_s())

@@ -28,23 +28,29 @@ MESSAGE_MAX_BYTES = 16_384
 """A status with the canaries of 64 workers has 4 KB."""
 CONTROL_MAX_BYTES = 180_000
 """Between supervisor and dispatcher: the homes of 2,700 weddings have 80 KB; a socket's buffer takes 200."""
-_PASS, _TAKEN = struct.Struct("=cQd"), struct.Struct("=cQ")
+PASSES_MAX = 8
+"""Sockets in one message, which a worker takes in one turn of its loop, 3 ms: a message costs more than a socket, but others
+are to be served meanwhile."""
+_PASS, _TAKEN = struct.Struct("=cQd"), struct.Struct("=cQH")
 
 
 class Pass(Struct, frozen=True):
-    """A socket for a worker, to be taken before `until_s` (the machine's monotonic clock).
+    """Sockets for a worker, to be taken before `until_s` (the machine's monotonic clock). The first has the number `id`, the
+    others those after it.
 
-    `fd`: None when this process may open no more files, so that the kernel dropped it; the dispatcher still has its copy."""
+    `fds`: fewer than were sent when this process may open no more files, so that the kernel dropped the last ones; the
+    dispatcher still has its copies."""
 
     id: int
     until_s: float
-    fd: int | None
+    fds: list[int]
 
 
 class Taken(Struct, frozen=True):
-    """The worker has the socket of this pass; the dispatcher lets go of its copy."""
+    """The worker has the sockets of `count` numbers from `id` on; the dispatcher lets go of its copies."""
 
     id: int
+    count: int
 
 
 class Status(Struct, frozen=True, tag="status"):
@@ -137,13 +143,13 @@ def inherited(fd: int) -> socket.socket:
 
 def send(end: socket.socket, message: Message | Taken, fds: list[int] | None = None) -> bool:
     """Whether the other side could take it now."""
-    raw = _TAKEN.pack(b"T", message.id) if isinstance(message, Taken) else b"M" + _encode(message)
+    raw = _TAKEN.pack(b"T", message.id, message.count) if isinstance(message, Taken) else b"M" + _encode(message)
     return _sendmsg(end, raw, fds or [])
 
 
-def send_pass(end: socket.socket, id: int, until_s: float, fd: int) -> bool:
-    """Pass a socket. False: the other side has too much to read, or is gone."""
-    return _sendmsg(end, _PASS.pack(b"P", id, until_s), [fd])
+def send_pass(end: socket.socket, id: int, until_s: float, fds: list[int]) -> bool:
+    """Pass at most `PASSES_MAX` sockets. False: the other side has too much to read, or is gone."""
+    return _sendmsg(end, _PASS.pack(b"P", id, until_s), fds)
 
 
 def _sendmsg(end: socket.socket, raw: bytes, fds: list[int]) -> bool:
@@ -171,7 +177,7 @@ def receive(
     match raw[:1]:
         case b"P":
             _, id, until_s = _PASS.unpack(raw)
-            return Pass(id, until_s, fds[0] if fds else None), []
+            return Pass(id, until_s, fds), []
         case b"T":
-            return Taken(_TAKEN.unpack(raw)[1]), fds
+            return Taken(*_TAKEN.unpack(raw)[1:]), fds
     return _decode(raw[1:]), fds

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
+from msgspec import Struct
+
 BOUND = 1.25
 """A worker may hold so much more than its share: in the paper, the moves per change grow with 1/(bound - 1)^2."""
 LOOSER = 0.05
@@ -35,8 +37,7 @@ PLAN_BOUND = 1.10
 Reason = Literal["affinity", "spill", "drain", "unhealthy"]
 
 
-@dataclass(frozen=True, slots=True)
-class Worker:
+class Worker(Struct, frozen=True):
     """A worker as placing sees it. `load`: see `load_of`. `weight` 0: it takes nobody, and `reason` says why."""
 
     slot: str
@@ -45,8 +46,7 @@ class Worker:
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Server:
+class Server(Struct, frozen=True):
     """A worker as a proxy sees it. `address`: host:port. `weight` 0: no new sockets, those it has stay."""
 
     slot: str
@@ -54,8 +54,7 @@ class Server:
     weight: float = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class Placement:
+class Placement(Struct, frozen=True):
     """`worker` is "" when nobody takes anybody. `first_choice`: where the wedding belongs when all are well."""
 
     worker: str
@@ -112,13 +111,13 @@ def place(key: str, role: str, workers: Sequence[Worker], *, home: str = "", bou
     """
     if not workers:
         return Placement("", "", "unhealthy")
-    base = scores(key, tuple([worker.slot for worker in workers]))
+    names = tuple([worker.slot for worker in workers])
+    base = scores(key, names)
     total = weights = 0.0
     for worker in workers:
         if worker.weight > 0:
             total += worker.load
             weights += worker.weight
-    names = [worker.slot for worker in workers]
     first = home if home in names else names[base.index(max(base))]
     if not weights:
         return Placement("", first, _why(workers, first))

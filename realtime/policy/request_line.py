@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+
+from msgspec import Struct
 
 LINE_MAX_BYTES = 4_096
 """A request line longer than this is nobody's: ours have 200 bytes with epoch and position."""
 _PREFIX = "/ws/weddings/"
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(Struct, frozen=True):
     """`wedding`: its slug; "" for pages, API and admin. `path` is as asked for, without the query."""
 
     path: str
     wedding: str
 
 
-@dataclass(frozen=True, slots=True)
-class Unfinished:
+class Unfinished(Struct, frozen=True):
     """There must be more to come."""
 
 
-@dataclass(frozen=True, slots=True)
-class NoRequest:
+class NoRequest(Struct, frozen=True):
     """This will never be a request line."""
 
 
@@ -43,3 +42,19 @@ def destination(seen: bytes) -> Target | Unfinished | NoRequest:
     path = words[1].partition(b"?")[0].decode("latin-1")
     wedding = path.removeprefix(_PREFIX).rstrip("/") if path.startswith(_PREFIX) else ""
     return Target(path, wedding if "/" not in wedding else "")
+
+
+# A whole request of which nothing needs HTTP's finer points: ASCII, no line folded, nothing after the headers.
+_PLAIN = re.compile(
+    rb"GET (/ws/[!-\"$->@-~]*)(?:\?([!-\"$-~]*))? HTTP/1\.1\r\n(?:[-!#$%&'*+.^`|~0-9A-Za-z]+:[\t -~]*\r\n)+\r\n"
+)
+_UPGRADE = re.compile(rb"\r\nupgrade:[\t ]*websocket[\t ]*\r\n", re.IGNORECASE)
+_BODY = re.compile(rb"\r\n(?:content-length|transfer-encoding|expect):", re.IGNORECASE)
+
+
+def upgrade(seen: bytes) -> bytes | None:
+    """The query, b"" without one, of a request that can go to the WebSocket protocol as it is. None: HTTP has to read it."""
+    plain = _PLAIN.fullmatch(seen)
+    if plain is None or _UPGRADE.search(seen) is None or _BODY.search(seen) is not None:
+        return None
+    return plain[2] or b""

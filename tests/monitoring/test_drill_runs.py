@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from unittest.mock import patch
 
 import pytest
-from django.db import DatabaseError
+from django.db import DatabaseError, connections
 
 from monitoring.drill_runs import last_passed, record
 from monitoring.models import DrillRun
@@ -32,3 +32,13 @@ def test_a_database_that_is_away_is_told_in_the_log(caplog: pytest.LogCaptureFix
         kept = run(0)
     assert kept.pk is None and kept.passed
     assert "the run of drill kill is not kept: gone" in caplog.text
+
+
+def test_where_nothing_is_set_up_yet_a_drill_ends_with_a_note(caplog: pytest.LogCaptureFixture) -> None:
+    with connections["history"].cursor() as cursor:
+        cursor.execute("DROP TABLE monitoring_drillrun")  # comes back with the rollback after this test
+    kept = run(0)
+    assert kept.pk is None and kept.passed
+    assert last_passed("kill", NOON) is None
+    (note,) = caplog.records
+    assert note.levelname == "WARNING" and "manage.py migrate" in note.getMessage()

@@ -40,6 +40,7 @@ from realtime.client_events import (
     SnapshotTaken,
     Via,
 )
+from realtime.client_fleet import Door, rank
 from realtime.clock import SystemClock
 from realtime.errors import BadCredentials
 from realtime.messages import (
@@ -598,3 +599,30 @@ def test_a_lost_connection_comes_back_within_the_time_the_welcome_said() -> None
         waits.append(session.connect_at_s or 0.0)
     assert 2.5 < max(waits) <= 3.0
     assert 1.3 < sum(waits) / len(waits) < 1.7
+
+
+async def test_planners_come_first_through_a_door_that_many_wait_for() -> None:
+    door, through = Door(1), []
+
+    async def go(who: str, rank: int) -> None:
+        await door.enter(rank)
+        through.append(who)
+        door.leave()
+
+    await door.enter(2)
+    waiting = [asyncio.create_task(go(who, rank)) for who, rank in (("guest", 2), ("vendor", 1), ("late", 2), ("planner", 0))]
+    await asyncio.sleep(0)  # noqa: TID251 - a turn of the loop, not a time
+    waiting[2].cancel()
+    door.leave()
+    await asyncio.gather(*waiting, return_exceptions=True)
+    assert through == ["planner", "vendor", "guest"]
+    async with asyncio.timeout(5):
+        await door.enter(2)  # the place of the one who went away is not lost
+
+
+def test_a_client_knows_its_rank_once_it_was_welcomed() -> None:
+    session = ClientSession("ticket", random.Random(1))
+    assert rank(session.member) == 2
+    session.opened(0.0)
+    tell(session, welcome())
+    assert rank(session.member) == 0

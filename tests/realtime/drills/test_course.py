@@ -54,3 +54,13 @@ def test_a_curve_is_no_longer_than_a_screen() -> None:
         seen.record(Priority.P3, 0.01, 100.0 + second)
     curve = seen.curve()
     assert len(curve) <= POINTS_MAX and all("P3" in point.p99_ms for point in curve)
+
+
+def test_what_others_waited_for_is_told_apart() -> None:
+    seen = course(Moment(10.0, "injection", "x"), Moment(12.0, "restoration", "y"))
+    for at_s, took_s, together in ((105.0, 0.3, True), (110.5, 5.0, False), (110.6, 0.02, True), (120.0, 0.4, True)):
+        seen.record(Priority.P1, took_s, at_s, together=together)
+    others = seen.others((Priority.P0, Priority.P1))
+    assert (others.count, others.p99_ms) == (1, 20.0)
+    assert seen.phases()["P1"]["during"].count == 2
+    assert seen.others((Priority.P3,)).p99_ms is None

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from realtime.drills.course import Moment
 from realtime.drills.db_out import DatabaseOutDrill
 from realtime.drills.faults import Ended, FaultDrill
 from realtime.drills.fd_limit import KNOCKS, FilesDrill
@@ -17,9 +18,11 @@ from realtime.drills.outage import JournalOutage
 from realtime.drills.poison import NEWCOMERS, PoisonDrill
 from realtime.drills.proxy import ChaosProxy
 from realtime.drills.server import Running
+from realtime.drills.storm import StormDrill
 from realtime.drills.venue_wifi import VenueWifiDrill
 from realtime.drills.wrong_clock import ClockDrill
 from realtime.histogram import Histogram
+from realtime.kinds import Priority
 from tests.fakes import ManualClock
 
 CUT_OFF = Ended("load-0.guest9", "guest", 1006, 5.0, 5.5)
@@ -165,3 +168,23 @@ def test_mobile() -> None:
     for sentence in ("1 of 1 phones (crowded) did not come back", "the last of the phones (dead-zones) was back after 9.0 s"):
         assert sentence in said(drill)
     assert "from one good network to another: p99 9" in said(drill)
+
+
+def test_storm() -> None:
+    drill = made(StormDrill)
+    course = drill.history.course
+    course.begin(0.0)
+    course.moments.append(Moment(4.0, "injection", "x"))
+    drill.at_s, drill.facts = 4.0, {"dispatcher_us_each": 20.0}
+    drill.ended = [Ended("load-0.planner0", "planner", 1006, 4.0, 6.0), Ended("load-0.guest9", "guest", 1006, 4.0, 11.0)]
+    course.record(Priority.P1, 0.09, 5.0, together=True)
+    course.record(Priority.P1, 3.0, 5.0)
+    assert said(drill) == "" and drill.facts["others_urgent_deliveries"] == 1
+    drill.ended[0].back_s, drill.ended[1].back_s = 7.5, 13.0
+    course.record(Priority.P0, 0.25, 5.0, together=True)
+    for sentence in (
+        "the last planner was back after 3.5 s",
+        "the last one was back after 9.0 s",
+        "p99 250.0 ms between those",
+    ):
+        assert sentence in said(drill)

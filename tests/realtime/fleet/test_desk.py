@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import socket
 
-from realtime.fleet.desk import IN_FLIGHT_MAX, NOWHERE, PATIENCE_S, Desk, Visitor
-from realtime.fleet.passing import GRACE_S, PASS_S, Known, Status
+from realtime.fleet.desk import IN_FLIGHT_MAX, NOWHERE, PATIENCE_S, RETURN_S, Desk, Visitor
+from realtime.fleet.passing import GRACE_S, PASS_S, PASSES_MAX, Known, Status, Taken
 
 
 class Hall:
@@ -14,6 +15,7 @@ class Hall:
     def __init__(self) -> None:
         self.desk = Desk()
         self.now_s = 1.0
+        self.ids = itertools.count(1)
         self.desk.know(Known(["w1.1", "w2.1"], "web.1"))
         self.hear("w1.1", "w2.1", "web.1")
 
@@ -28,8 +30,9 @@ class Hall:
     def come(self, wedding: str = "") -> tuple[str, Visitor]:
         visitor = self.visitor(wedding)
         name = self.desk.seat(visitor, self.now_s)
-        for number, seated in enumerate(self.desk.next_for(name)):
-            seated.id, seated.until_s = number + id(seated), self.now_s + PASS_S
+        while seated := self.desk.next_for(name):
+            for one in seated:
+                one.id, one.until_s = next(self.ids), self.now_s + PASS_S
             self.desk.passed(name, seated)
         return name, visitor
 
@@ -53,7 +56,7 @@ def test_what_is_not_taken_in_time_goes_elsewhere_and_the_worker_gets_nobody_unt
     hall.now_s += PASS_S + GRACE_S + 0.01
     hall.hear(other)
     assert hall.desk.overdue(hall.now_s) == [visitor]
-    assert hall.desk.taken(name, visitor.id) is None  # too late: it is somebody else's
+    assert hall.desk.taken(name, Taken(visitor.id, 1)) == []  # too late: it is somebody else's
     assert hall.come("rose")[0] == other
     hall.hear(name)
     assert hall.come("rose")[0] == name
@@ -105,7 +108,7 @@ def test_a_worker_has_only_so_many_at_once() -> None:
     hall.desk.know(Known(["w1.1"], "web.1"))
     for _ in range(IN_FLIGHT_MAX + 10):
         hall.come("rose")
-    assert list(hall.desk.next_for("w1.1")) == []
+    assert hall.desk.next_for("w1.1") == []
     assert hall.desk.n_waiting == IN_FLIGHT_MAX + 10
 
 
@@ -141,6 +144,32 @@ def test_who_is_on_the_way_in_counts_so_that_a_storm_does_not_split_weddings() -
     assert {hall.come(wedding)[0] for _ in range(50)} == {"w1.1"}
     hall.hear("w1.1", connections=10, arriving=690, passes_total=800)
     assert hall.come(wedding)[0] == "w2.1"
+
+
+def test_a_storm_that_one_worker_notices_first_does_not_split_weddings() -> None:
+    hall = Hall()
+    wedding = next(name for name in map(str, range(100)) if hall.come(name)[0] == "w1.1")
+    hall.hear("w1.1", "w2.1", connections=5_000, passes_total=5_000)
+    hall.hear("w2.1", passes_total=5_000)  # it has noticed that all are gone; the other one is still busy with that
+    assert {hall.come(wedding)[0] for _ in range(200)} == {"w1.1"}
+    hall.now_s += RETURN_S
+    hall.hear("w1.1", connections=5_000, passes_total=5_200)
+    hall.hear("w2.1", passes_total=5_000)
+    assert hall.come(wedding)[0] == "w2.1"  # by then they would be back
+
+
+def test_those_who_come_together_are_passed_together() -> None:
+    hall = Hall()
+    visitors = [hall.visitor() for _ in range(PASSES_MAX + 1)]
+    for visitor in visitors:
+        hall.desk.seat(visitor, hall.now_s)
+    first, rest = hall.desk.next_for("web.1"), hall.desk.next_for("web.1")
+    assert (first, rest) == (visitors[:PASSES_MAX], visitors[PASSES_MAX:])
+    for number, visitor in enumerate(visitors):
+        visitor.id = number
+    hall.desk.passed("web.1", visitors)
+    assert hall.desk.taken("web.1", Taken(0, 2)) == visitors[:2]
+    assert hall.desk.n_waiting == PASSES_MAX - 1
 
 
 def test_a_new_worker_starts_slowly_and_one_that_replaces_another_does_not() -> None:

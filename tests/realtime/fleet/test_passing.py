@@ -59,14 +59,14 @@ class Worker:
         self.porter = Porter(end, self.clock, self.adopted.append, lambda order: None)
 
     def offer(self, copy: socket.socket) -> None:
-        assert passing.send_pass(self.dispatcher, 7, 0.5, copy.fileno())
+        assert passing.send_pass(self.dispatcher, 7, 0.5, [copy.fileno()])
 
 
 def test_a_socket_is_taken_and_that_is_said(worker: Worker, wire: Pair) -> None:
     client, copy = wire
     worker.offer(copy)
     worker.porter.hear()
-    assert passing.receive(worker.dispatcher) == (Taken(7), [])
+    assert passing.receive(worker.dispatcher) == (Taken(7, 1), [])
     copy.close()
     client.sendall(b"hello")
     assert os.read(worker.adopted[0], 5) == b"hello"
@@ -93,13 +93,14 @@ def test_a_worker_that_was_stopped_after_saying_so_does_not_adopt(worker: Worker
     assert worker.adopted == []
 
 
-def test_a_pass_arrives_with_its_descriptor(ends: Pair, wire: Pair) -> None:
+def test_a_pass_arrives_with_its_descriptors(ends: Pair, wire: Pair) -> None:
     mine, theirs = ends
-    assert passing.send_pass(mine, 3, 1.5, wire[1].fileno())
+    assert passing.send_pass(mine, 3, 1.5, [end.fileno() for end in wire])
     heard = passing.receive(theirs)
     assert isinstance(heard, tuple) and isinstance(heard[0], Pass)
-    assert (heard[0].id, heard[0].until_s) == (3, 1.5)
-    os.close(heard[0].fd)
+    assert (heard[0].id, heard[0].until_s, len(heard[0].fds)) == (3, 1.5, 2)
+    for fd in heard[0].fds:
+        os.close(fd)
 
 
 def test_the_homes_of_a_whole_saturday_fit(ends: Pair) -> None:
@@ -107,6 +108,22 @@ def test_the_homes_of_a_whole_saturday_fit(ends: Pair) -> None:
     homes = Homes({f"wedding-of-somebody-{number}": f"w{number % 64}" for number in range(2_700)})
     assert passing.send(mine, homes)
     assert passing.receive(theirs, passing.CONTROL_MAX_BYTES) == (homes, [])
+
+
+def test_a_worker_that_is_short_of_files_takes_as_many_as_it_can(worker: Worker, wire: Pair) -> None:
+    client, copy = wire
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    lowest = os.dup(copy.fileno())
+    os.close(lowest)
+    assert passing.send_pass(worker.dispatcher, 7, 0.5, [copy.fileno(), client.fileno()])
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest + 1, hard))
+    try:
+        worker.porter.hear()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert passing.receive(worker.dispatcher) == (Taken(7, 1), []), "the second one is passed to somebody else"
+    assert worker.porter.passes_total == len(worker.adopted) == 1
+    os.close(worker.adopted[0])
 
 
 def test_a_worker_without_free_files_takes_nobody_and_the_socket_stays_good(worker: Worker, wire: Pair) -> None:
