@@ -42,9 +42,9 @@ from realtime.drills.redis_kill import need as redis_server
 from realtime.drills.server import FOLDER, OF_THE_INSTALLATION, manage
 from realtime.drills.workloads import PROFILES, SATURDAY, Planned, RoomPlan, mix, schedule
 from realtime.messages import Sender
-from realtime.policy.forecast import AHEAD_S, Forecast
+from realtime.policy.forecast import Forecast
 from realtime.policy.resending import OutboxFull
-from realtime.policy.scaling import SHARE_CONNECTIONS, Limits
+from realtime.policy.scaling import SHARE_CONNECTIONS, Limits, Load, Orders, Past, desired_workers
 from realtime.policy.simulation import Point, Simulation, actual_people
 from realtime.saying import durable
 from realtime.session import Phase
@@ -95,6 +95,7 @@ class ScaleDrill(FaultDrill):
     recovery = "none to wait for: nobody is cut off"
     needs = (Need("PostgreSQL", "apt-get install postgresql", lambda: binaries() is not None), redis_server)
     people = 1_100
+    workers = 1
     usual_profile = PROFILE.name
     day: Day
     limits: Limits
@@ -335,5 +336,5 @@ class ScaleDrill(FaultDrill):
 def workers_at(day: Day, limits: Limits) -> int:
     """How many the calendar asks for when the day begins."""
     begins_s = day.begins.timestamp()
-    people = Forecast(day.bookings).most(begins_s, begins_s + AHEAD_S)
-    return min(limits.most, max(LEAST, math.ceil(people / (SHARE_CONNECTIONS * limits.connections)) + 1))
+    decision, _ = desired_workers(Load(1), Forecast(day.bookings).need(begins_s), limits, Orders(), Past(), begins_s)
+    return decision.needed
