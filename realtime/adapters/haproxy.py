@@ -35,7 +35,9 @@ class _Known:
 
 
 class HAProxy:
-    """`realtime.ports.Front` for one HAProxy; several are arranged one after the other."""
+    """`realtime.ports.Front` for one HAProxy. Its ring is not our hash."""
+
+    hashes_alike = False
 
     def __init__(self, socket_path: str, backend: str = "realtime", homes_map: str = "/etc/haproxy/homes.map") -> None:
         """`homes_map`: the name of the map file as `haproxy.cfg` has it."""
