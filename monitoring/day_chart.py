@@ -128,9 +128,9 @@ def _enough(day: Simulation, limits: Limits) -> str:
     all_there_is = [p for p in day.points if p.actual > limits.most * SHARE_CONNECTIONS * limits.connections]
     if not all_there_is:
         return "room at every moment"
-    used = max(point.actual for point in all_there_is) / (limits.most * limits.connections)
-    share = len(all_there_is) / len(day.points)
-    return f"room at every moment, {100 * share:.0f} % of them with all {limits.most} there may be, {100 * used:.0f} % full at the most"
+    full = 100 * max(point.actual for point in all_there_is) / (limits.most * limits.connections)
+    share = 100 * len(all_there_is) / len(day.points)
+    return f"room at every moment, {share:.0f} % of them with all {limits.most} there may be, {full:.0f} % full at the most"
 
 
 def day_page(day: Simulation, limits: Limits, title: str, zone: ZoneInfo) -> str:

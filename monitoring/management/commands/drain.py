@@ -22,6 +22,9 @@ POLL_S = 0.2
 MORE_S = 15.0
 """Beyond the deadline: the last goodbyes, and the report that says that it has ended."""
 
+SILENT_S = 1.5
+"""After its last word, which can be read for some seconds."""
+
 
 class Command(BaseCommand):
     help = (
@@ -82,7 +85,7 @@ class Command(BaseCommand):
             if report is not None and report.at_s != last_s:
                 last_s, silent_since_s = report.at_s, clock.monotonic()
             empty = report is not None and report.state == "draining" and not any(report.connections.values())
-            if report is None or (empty and clock.monotonic() - silent_since_s > 1.5):  # its last word can be read for a while
+            if report is None or (empty and clock.monotonic() - silent_since_s > SILENT_S):
                 self.stdout.write(f"{found.slot} has ended.")
                 return
             if clock.monotonic() > until_s:
