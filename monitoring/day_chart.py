@@ -14,7 +14,7 @@ from msgspec import Struct
 from realtime.policy.scaling import SHARE_CONNECTIONS, Limits
 from realtime.policy.simulation import Point, Simulation
 
-HOUR_S = 3_600
+EVERY_S = tuple(60 * minutes for minutes in (5, 15, 30, 60, 120, 180, 360, 720, 1_440))
 LEVELS_MOST = 5
 STYLE = """
 svg{font:12px system-ui,sans-serif}svg text{fill:#5b6472}svg .title{font-size:17px;font-weight:600;fill:#1c2430}
@@ -35,7 +35,7 @@ table{border-collapse:collapse;width:100%}td,th{text-align:left;padding:4px 10px
 
 
 class Sheet(Struct, frozen=True):
-    """Where things are drawn, pixels. `people`, `workers`: top and bottom of the two pictures. `every_h`: between two hours."""
+    """Where things are drawn, pixels. `people`, `workers`: top and bottom of the two pictures. `times_most`: on its axis."""
 
     width: int
     left: int
@@ -43,14 +43,14 @@ class Sheet(Struct, frozen=True):
     people: tuple[int, int]
     workers: tuple[int, int]
     height: int
-    every_h: int
+    times_most: int
     legend: tuple[tuple[int, int], ...]
     """Where its entries stand."""
 
 
-WIDE = Sheet(1_080, 84, 1_060, (84, 352), (396, 472), 534, 2, tuple((84 + 196 * n, 524) for n in range(5)))
+WIDE = Sheet(1_080, 84, 1_060, (84, 352), (396, 472), 534, 15, tuple((84 + 196 * n, 524) for n in range(5)))
 NARROW = Sheet(
-    380, 76, 372, (84, 300), (340, 400), 512, 6, ((76, 452), (76, 474), (76, 496), (236, 452), (236, 474))
+    380, 86, 372, (84, 300), (340, 400), 512, 5, ((86, 452), (86, 474), (86, 496), (236, 452), (236, 474))
 )  # for a phone: nothing is read there that was made smaller with the picture
 LEGEND = (
     ("actual", "people there"),
@@ -187,7 +187,8 @@ def _city(zone: ZoneInfo) -> str:
 
 
 def _hours(from_s: float, to_s: float, x: Callable[[float], float], zone: ZoneInfo, sheet: Sheet) -> list[str]:
-    every_s, below = HOUR_S * sheet.every_h * (1 if to_s - from_s < 40 * HOUR_S else 3), sheet.workers[1]
+    below = sheet.workers[1]
+    every_s = next((s for s in EVERY_S if (to_s - from_s) / s <= sheet.times_most), EVERY_S[-1])
     found = []
     for at_s in range(math.ceil(from_s / every_s) * every_s, int(to_s) + 1, every_s):
         found.append(f'<line class="grid" x1="{x(at_s)}" x2="{x(at_s)}" y1="{sheet.people[0]}" y2="{below}"/>')

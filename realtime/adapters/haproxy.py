@@ -69,6 +69,11 @@ class HAProxy:
         fields = [{cell["field"]["name"]: cell["value"]["value"] for cell in row} for row in rows]
         return {row["svname"]: int(row["scur"]) for row in fields}
 
+    async def pid(self) -> int:
+        """Of the process that answers: another one after a reload."""
+        lines = (await self._ask("show info")).splitlines()
+        return next(int(line.removeprefix("Pid: ")) for line in lines if line.startswith("Pid: "))
+
     async def _known(self) -> dict[str, _Known]:
         lines = (await self._ask(f"show servers state {self._backend}")).splitlines()
         names = next((line for line in lines if line.startswith("#")), "#").lstrip("# ").split()

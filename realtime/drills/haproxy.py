@@ -101,6 +101,10 @@ class HAProxyDrill(FaultDrill):
             return await super().run()
 
     async def inject(self) -> None:
+        start_s = self.now_s()
+        if self.options.connections >= JUDGED_LEAST:
+            await self.until(self._is_whole, "weddings are whole", EVEN_S)
+            self._took("whole_after_s", start_s)
         await self.note_placement("before")
         self.injected("a worker was added")
         start_s = self.now_s()
@@ -108,7 +112,7 @@ class HAProxyDrill(FaultDrill):
         await self._until_served({"w1", "w2", "w3", "w4"})
         self._took("added_s", start_s)
         if self.options.connections >= JUDGED_LEAST:
-            await self.until(self._is_even, "weddings are whole and workers even", EVEN_S)
+            await self.until(lambda f: self._is_whole(f) and self._is_even(f), "weddings are whole and workers even", EVEN_S)
             self._took("even_after_s", start_s)
         await self.note_placement("after")
         await self._reload()
@@ -123,6 +127,8 @@ class HAProxyDrill(FaultDrill):
         start_s, old = self.now_s(), self._processes["haproxy"]
         self._processes["old haproxy"] = old
         await self._start("haproxy", self._haproxy("-sf", str(old.pid), "-x", str(self._socket)))
+        while await self._answering() != self._processes["haproxy"].pid:
+            await self.sleep(0.05)
         await self._until_served({"w1", "w2", "w3", "w4"}, PUT_BACK_S)
         self._took("put_back_s", start_s)
         knocked = await self.knock(NEWCOMERS, "newcomer")
@@ -174,9 +180,11 @@ class HAProxyDrill(FaultDrill):
         whole, fullest = _placement(await self._registry.reports())
         self.facts |= {f"whole_weddings_percent_{when}": whole, f"fullest_over_mean_{when}": fullest}
 
+    def _is_whole(self, fleet: dict[str, Any]) -> bool:
+        return _placement([row["report"] for row in fleet["workers"]])[0] >= WHOLE_PERCENT
+
     def _is_even(self, fleet: dict[str, Any]) -> bool:
-        whole, fullest = _placement([row["report"] for row in fleet["workers"]])
-        return whole >= WHOLE_PERCENT and fullest <= FULLEST
+        return _placement([row["report"] for row in fleet["workers"]])[1] <= FULLEST
 
     def _took(self, fact: str, start_s: float) -> None:
         self.facts[fact] = round(self.now_s() - start_s, 3)
@@ -202,6 +210,15 @@ class HAProxyDrill(FaultDrill):
             if self.now_s() > until_s:
                 raise DrillFailed(f"after {timeout_s:g} s HAProxy has {sorted(await self._served())}, not {sorted(slots)}")
             await self.sleep(0.2)
+
+    async def _answering(self) -> int:
+        """The pid of the HAProxy that answers, 0 for none. Raises DrillFailed when the new one has ended."""
+        if self._processes["haproxy"].poll() is not None:
+            raise DrillFailed("the new HAProxy ended at once")
+        try:
+            return await self._front.pid()
+        except OSError:
+            return 0
 
     async def _served(self) -> set[str]:
         try:
