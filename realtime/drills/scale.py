@@ -66,6 +66,9 @@ QUIET = ("burn-now", "burn-half-hour", "burn-day", "wedding-late")
 LEAST = 2
 FULLER = 3
 """A wedding has at most so many times the people it expects."""
+LAME_SHARE = 0.01
+"""Of the looks: eight workers share a few cores here; one that is stalled for a second has room for its people all the same."""
+NOTED_MAX = 20
 DAY_H, OUTS, INS = 16.0, 5, 4
 """What a whole day of the June calendar asks for at the least; a part of it asks for one change."""
 PROFILE = replace(
@@ -76,13 +79,15 @@ PROFILE = replace(
 
 
 class Look(Struct, frozen=True):
-    """The fleet at one moment of the day, UTC seconds: people there, workers that take some, slots, and why so many."""
+    """The fleet at one moment of the day, UTC seconds: people there, workers that are up, slots, and why so many."""
 
     day_s: float
     people: int
-    ready: int
+    up: int
     slots: int
     why: str
+    lame: tuple[str, ...] = ()
+    """Of those that are up: not fit for newcomers at this moment, and why."""
 
 
 class Visitor(Struct):
@@ -187,10 +192,13 @@ class ScaleDrill(FaultDrill):
         while self._day_clock.now() < self.day.ends:
             fleet = await self.fleet()
             rows = fleet["workers"]
-            ready = sum(row["state"] == "ready" for row in rows)
+            up = sum(row["state"] in ("ready", "lame") for row in rows)
+            lame = tuple(f"{row['id']}: {row['reason']}" for row in rows if row["state"] == "lame")
             slots = len({row["slot"] for row in rows if row["state"] != "draining"})
             people = sum(visitor.client.session.phase is Phase.LIVE for room in self.there for visitor in room)
-            self.looks.append(Look(self._day_clock.now().timestamp(), people, ready, slots, fleet["why"]))
+            for why in set(lame) - set(self.looks[-1].lame if self.looks else ()):
+                self.noticed(why)
+            self.looks.append(Look(self._day_clock.now().timestamp(), people, up, slots, fleet["why"], lame))
             await self._clock.sleep(LOOK_S)
 
     # -- people -------------------------------------------------------------------------------------------------------
@@ -262,8 +270,10 @@ class ScaleDrill(FaultDrill):
     def _noting(self, seen: Seen, recorder: Recorder) -> Callable[[Event], None]:
         def on_event(event: Event) -> None:
             match event:
-                case Closed(code) if not seen.left:
+                case Closed(code, reason) if not seen.left:
                     self.ended.append(Ended(seen.member, seen.role, code, self._clock.monotonic()))
+                    if len(self.ended) <= NOTED_MAX:
+                        self.noticed(f"{seen.member} was cut off: {code} {reason}")
                 case Moved():
                     self.moves += 1
             recorder(event)
@@ -305,21 +315,26 @@ class ScaleDrill(FaultDrill):
         changes = [(b.day_s, b.slots - a.slots) for a, b in pairwise(self.looks) if a.slots != b.slots]
         turns = [at_s for (_, before), (at_s, after) in pairwise(changes) if before * after < 0]
         outs, ins = sum(by > 0 for _, by in changes), sum(by < 0 for _, by in changes)
-        short = [look for look in self.looks if look.ready < min(self._most, math.ceil(look.people / self._room))]
+        short = [look for look in self.looks if look.up < min(self._most, math.ceil(look.people / self._room))]
+        lame = sum(bool(look.lame) for look in self.looks)
         reversals = max((sum(at_s <= turn < at_s + 3_600 for turn in turns) for at_s in turns), default=0)
         hours = (self.day.ends - self.day.begins).total_seconds() / 3_600
         self.facts |= {
             "scale_outs": outs,
             "scale_ins": ins,
-            "most_workers": max((look.ready for look in self.looks), default=0),
+            "most_workers": max((look.up for look in self.looks), default=0),
             "most_people": max((look.people for look in self.looks), default=0),
             "reversals_in_an_hour": reversals,
             "seconds_short_of_room": len(short),
+            "looks": len(self.looks),
+            "looks_with_a_lame_worker": lame,
             "moves": self.moves,
             "connections_ended": len(self.ended),
             "visits": self._visits,
         }
         broken = [f"there was no room for everybody in {len(short)} of {len(self.looks)} looks"] if short else []
+        if lame > LAME_SHARE * len(self.looks):
+            broken.append(f"in {lame} of {len(self.looks)} looks a worker took nobody; the time line says why")
         if hours >= DAY_H and (outs < OUTS or ins < INS):
             broken.append(f"{outs} scale-outs and {ins} scale-ins; a day asks for {OUTS} and {INS}")
         elif not changes:
@@ -334,7 +349,7 @@ class ScaleDrill(FaultDrill):
     def chart(self) -> Simulation:
         """The day as it was, for `monitoring.day_chart`."""
         points = [
-            Point(look.day_s, self._forecast.expected(look.day_s), look.people, look.ready, look.slots, look.why, "")
+            Point(look.day_s, self._forecast.expected(look.day_s), look.people, look.up, look.slots, look.why, "")
             for look in self.looks
         ]
         count = {name: int(self.facts[name] or 0) for name in ("scale_outs", "scale_ins", "reversals_in_an_hour")}
