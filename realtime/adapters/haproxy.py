@@ -18,7 +18,8 @@ WEIGHT = 100
 """Of a warm worker. All the same: HAProxy's ring is coarse with small numbers."""
 ANSWER_S = 5.0
 ANSWER_MAX_BYTES = 4_000_000
-_CHECK = "check inter 2s fall 2 rise 2 maxconn 20000"
+_CHECK = "check inter 1s fastinter 500ms fall 2 rise 2 maxconn 20000"
+"""A worker that hangs gets no new sockets after two to three seconds."""
 
 
 class HAProxyError(OSError):

@@ -11,10 +11,12 @@ _PREFIX = "/ws/weddings/"
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """`wedding`: its slug; "" for pages, API and admin. `path` is as asked for, without the query."""
+    """`wedding`: its slug; "" for pages, API and admin. `path` is as asked for, without the query. `lead`: it says that
+    it is of who leads the day and should be where the wedding is. Anybody may say so: it opens no door."""
 
     path: str
     wedding: str
+    lead: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,7 @@ def destination(seen: bytes) -> Target | Unfinished | NoRequest:
     words = line.split()
     if len(words) != 3 or not words[2].startswith(b"HTTP/"):
         return NoRequest()
-    path = words[1].partition(b"?")[0].decode("latin-1")
+    asked, _, query = words[1].partition(b"?")
+    path = asked.decode("latin-1")
     wedding = path.removeprefix(_PREFIX).rstrip("/") if path.startswith(_PREFIX) else ""
-    return Target(path, wedding if "/" not in wedding else "")
+    return Target(path, wedding if "/" not in wedding else "", b"lead=1" in query)
