@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 from io import StringIO
+from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
-from pytest_django.fixtures import SettingsWrapper
 
 from realtime.adapters.registry import MemoryRegistry
 from realtime.clock import SystemClock
@@ -18,7 +18,7 @@ from realtime.report import WeddingReport, WorkerReport
 
 
 @pytest.fixture
-def registry(monkeypatch: pytest.MonkeyPatch, settings: SettingsWrapper) -> MemoryRegistry:
+def registry(monkeypatch: pytest.MonkeyPatch, settings: Any) -> MemoryRegistry:
     """What REDIS_URL leads to; there is no supervisor."""
 
     def nobody(*_: object) -> object:
