@@ -99,7 +99,8 @@ class Command(BaseCommand):
         async with control:
             remote.write_pointer(settings.VAR_DIR, folder / "control.sock")
             try:
-                self._log(f"{plan.slots} workers on http://{':'.join(map(str, plan.listener.getsockname()[:2]))}")
+                workers = "1 worker" if plan.slots == 1 else f"{plan.slots} workers"
+                self._log(f"{workers} on http://{':'.join(map(str, plan.listener.getsockname()[:2]))}")
                 await supervisor.run()
             finally:
                 remote.remove_pointer(settings.VAR_DIR)
