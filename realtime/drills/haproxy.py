@@ -41,6 +41,7 @@ WHOLE_PERCENT, FULLEST = 90.0, 1.25
 EVEN_S = 240.0
 """For the balancer: loads are uneven for 30 s before it begins, then one wedding after the other."""
 PUT_BACK_S = 15.0
+LOOK_S = 0.25
 END_S = 30.0
 NEWCOMERS = 20
 
@@ -170,7 +171,8 @@ class HAProxyDrill(FaultDrill):
     # -- what runs ----------------------------------------------------------------------------------------------------
 
     async def fleet(self) -> dict[str, Any]:
-        """Of the reports: no supervisor looks after these workers."""
+        """Of the reports, which come once a second: no supervisor looks after these workers."""
+        await self.sleep(LOOK_S)  # to ask more often would only take from those who are measured
         return {"workers": [_row(report) for report in await self._registry.reports()]}
 
     async def _ready_workers(self) -> int | None:
