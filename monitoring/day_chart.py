@@ -26,7 +26,7 @@ svg{font:12px system-ui,sans-serif}svg text{fill:#5b6472}svg .title{font-size:17
 .actual{stroke:#f472b6}}
 """
 PAGE_STYLE = """
-body{font:15px system-ui,sans-serif;max-width:1100px;margin:24px auto;padding:0 12px;color-scheme:light dark}
+body{font:15px system-ui,sans-serif;max-width:1100px;margin:24px auto;padding:0 12px}:root{color-scheme:light dark}
 h1{font-size:1.35rem;margin-bottom:.2em}h2{font-size:1.1rem}p{margin:.3em 0 1em}svg{width:100%;height:auto;border-radius:8px}
 table{border-collapse:collapse;width:100%}td,th{text-align:left;padding:4px 10px;border-bottom:1px solid #8884}
 .n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}.narrow{display:none}
