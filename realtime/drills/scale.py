@@ -56,11 +56,6 @@ STARTED_S, WAIT_S = 10.0, 90.0
 """Of the machine: until the day begins; and for the scaler to have as many workers as its beginning asks for."""
 CALENDAR = Path(settings.BASE_DIR) / "wedsync/weddings/demo/calendar/saturday-june.csv"
 SPEED = 20.0
-NIGHT = {"start": "26:30", "hours": 2.5, "speed": 60.0}
-"""What is played when nothing else is asked for: three minutes in which workers go."""
-ALL_OF_IT = (
-    "Without --date, --calendar, --from, --hours and --speed: the night of the day, in three minutes; with one, all of it"
-)
 QUIET = ("burn-now", "burn-half-hour", "burn-day", "wedding-late")
 """Rules that are off while a day is played: many workers share a few cores here, and latency has a drill of its own."""
 LEAST = 2
@@ -116,8 +111,8 @@ class ScaleDrill(FaultDrill):
         parser.add_argument("--calendar", default="", metavar="DAY.csv", help="default: 270 weddings of a Saturday in June")
         parser.add_argument("--date", default="", metavar="YYYY-MM-DD", help="move the calendar there, on the venues' clocks")
         parser.add_argument("--from", dest="start", default="", metavar="HH:MM", help="begin then, UTC; 26:00 is in the night")
-        parser.add_argument("--hours", type=float, metavar="H", help="play so much of the day")
-        parser.add_argument("--speed", type=float, metavar="N", help=f"times faster (default {SPEED:g}). {ALL_OF_IT}")
+        parser.add_argument("--hours", type=float, metavar="H", help="play so much of the day (default: all of it)")
+        parser.add_argument("--speed", type=float, default=SPEED, metavar="N", help=f"times faster (default {SPEED:g})")
         parser.add_argument("--capacity", type=int, default=150, metavar="N", help="people one worker carries (default 150)")
         parser.add_argument("--max-workers", type=int, default=8, metavar="N", help="the most workers (default 8)")
         parser.add_argument("--chart", default="", metavar="FILE", help="draw people, room and workers as they were (HTML)")
@@ -125,14 +120,11 @@ class ScaleDrill(FaultDrill):
     @classmethod
     def settled(cls, options: Options) -> Options:
         extra = options.extra
-        if not any(extra[name] for name in ("date", "calendar", "start", "hours", "speed")):
-            extra = extra | NIGHT
         if extra["max_workers"] < LEAST or extra["capacity"] < 1:
             raise ValueError(f"--max-workers must be at least {LEAST}, --capacity at least 1")
         rows = read(Path(extra["calendar"]) if extra["calendar"] else CALENDAR)
         on = date.fromisoformat(extra["date"]) if extra["date"] else None
-        speed = SPEED if extra["speed"] is None else extra["speed"]
-        cls.day = planned(rows, options.connections, speed, on, extra["start"], extra["hours"])
+        cls.day = planned(rows, options.connections, extra["speed"], on, extra["start"], extra["hours"])
         cls.limits = Limits(connections=extra["capacity"], most=extra["max_workers"])
         return replace(options, duration_s=cls.day.duration_s)
 
