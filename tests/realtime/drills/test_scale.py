@@ -14,7 +14,7 @@ NOTHING = {
     "calendar": "",
     "start": "",
     "hours": None,
-    "speed": None,
+    "speed": 20.0,
     "max_workers": 8,
     "capacity": 150,
     "chart": "",
@@ -28,7 +28,7 @@ def settled(**asked: Any) -> Options:
 @pytest.mark.parametrize(
     ("asked", "minutes"),
     [
-        pytest.param({}, 2.5, id="alone: a night that fits between other drills"),
+        pytest.param({"start": "26:30", "hours": 2.5, "speed": 60.0}, 2.5, id="its night"),
         pytest.param({"date": "2027-06-12"}, 86.25, id="a date: the whole day"),
         pytest.param({"date": "2027-06-12", "speed": 60.0}, 28.75, id="faster"),
         pytest.param({"date": "2027-11-06"}, 89.25, id="the clocks change in the night: an hour more"),
