@@ -45,7 +45,8 @@ class Command(BaseCommand):
             raise CommandError(
                 f"{options['host']}:{options['port']} cannot be had: {error.strerror}", returncode=MISUSE
             ) from None
-        with tempfile.TemporaryDirectory(prefix="wedsync-") as folder:
+        remote.clear_away(settings.VAR_DIR)
+        with tempfile.TemporaryDirectory(prefix=remote.FOLDER) as folder:
             env, redis = self._redis(workers, Path(folder))
             config = settings.REALTIME
             control = [sys.executable, "manage.py", "control_loop"] if "control_loop" in get_commands() else []
