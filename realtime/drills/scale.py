@@ -64,6 +64,8 @@ FULLER = 3
 LAME_SHARE = 0.01
 """Of the looks: eight workers share a few cores here; one that is stalled for a second has room for its people all the same."""
 NOTED_MAX = 20
+SHORT_PERCENT = 20.0
+"""Of the time: on a machine that has its cores for the drill it is a few."""
 DAY_H, OUTS, INS = 16.0, 5, 4
 """What a whole day of the June calendar asks for at the least; a part of it asks for one change."""
 PROFILE = replace(
@@ -181,6 +183,7 @@ class ScaleDrill(FaultDrill):
     async def inject(self) -> None:
         """Look at the fleet once a second while the day goes by."""
         self.injected(f"the day begins, {self.day.speed:g} times as fast")
+        began_s, waited_s = self.now_s(), cpu_waited_s()
         while self._day_clock.now() < self.day.ends:
             fleet = await self.fleet()
             rows = fleet["workers"]
@@ -190,6 +193,9 @@ class ScaleDrill(FaultDrill):
             people = sum(visitor.client.session.phase is Phase.LIVE for room in self.there for visitor in room)
             for why in set(lame) - set(self.looks[-1].lame if self.looks else ()):
                 self.noticed(why)
+            if waited_s is not None:
+                percent = 100 * ((cpu_waited_s() or waited_s) - waited_s) / max(1e-9, self.now_s() - began_s)
+                self.facts["cpu_short_percent"] = round(percent, 1)
             self.looks.append(Look(self._day_clock.now().timestamp(), people, up, slots, fleet["why"], lame))
             await self._clock.sleep(LOOK_S)
 
@@ -336,6 +342,9 @@ class ScaleDrill(FaultDrill):
         gaps = sum(visitor.client.session.gaps for visitor in self.everyone)
         if self.ended or gaps:
             broken.append(f"{len(self.ended)} connections ended, {gaps} gaps were seen; nobody should notice anything")
+        short_percent = self.facts.get("cpu_short_percent")
+        if broken and isinstance(short_percent, float) and short_percent > SHORT_PERCENT:
+            broken.append(f"{short_percent} % of the time somebody waited for a CPU here: play it where nothing else runs")
         return broken
 
     def chart(self) -> Simulation:
@@ -347,6 +356,15 @@ class ScaleDrill(FaultDrill):
         count = {name: int(self.facts[name] or 0) for name in ("scale_outs", "scale_ins", "reversals_in_an_hour")}
         short = int(self.facts["seconds_short_of_room"] or 0)
         return Simulation(points, count["scale_outs"], count["scale_ins"], count["reversals_in_an_hour"], short, [])
+
+
+def cpu_waited_s() -> float | None:
+    """Seconds in which some task of this machine waited for a CPU, since it started (Linux: pressure stall information)."""
+    try:
+        line = Path("/proc/pressure/cpu").read_text(encoding="ascii").splitlines()[0]
+        return int(line.rpartition("total=")[2]) / 1e6
+    except (OSError, ValueError, IndexError):
+        return None
 
 
 def workers_at(day: Day, limits: Limits) -> int:
