@@ -167,7 +167,7 @@ def _asks(formula: str, needed: int, spare: int, limits: Limits) -> str:
         return f"{needed} at the least" + (": weddings are near or on" if needed > limits.least else "")
     if formula == "limit":
         return f"more would be needed than the {needed} there may be"
-    return f"{formula} needs {needed}" + (", one of them in reserve" if spare else "")
+    return f"{formula} {'need' if formula.endswith('s') else 'needs'} {needed}" + (", one of them in reserve" if spare else "")
 
 
 def _needs(load: Load, calendar: Need, limits: Limits, past: Past, now_s: float) -> tuple[dict[str, float], bool]:
