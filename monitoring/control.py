@@ -85,7 +85,7 @@ class ControlLoop:
         self._decision: ScalingDecision | None = None
         self._alerting, self._history, self._missing = Alerting(), history, Missing()
         self.figures: Figures | None = None
-        workers, front = actuators()
+        workers, front = actuators(parts.config)
         self._balancer = RealtimeLoadBalancer(parts.registry, front, parts.config.capacity_connections)
         self._scaler = WebSocketScaler(
             workers,
@@ -128,7 +128,7 @@ class ControlLoop:
                 happened.append(
                     ("decision", f"have {self._decision.have}, want {self._decision.want}: {self._decision.reason}")
                 )
-        if len(reports) > 1:
+        if len(reports) > 1 or any(report.address for report in reports):  # a proxy has to hear of the first one, too
             booked = self._scaler.forecast.bookings
             expected = {booking.wedding: booking.expected for booking in booked if booking.expected}
             day_s = self._calendar.now().timestamp()

@@ -73,6 +73,8 @@ SETTLED_S = 5.0
 WEDDING_LIMIT_S = 0.25
 WEDDING_EVENTS_MIN = 20
 """Deliveries of a wedding in a minute; fewer say nothing about a hundredth of them, and the fleet's budgets count them too."""
+GOODBYE_S = 1.5
+"""A worker on its way out that has nobody and misses a report has ended; its last one can be read for some seconds more."""
 LAG_OVER_S = 3.0
 """A stall every second can fall on either side of a report."""
 FORGET_S = 900.0
@@ -181,7 +183,9 @@ class Signals:
         filled = {report.slot: report.worker for report in reports if now_s - self._seen_s[report.worker] < 1.5}
         for worker, report in list(self._last.items()):
             replaced = filled.get(report.slot, worker) != worker
-            left = report.state == "draining" and (replaced or worker not in present)
+            # An empty worker on its way out has nothing more to say; one with people is awaited.
+            empty = not any(report.connections.values()) and now_s - self._seen_s[worker] > GOODBYE_S
+            left = report.state == "draining" and (replaced or empty or worker not in present)
             if left or now_s - self._seen_s[worker] > (LAG_OVER_S if replaced else FORGET_S):
                 self._left[worker] = self._last.pop(worker).at_s
                 del self._seen_s[worker]

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from pathlib import Path
 from typing import Any, TypeVar
 
 from asgiref.sync import async_to_sync
@@ -21,6 +22,7 @@ from django.db import connections
 from django.utils.module_loading import import_string
 
 from realtime.adapters.dispatch import DispatcherFront
+from realtime.adapters.haproxy import HAProxy
 from realtime.adapters.kubernetes import KubernetesWorkers
 from realtime.adapters.mailbox import LayerMailbox, NoMailbox, group_name
 from realtime.adapters.processes import LocalWorkers
@@ -28,6 +30,7 @@ from realtime.adapters.registry import MemoryRegistry, RedisRegistry
 from realtime.clock import Clock, SystemClock, TurnedClock
 from realtime.committer import Committer
 from realtime.config import RealtimeConfig
+from realtime.departure import Departure
 from realtime.hub import Hub
 from realtime.journal import Journal
 from realtime.parcel import parcel_of
@@ -83,6 +86,11 @@ def registry_at(url: str) -> Registry:
     return RedisRegistry(url, timeout_s=settings.REALTIME.mailbox_timeout_s)
 
 
+def haproxy_at(socket_path: Path, homes: Path) -> HAProxy:
+    """The HAProxy with this admin socket and map of moved weddings."""
+    return HAProxy(str(socket_path), homes_map=str(homes))
+
+
 @cache
 def services() -> Services:
     """The parts of this process, built from `settings.REALTIME` when first asked for."""
@@ -117,10 +125,12 @@ def calendar_clock(config: RealtimeConfig) -> Clock:
     return TurnedClock.of(config.rehearsal) if config.rehearsal else SystemClock()
 
 
-def actuators() -> tuple[Workers, Front]:
+def actuators(config: RealtimeConfig) -> tuple[Workers, Front]:
     """What starts and stops the workers of this machine, and what stands in front of them."""
     # The variable is in every container that Kubernetes starts.
     workers = KubernetesWorkers() if "KUBERNETES_SERVICE_HOST" in os.environ else LocalWorkers(settings.VAR_DIR)
+    if config.haproxy_socket:
+        return workers, HAProxy(config.haproxy_socket, homes_map=config.haproxy_homes)
     return workers, DispatcherFront(settings.VAR_DIR)
 
 
@@ -130,7 +140,7 @@ def when_running(parts: Services) -> None:
         from realtime.adapters import daphne_server  # only here: importing Twisted chooses a reactor
 
         daphne_server.install()
-        daphne_server.when_running(parts.start)
+        daphne_server.when_running(parts.start, Departure(parts, daphne_server.end).stop)
 
 
 def run_worker(end: int) -> None:

@@ -87,6 +87,11 @@ class RealtimeConfig(Struct, frozen=True):
     planner_message_bytes: Count = 65_536
     # host:port at which HAProxy reaches this worker; empty behind the dispatcher of its machine.
     address: str = ""
+    # The admin socket of the HAProxy in front of the workers: the control loop adds, drains and removes them there. Empty: it
+    # is the dispatcher of this machine.
+    haproxy_socket: str = ""
+    # The map of moved weddings, by the name that HAProxy's configuration has for it.
+    haproxy_homes: str = "/etc/haproxy/homes.map"
     # People one worker carries: `drill calibrate` measures it; until then a careful guess of ops.md 2.4.
     capacity_connections: Count = 2_000
     # Deliveries a second of one worker with p99 under 50 ms; the same source.

@@ -76,6 +76,8 @@ class RealtimeLoadBalancer:
         self._bound.step(self._workers)
         held = as_held(reports, protected)
         self._plan(held, expected or {})
+        if not self._front.hashes_alike:
+            self._settle(held)
         held = [replace(one, protected=one.protected or one.wedding in self._shards) for one in held]  # split on purpose
         moves, past = rebalance(self._workers, held, self._past, now_s)
         servers = [Server(r.slot, r.address, w.weight) for r, w in zip(reports, self._workers, strict=True)]
@@ -109,10 +111,19 @@ class RealtimeLoadBalancer:
             self._planned = self._homes_of(held, sizes, slots)
         self._planned = {wedding: slot for wedding, slot in self._planned.items() if wedding not in there}
 
+    def _settle(self, held: Sequence[Held]) -> None:
+        """A wedding that nobody has put anywhere is at home where most of it is."""
+        able = {worker.slot for worker in self._workers if worker.weight > 0}
+        there = {one.wedding: {slot: n for slot, n in one.at.items() if slot in able} for one in held}
+        found = {wedding: max(at, key=at.__getitem__) for wedding, at in there.items() if at and wedding not in self._shards}
+        kept = {wedding: slot for wedding, slot in self._past.homes.items() if slot in able}
+        self._past = replace(self._past, homes=found | kept)
+
     def _homes_of(self, held: Sequence[Held], sizes: Mapping[str, int], slots: tuple[str, ...]) -> dict[str, str]:
         """Homes for all weddings; each shard of the very large ones has one, and is named also where the hash says so."""
         keys = {shard(wedding, n): sizes[wedding] // of for wedding, of in self._shards.items() for n in range(of)}
         whole = {wedding: n for wedding, n in sizes.items() if wedding not in self._shards}
         busy = {one.wedding: max(one.at, key=one.at.__getitem__) for one in held if one.wedding in whole}
         planned = plan_homes(whole | keys, slots, busy)
-        return planned | {key: planned.get(key) or first_choice(key, slots) for key in keys if slots}
+        named = keys if self._front.hashes_alike else whole | keys
+        return planned | {key: planned.get(key) or first_choice(key, slots) for key in named if slots}

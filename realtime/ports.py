@@ -82,9 +82,6 @@ class Registry(Protocol):
     async def reports(self) -> list[WorkerReport]:
         """Those that have not run out, by slot."""
 
-    async def withdraw(self, worker: str) -> None:
-        """The worker has ended on purpose."""
-
     async def order(self, worker: str, order: AnyOrder) -> None:
         """Leave an order for `worker`; it runs out when nobody takes it."""
 
@@ -115,10 +112,16 @@ class Workers(Protocol):
 
 
 class Front(Protocol):
-    """What new sockets meet first: the dispatcher of a machine, HAProxy."""
+    """What new sockets meet first: the dispatcher of a machine, HAProxy.
+
+    `hashes_alike`: whether it hashes weddings as `place` does; another one has to be told where each wedding is at home.
+    """
+
+    hashes_alike: bool
 
     async def arrange(self, servers: Sequence[Server], homes: Mapping[str, str]) -> None:
-        """These are the workers, with their weights, and {wedding: slot} of those that are not where their hash says.
+        """These are the workers, with their weights, and {wedding: slot} of those that are not where their hash says,
+        or of all that are known.
 
         Asked every few seconds; what is as it should be stays untouched. Raises OSError when it cannot be reached.
         """

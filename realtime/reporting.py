@@ -107,6 +107,14 @@ async def reporting(parts: Services) -> None:
         await parts.clock.sleep(REPORT_EVERY_S)
 
 
+async def say_goodbye(parts: Services) -> None:
+    """The last report, which stays for a few seconds: this worker ends on purpose, nobody is to be paged for it."""
+    try:
+        await parts.registry.report(report(parts))
+    except RegistryUnavailable:
+        logger.warning("nobody can be told that this worker ends on purpose")
+
+
 def room_report(parts: Services, name: str) -> RoomReport:
     """How the members of one room are served here, the crew first, at most `DESCRIBED_MAX` of them. Measures each of those."""
     room = parts.hub.rooms.get(name)

@@ -23,7 +23,7 @@ from realtime.performance_optimizer import Reading, RealtimePerformanceOptimizer
 from realtime.policy.admission import Admission
 from realtime.ports import Domain, Mailbox, Registry
 from realtime.report import Drain, Move, WorkerState
-from realtime.reporting import reporting
+from realtime.reporting import reporting, say_goodbye
 
 logger = logging.getLogger(__name__)
 
@@ -122,10 +122,13 @@ class Services:
                     self._tasks.append(asyncio.create_task(self._singing(), name="canary"))
 
     async def stop(self) -> None:
-        """Finish what is being committed and end all tasks."""
+        """Finish what is being committed, end all tasks, say goodbye."""
+        self.state = "draining"
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self.slot != WEB_SLOT:
+            await say_goodbye(self)
         await self.committer.stop()
         await self.mailbox.stop()
         await self.registry.stop()

@@ -107,6 +107,7 @@ async def readyz(request: HttpRequest) -> JsonResponse:
         "journal": await sync_to_async(_journal_answers)(),
         "tick": age_s is not None and age_s < TICK_MAX_AGE_S,
         "writer": not parts.committer.down,
+        "state": parts.state == "ready",
     }
     ready = all(checks.values())
     return JsonResponse({"ready": ready, "checks": checks, "process": parts.hub.process}, status=200 if ready else 503)

@@ -50,6 +50,7 @@ class WebSocketScaler:
         self._before: dict[str, WorkerReport] = {}
         self._before_s = 0.0
         self._recorded: tuple[float, ScalingDecision] | None = None
+        self._trouble = ""
 
     async def reconcile(self, reports: Sequence[WorkerReport], now: datetime) -> ScalingDecision:
         """Decide on what the workers report, start or stop some when the mode is `auto`, and record it.
@@ -76,9 +77,15 @@ class WebSocketScaler:
         if decision.mode == "auto" or decision.formula == "pin":
             try:
                 await self._workers.set_count(decision.want, decision.reason)
-            except Exception:  # tried again in a few seconds, as if nothing had been decided
+            except OSError as error:  # tried again in a few seconds, as if nothing had been decided
+                if str(error) != self._trouble:
+                    logger.warning("%d workers cannot be had: %s", decision.want, error)
+                self._trouble = str(error)
+                return False
+            except Exception:
                 logger.exception("%d workers could not be had", decision.want)
                 return False
+            self._trouble = ""
         return True
 
     async def _read_calendar(self, now: datetime, now_s: float) -> None:

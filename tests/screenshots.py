@@ -106,7 +106,24 @@ async def main(folder: Path) -> None:
                 await _visit(browser, server, logins, folder, width, "light", "-emergency")
             server.stop()
             await visit_operators(processes, browser, folder, SIZES, QUALITY)
+            await _visit_days(processes, browser, folder)
             await browser.close()
+
+
+async def _visit_days(processes: Processes, browser: Browser, folder: Path) -> None:
+    """A Saturday in June and the one before the clocks change, as the scaler would have them."""
+    calendar = str(ROOT / "wedsync/weddings/demo/calendar/saturday-june.csv")
+    fleet = ("--connections", "1100", "--capacity", "150", "--max-workers", "8")
+    for name, day in (("june", "2027-06-12"), ("clock-change", "2027-11-06")):
+        html = processes.folder / f"{name}.html"
+        processes.manage("scale", "--simulate", calendar, "--date", day, *fleet, "--html", str(html))
+        for width, height in SIZES.items():
+            for scheme in ("light", "dark"):
+                page = await browser.new_page(viewport={"width": width, "height": height}, color_scheme=scheme)  # type: ignore[arg-type]
+                await page.goto(html.as_uri())
+                image = Image.open(io.BytesIO(await page.screenshot(full_page=True))).convert("RGB")
+                image.save(folder / f"day-{name}-{width}-{scheme}.webp", quality=QUALITY, method=6)
+                await page.close()
 
 
 async def _visit(

@@ -116,7 +116,8 @@ class ScalingPin(Said):
     workers = models.PositiveIntegerField(validators=[MinValueValidator(1)])
 
     def __str__(self) -> str:
-        return f"{self.workers} workers until {self.until:%H:%M} UTC: {self.who}, {self.reason}"
+        workers = "1 worker" if self.workers == 1 else f"{self.workers} workers"
+        return f"{workers} until {self.until:%H:%M} UTC: {self.who}, {self.reason}"
 
 
 class WindowOverride(Said):

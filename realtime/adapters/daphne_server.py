@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import signal
 import socket
 import time
 from collections.abc import Callable, Coroutine
@@ -49,8 +50,10 @@ then try again after one, two, four seconds (`nstat TcpExtListenOverflows`)."""
 KEEPALIVE_IDLE_S, KEEPALIVE_EVERY_S, KEEPALIVE_PROBES = 20, 5, 3
 
 
-def when_running(start: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Run `start` on Daphne's asyncio loop once the reactor runs. The loop keeps the task alive; errors reach its handler."""
+def when_running(start: Callable[[], Coroutine[Any, Any, None]], stop: Callable[[], None]) -> None:
+    """Run `start` on Daphne's asyncio loop once the reactor runs. The loop keeps the task alive; errors reach its handler.
+
+    SIGTERM calls `stop`: Daphne would drop every socket without a word."""
     tasks: list[Any] = []
 
     def running() -> None:
@@ -58,8 +61,15 @@ def when_running(start: Callable[[], Coroutine[Any, Any, None]]) -> None:
             if isinstance(port, tcp.Port):
                 port.socket.listen(BACKLOG)  # again, with more room (listen(2))
         tasks.append(reactor._asyncioEventloop.create_task(start()))
+        reactor.callLater(0, signal.signal, signal.SIGTERM, lambda *_: reactor.callFromThread(stop))  # after Twisted's own
 
     reactor.callWhenRunning(running)
+
+
+def end() -> None:
+    """End the loop of this process."""
+    if reactor.running:
+        reactor.stop()
 
 
 def install() -> None:

@@ -119,7 +119,6 @@ def serve(application: Any, fd: int, clock: Clock, member: Callable[[Callable[[]
     reactor.callWhenRunning(begin)
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # Ctrl-C goes to all of us; the supervisor decides who ends when
-    signal.signal(signal.SIGTERM, lambda *_: reactor.callFromThread(stop))
     server.run()
 
 

@@ -17,6 +17,8 @@ class DispatcherFront:
     The dispatcher knows the workers by itself, and hears of the homes before anybody is asked to move there.
     """
 
+    hashes_alike = True
+
     def __init__(self, var: Path) -> None:
         self._var = var
         self._homes: dict[str, str] | None = None

@@ -18,7 +18,8 @@ WEIGHT = 100
 """Of a warm worker. All the same: HAProxy's ring is coarse with small numbers."""
 ANSWER_S = 5.0
 ANSWER_MAX_BYTES = 4_000_000
-_CHECK = "check inter 2s fall 2 rise 2 maxconn 20000"
+_CHECK = "check inter 1s fastinter 500ms fall 2 rise 2 maxconn 20000"
+"""A worker that hangs gets no new sockets after two to three seconds."""
 
 
 class HAProxyError(OSError):
@@ -35,7 +36,9 @@ class _Known:
 
 
 class HAProxy:
-    """`realtime.ports.Front` for one HAProxy; several are arranged one after the other."""
+    """`realtime.ports.Front` for one HAProxy. Its ring is not our hash."""
+
+    hashes_alike = False
 
     def __init__(self, socket_path: str, backend: str = "realtime", homes_map: str = "/etc/haproxy/homes.map") -> None:
         """`homes_map`: the name of the map file as `haproxy.cfg` has it."""
@@ -66,6 +69,11 @@ class HAProxy:
         rows = json.loads(await self._ask(f"show stat {self._backend} 4 -1 json"))
         fields = [{cell["field"]["name"]: cell["value"]["value"] for cell in row} for row in rows]
         return {row["svname"]: int(row["scur"]) for row in fields}
+
+    async def pid(self) -> int:
+        """Of the process that answers: another one after a reload."""
+        lines = (await self._ask("show info")).splitlines()
+        return next(int(line.removeprefix("Pid: ")) for line in lines if line.startswith("Pid: "))
 
     async def _known(self) -> dict[str, _Known]:
         lines = (await self._ask(f"show servers state {self._backend}")).splitlines()

@@ -26,16 +26,24 @@ class LocalWorkers:
             return None
 
     async def set_count(self, n: int, reason: str) -> None:
-        """Begin to have `n`; a change that is under way is finished first. Returns without waiting for people to move."""
-        if self._changing is None or self._changing.done():
+        """Begin to have `n`; a change that is under way is finished first. Returns without waiting for people to move.
+
+        Raises OSError when the last change came to nothing: then this one is not begun, and is to be asked for again."""
+        if self._changing is not None and self._changing.done():
+            done, self._changing = self._changing, None
+            done.result()
+        if self._changing is None:
             request = {"do": "scale", "workers": n, "reason": reason}
             self._changing = asyncio.create_task(asyncio.to_thread(self._change, request), name="scale")
 
     async def settled(self) -> None:
-        """Wait for the change that is under way. Raises what went wrong with it."""
+        """Wait for the change that is under way. Raises OSError when it comes to nothing."""
         if self._changing is not None:
             await self._changing
 
     def _change(self, request: dict[str, object]) -> None:
-        for _ in remote.ask(self._var, request, SILENCE_S):
-            pass
+        try:
+            for _ in remote.ask(self._var, request, SILENCE_S):
+                pass
+        except remote.NoFleet as error:
+            raise OSError(str(error)) from error

@@ -48,15 +48,15 @@ def read(path: Path) -> list[Row]:
 
 
 def planned(
-    rows: Sequence[Row], people: int, speed: float, on: date | None = None, start: str = "", hours: float | None = None
+    rows: Sequence[Row], people: int | None, speed: float, on: date | None = None, start: str = "", hours: float | None = None
 ) -> Day:
-    """The day with so many people at its peak. `on`: the date its first wedding is moved to; `start`: HH:MM UTC, beyond
-    24:00 on the next date, and `hours` of it.
+    """The day with so many people at its peak (None: as many as it says). `on`: the date its first wedding is moved to;
+    `start`: HH:MM UTC, beyond 24:00 on the next date, and `hours` of it.
 
     Without them all of it, with two hours before the first and after the last wedding. Raises ValueError.
     """
     by = timedelta() if on is None else on - min(_local(row).date() for row in rows)
-    share = people / (peak_of(from_calendar(rows)) or people)
+    share = people / (peak_of(from_calendar(rows)) or people) if people is not None else 1.0
     rows = [_as_played(row, share, by) for row in rows]
     begins_s = min(booking.begins_s[0] for booking in from_calendar(rows)) - MARGIN_S
     ends_s = max(booking.begins_s[-1] for booking in from_calendar(rows)) + MARGIN_S
@@ -87,9 +87,11 @@ def _local(row: Row) -> datetime:
 
 
 def _as_played(row: Row, share: float, by: timedelta) -> Row:
-    people = max(1, round(row.counts["expected_connections"] * share))
     ceremony_at = (_local(row) + by).astimezone(UTC)  # on the clock of the venue
-    return Row(row.slug, row.venue, row.timezone, ceremony_at, row.counts | {"expected_connections": people})
+    # Without a number of people these follow from who is invited and hired.
+    told = ["expected_connections"] if row.counts["expected_connections"] else list(row.counts)
+    played = {name: max(1, round(row.counts[name] * share)) for name in told if row.counts[name]}
+    return Row(row.slug, row.venue, row.timezone, ceremony_at, row.counts | played)
 
 
 def write(rows: Iterable[Row], path: Path) -> None:

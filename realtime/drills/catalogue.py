@@ -14,6 +14,7 @@ from realtime.drills.disk_full import DiskFullDrill
 from realtime.drills.faults import FaultDrill
 from realtime.drills.fd_limit import FilesDrill
 from realtime.drills.hang import HangDrill
+from realtime.drills.haproxy import HAProxyDrill
 from realtime.drills.kill import KillDrill
 from realtime.drills.megaroom import MegaroomDrill
 from realtime.drills.mobile import MobileDrill
@@ -42,6 +43,7 @@ _ALL: tuple[type[FaultDrill], ...] = (
     RedisFailoverDrill,
     RedisSlowDrill,
     ScaleDrill,
+    HAProxyDrill,
     FilesDrill,
     # a whole day
     RehearsalDrill,

@@ -42,9 +42,9 @@ from realtime.drills.redis_kill import need as redis_server
 from realtime.drills.server import FOLDER, OF_THE_INSTALLATION, manage
 from realtime.drills.workloads import PROFILES, SATURDAY, Planned, RoomPlan, mix, schedule
 from realtime.messages import Sender
-from realtime.policy.forecast import AHEAD_S, Forecast
+from realtime.policy.forecast import Forecast
 from realtime.policy.resending import OutboxFull
-from realtime.policy.scaling import SHARE_CONNECTIONS, Limits
+from realtime.policy.scaling import SHARE_CONNECTIONS, Limits, Load, Orders, Past, desired_workers
 from realtime.policy.simulation import Point, Simulation, actual_people
 from realtime.saying import durable
 from realtime.session import Phase
@@ -61,6 +61,11 @@ QUIET = ("burn-now", "burn-half-hour", "burn-day", "wedding-late")
 LEAST = 2
 FULLER = 3
 """A wedding has at most so many times the people it expects."""
+LAME_SHARE = 0.01
+"""Of the looks: eight workers share a few cores here; one that is stalled for a second has room for its people all the same."""
+NOTED_MAX = 20
+SHORT_PERCENT = 20.0
+"""Of the time: on a machine that has its cores for the drill it is a few."""
 DAY_H, OUTS, INS = 16.0, 5, 4
 """What a whole day of the June calendar asks for at the least; a part of it asks for one change."""
 PROFILE = replace(
@@ -71,13 +76,15 @@ PROFILE = replace(
 
 
 class Look(Struct, frozen=True):
-    """The fleet at one moment of the day, UTC seconds: people there, workers that take some, slots, and why so many."""
+    """The fleet at one moment of the day, UTC seconds: people there, workers that are up, slots, and why so many."""
 
     day_s: float
     people: int
-    ready: int
+    up: int
     slots: int
     why: str
+    lame: tuple[str, ...] = ()
+    """Of those that are up: not fit for newcomers at this moment, and why."""
 
 
 class Visitor(Struct):
@@ -95,6 +102,7 @@ class ScaleDrill(FaultDrill):
     recovery = "none to wait for: nobody is cut off"
     needs = (Need("PostgreSQL", "apt-get install postgresql", lambda: binaries() is not None), redis_server)
     people = 1_100
+    workers = 1
     usual_profile = PROFILE.name
     day: Day
     limits: Limits
@@ -166,7 +174,8 @@ class ScaleDrill(FaultDrill):
         result = await super().judged()
         if self.options.extra["chart"]:
             zone = ZoneInfo(Counter(row.timezone for row in self.day.rows).most_common(1)[0][0])
-            title = f"{len(self.day.rows)} weddings, {self.day.begins:%A %d %B %Y}, played {self.day.speed:g} times as fast"
+            day = f"{self.day.begins:%A} {self.day.begins.day} {self.day.begins:%B %Y}"
+            title = f"{len(self.day.rows)} weddings, {day}, played {self.day.speed:g} times as fast"
             page = day_page(self.chart(), self.limits, title, zone)
             await asyncio.to_thread(Path(self.options.extra["chart"]).write_text, page, "utf-8")
         return result
@@ -174,13 +183,20 @@ class ScaleDrill(FaultDrill):
     async def inject(self) -> None:
         """Look at the fleet once a second while the day goes by."""
         self.injected(f"the day begins, {self.day.speed:g} times as fast")
+        began_s, waited_s = self.now_s(), cpu_waited_s()
         while self._day_clock.now() < self.day.ends:
             fleet = await self.fleet()
             rows = fleet["workers"]
-            ready = sum(row["state"] == "ready" for row in rows)
+            up = sum(row["state"] in ("ready", "lame") for row in rows)
+            lame = tuple(f"{row['id']}: {row['reason']}" for row in rows if row["state"] == "lame")
             slots = len({row["slot"] for row in rows if row["state"] != "draining"})
             people = sum(visitor.client.session.phase is Phase.LIVE for room in self.there for visitor in room)
-            self.looks.append(Look(self._day_clock.now().timestamp(), people, ready, slots, fleet["why"]))
+            for why in set(lame) - set(self.looks[-1].lame if self.looks else ()):
+                self.noticed(why)
+            if waited_s is not None:
+                percent = 100 * ((cpu_waited_s() or waited_s) - waited_s) / max(1e-9, self.now_s() - began_s)
+                self.facts["cpu_short_percent"] = round(percent, 1)
+            self.looks.append(Look(self._day_clock.now().timestamp(), people, up, slots, fleet["why"], lame))
             await self._clock.sleep(LOOK_S)
 
     # -- people -------------------------------------------------------------------------------------------------------
@@ -252,8 +268,10 @@ class ScaleDrill(FaultDrill):
     def _noting(self, seen: Seen, recorder: Recorder) -> Callable[[Event], None]:
         def on_event(event: Event) -> None:
             match event:
-                case Closed(code) if not seen.left:
+                case Closed(code, reason) if not seen.left:
                     self.ended.append(Ended(seen.member, seen.role, code, self._clock.monotonic()))
+                    if len(self.ended) <= NOTED_MAX:
+                        self.noticed(f"{seen.member} was cut off: {code} {reason}")
                 case Moved():
                     self.moves += 1
             recorder(event)
@@ -295,21 +313,26 @@ class ScaleDrill(FaultDrill):
         changes = [(b.day_s, b.slots - a.slots) for a, b in pairwise(self.looks) if a.slots != b.slots]
         turns = [at_s for (_, before), (at_s, after) in pairwise(changes) if before * after < 0]
         outs, ins = sum(by > 0 for _, by in changes), sum(by < 0 for _, by in changes)
-        short = [look for look in self.looks if look.ready < min(self._most, math.ceil(look.people / self._room))]
+        short = [look for look in self.looks if look.up < min(self._most, math.ceil(look.people / self._room))]
+        lame = sum(bool(look.lame) for look in self.looks)
         reversals = max((sum(at_s <= turn < at_s + 3_600 for turn in turns) for at_s in turns), default=0)
         hours = (self.day.ends - self.day.begins).total_seconds() / 3_600
         self.facts |= {
             "scale_outs": outs,
             "scale_ins": ins,
-            "most_workers": max((look.ready for look in self.looks), default=0),
+            "most_workers": max((look.up for look in self.looks), default=0),
             "most_people": max((look.people for look in self.looks), default=0),
             "reversals_in_an_hour": reversals,
             "seconds_short_of_room": len(short),
+            "looks": len(self.looks),
+            "looks_with_a_lame_worker": lame,
             "moves": self.moves,
             "connections_ended": len(self.ended),
             "visits": self._visits,
         }
         broken = [f"there was no room for everybody in {len(short)} of {len(self.looks)} looks"] if short else []
+        if lame > LAME_SHARE * len(self.looks):
+            broken.append(f"in {lame} of {len(self.looks)} looks a worker took nobody; the time line says why")
         if hours >= DAY_H and (outs < OUTS or ins < INS):
             broken.append(f"{outs} scale-outs and {ins} scale-ins; a day asks for {OUTS} and {INS}")
         elif not changes:
@@ -319,12 +342,15 @@ class ScaleDrill(FaultDrill):
         gaps = sum(visitor.client.session.gaps for visitor in self.everyone)
         if self.ended or gaps:
             broken.append(f"{len(self.ended)} connections ended, {gaps} gaps were seen; nobody should notice anything")
+        short_percent = self.facts.get("cpu_short_percent")
+        if broken and isinstance(short_percent, float) and short_percent > SHORT_PERCENT:
+            broken.append(f"{short_percent} % of the time somebody waited for a CPU here: play it where nothing else runs")
         return broken
 
     def chart(self) -> Simulation:
         """The day as it was, for `monitoring.day_chart`."""
         points = [
-            Point(look.day_s, self._forecast.expected(look.day_s), look.people, look.ready, look.slots, look.why, "")
+            Point(look.day_s, self._forecast.expected(look.day_s), look.people, look.up, look.slots, look.why, "")
             for look in self.looks
         ]
         count = {name: int(self.facts[name] or 0) for name in ("scale_outs", "scale_ins", "reversals_in_an_hour")}
@@ -332,8 +358,17 @@ class ScaleDrill(FaultDrill):
         return Simulation(points, count["scale_outs"], count["scale_ins"], count["reversals_in_an_hour"], short, [])
 
 
+def cpu_waited_s() -> float | None:
+    """Seconds in which some task of this machine waited for a CPU, since it started (Linux: pressure stall information)."""
+    try:
+        line = Path("/proc/pressure/cpu").read_text(encoding="ascii").splitlines()[0]
+        return int(line.rpartition("total=")[2]) / 1e6
+    except (OSError, ValueError, IndexError):
+        return None
+
+
 def workers_at(day: Day, limits: Limits) -> int:
     """How many the calendar asks for when the day begins."""
     begins_s = day.begins.timestamp()
-    people = Forecast(day.bookings).most(begins_s, begins_s + AHEAD_S)
-    return min(limits.most, max(LEAST, math.ceil(people / (SHARE_CONNECTIONS * limits.connections)) + 1))
+    decision, _ = desired_workers(Load(1), Forecast(day.bookings).need(begins_s), limits, Orders(), Past(), begins_s)
+    return decision.needed

@@ -49,6 +49,8 @@ class Running(Struct, frozen=True):
     """The folder of this installation: where a fleet can be asked; "": it is not on this machine."""
     redis: str = ""
     """Of a fleet that runs already: where its workers report."""
+    env: dict[str, str] = {}
+    """Of its processes, to start others beside it."""
 
 
 def seed(rooms: Sequence[str], now: datetime) -> None:
@@ -92,7 +94,7 @@ async def own_server(
         try:
             url = f"http://127.0.0.1:{port}"
             await _until_ready(process, url, log, clock)
-            yield Running(url, process.pid, str(log), var)
+            yield Running(url, process.pid, str(log), var, env=child)
         finally:
             await asyncio.to_thread(_stop, process)
 
@@ -116,8 +118,13 @@ def manage(env: dict[str, str], *arguments: str, stdin: str = "") -> None:
         raise DrillFailed(f"manage.py {arguments[0]} failed: {_tail(done.stderr or done.stdout)}")
 
 
+def daphne(port: int) -> list[str]:
+    """The command of one process without a fleet."""
+    return [sys.executable, "-m", "daphne", "-b", "127.0.0.1", "-p", str(port), "wedsync.asgi:application"]
+
+
 def _start(env: dict[str, str], port: int, log: Path, workers: int) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "daphne", "-b", "127.0.0.1", "-p", str(port), "wedsync.asgi:application"]
+    command = daphne(port)
     if workers:
         command = [sys.executable, "manage.py", "serve", "--workers", str(workers), "--port", str(port)]
     try:

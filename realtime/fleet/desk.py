@@ -35,6 +35,8 @@ class Visitor:
     address: str
     since_s: float
     wedding: str = ""
+    role: str = ""
+    """As it says; planners may exceed the bound a little."""
     id: int = 0
     until_s: float = 0.0
 
@@ -111,18 +113,18 @@ class Desk:
 
     def seat(self, visitor: Visitor, now_s: float) -> str:
         """Put the visitor into a queue; returns whose."""
-        name = self._choose(visitor.wedding, now_s)
+        name = self._choose(visitor.wedding, visitor.role, now_s)
         self._queues[name].waiting.append(visitor)
         return name
 
-    def _choose(self, wedding: str, now_s: float) -> str:
+    def _choose(self, wedding: str, role: str, now_s: float) -> str:
         if not wedding:
             web = self._queues.get(self._known.web)
             return self._known.web if web is not None and web.status is not None and not web.late else NOWHERE
         self._stand(now_s)
         workers = [Worker(slot, queue.load, weight, reason) for slot, (_, queue, weight, reason) in self._slots.items()]
         key = shard(wedding, next(self._visitors) % n) if (n := self._shards.get(wedding)) else wedding
-        placed = place(key, "", workers, home=self._homes.get(key, ""), bound=self._bound.value)
+        placed = place(key, role, workers, home=self._homes.get(key, ""), bound=self._bound.value)
         return self._slots[placed.worker][0] if placed.worker else NOWHERE
 
     def next_for(self, name: str) -> list[Visitor]:

@@ -119,8 +119,9 @@ class Dispatcher:
             self._forget(visitor)
             return
         match destination(seen):
-            case Target(path, wedding):
+            case Target(path, wedding, lead):
                 self._stop_reading(visitor)
+                visitor.role = "planner" if lead else ""
                 self._direct(visitor, path, wedding, now_s)
             case Unfinished():
                 self._read_on(visitor)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 import struct
 from collections.abc import Iterator
@@ -12,6 +13,10 @@ from typing import Any
 
 POINTER = "fleet.json"
 """In the folder of the installation: where the supervisor that runs can be asked."""
+
+
+FOLDER = "wedsync-serve-"
+"""The beginning of the name of a supervisor's folder."""
 
 
 class NoFleet(Exception):
@@ -23,6 +28,17 @@ def write_pointer(var: Path, socket_path: Path) -> None:
     var.mkdir(parents=True, exist_ok=True)
     with os.fdopen(os.open(pointer, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
         json.dump({"pid": os.getpid(), "socket": str(socket_path)}, file)
+
+
+def clear_away(var: Path) -> None:
+    """What a supervisor that was killed has left behind: the folder with its sockets, where nobody listens any more."""
+    try:
+        left = json.loads((var / POINTER).read_text(encoding="utf-8"))
+        folder, gone = Path(left["socket"]).parent, not Path(f"/proc/{left['pid']}").exists()
+    except (OSError, ValueError, KeyError):
+        return
+    if gone and folder.name.startswith(FOLDER):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def remove_pointer(var: Path) -> None:

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
-import random
 import resource
-from collections.abc import Callable, Coroutine
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Protocol
 
+from realtime.departure import Departure
 from realtime.fleet.passing import Leave, Status
-from realtime.leaving import Leaving
 from realtime.policy.files import short_of_files
-from realtime.report import Drain, Move
 from realtime.roles import OPS
 from realtime.services import Services
 
@@ -44,17 +41,13 @@ class FleetWorker:
 
     def __init__(self, parts: Services, end: Callable[[], None], idle: Callable[[], bool]) -> None:
         self._parts = parts
-        self._end = end
-        self._idle = idle
-        self._leaving = Leaving(parts.hub, parts.clock, random.Random())
-        self._tasks: set[asyncio.Task[object]] = set()
+        self._departure = Departure(parts, end, idle)
         self._full = False
 
     async def run(self, porter: Porter) -> None:
         """Start the parts, then say how they are, for as long as the process lives."""
         parts = self._parts
         await parts.start()
-        parts.obey = self.obey
         while True:
             self._check_files()
             porter.say(self.status(porter.passes_total))
@@ -92,33 +85,4 @@ class FleetWorker:
 
     def leave(self, order: Leave) -> None:
         """An order of the supervisor."""
-        if self._parts.state != "draining":
-            self._parts.state, self._parts.reason = "draining", order.reason
-            self._start(self._leave(order))
-
-    def obey(self, order: Drain | Move) -> None:
-        """An order from the registry: the operator's, or the balancer's."""
-        match order:
-            case Drain(reason, deadline_s):
-                self.leave(Leave(reason, deadline_s))
-            case Move(room, reason, per_s):
-                self._start(self._leaving.move(room, reason, per_s))
-
-    async def _leave(self, order: Leave) -> None:
-        parts = self._parts
-        try:
-            carry_out = self._leaving.stop if order.stop else self._leaving.drain
-            await carry_out(order.reason, order.deadline_s)
-            until_s = parts.clock.monotonic() + min(2.0, order.deadline_s)
-            while not self._idle() and parts.clock.monotonic() < until_s:
-                await parts.clock.sleep(0.05)
-            await asyncio.wait_for(parts.stop(), 5.0)
-        except Exception:
-            logger.exception("leaving failed")
-        finally:
-            self._end()
-
-    def _start(self, coroutine: Coroutine[Any, Any, object]) -> None:
-        task = asyncio.create_task(coroutine)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._departure.leave(order.reason, order.deadline_s, stop=order.stop)

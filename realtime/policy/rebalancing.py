@@ -46,7 +46,7 @@ class MovePlan:
 @dataclass(frozen=True, slots=True)
 class Rebalancing:
     """What is remembered between two looks: since when it is uneven, whether it is being made even, when the next may go, and
-    the homes that differ from the hash."""
+    the homes of those that were moved."""
 
     uneven_since_s: float | None = None
     active: bool = False
@@ -70,11 +70,7 @@ def rebalance(
     plan = (_make_even(able, weddings, now, per_s) if now.active else None) or _bring_home(able, weddings, now, per_s)
     if plan is None:
         return [], now
-    homes = dict(now.homes)
-    if plan.target == first_choice(plan.wedding, _slots(able)):
-        homes.pop(plan.wedding, None)
-    else:
-        homes[plan.wedding] = plan.target
+    homes = {**now.homes, plan.wedding: plan.target}
     return [plan], replace(now, homes=homes, next_s=now_s + plan.sockets / per_s + SETTLE_S)
 
 

@@ -12,10 +12,12 @@ _PREFIX = "/ws/weddings/"
 
 
 class Target(Struct, frozen=True):
-    """`wedding`: its slug; "" for pages, API and admin. `path` is as asked for, without the query."""
+    """`wedding`: its slug; "" for pages, API and admin. `path` is as asked for, without the query. `lead`: it says that
+    it is of who leads the day and should be where the wedding is. Anybody may say so: it opens no door."""
 
     path: str
     wedding: str
+    lead: bool = False
 
 
 class Unfinished(Struct, frozen=True):
@@ -39,9 +41,10 @@ def destination(seen: bytes) -> Target | Unfinished | NoRequest:
     words = line.split()
     if len(words) != 3 or not words[2].startswith(b"HTTP/"):
         return NoRequest()
-    path = words[1].partition(b"?")[0].decode("latin-1")
+    asked, _, query = words[1].partition(b"?")
+    path = asked.decode("latin-1")
     wedding = path.removeprefix(_PREFIX).rstrip("/") if path.startswith(_PREFIX) else ""
-    return Target(path, wedding if "/" not in wedding else "")
+    return Target(path, wedding if "/" not in wedding else "", b"lead=1" in query)
 
 
 # A whole request of which nothing needs HTTP's finer points: ASCII, no line folded, nothing after the headers.

@@ -152,12 +152,22 @@ def desired_workers(
         formula, want = "pin", min(max(pin.workers, 1), limits.most)
         reason = f"{pin.who} wants {pin.workers}: {pin.reason}"
     else:
-        want, reason = _step(load, calendar, orders, past, needed, min(max(soon, floor), limits.most), formula, now_s)
+        asks = _asks(formula, needed, spare, limits)
+        want, reason = _step(load, calendar, orders, past, needed, min(max(soon, floor), limits.most), asks, now_s)
     act = (orders.mode == "auto" or pin is not None) and want != load.workers
     if act:
         past = replace(past, up_s=now_s) if want > load.workers else replace(past, down_s=now_s)
     rounded = {name: round(n, 3) for name, n in needs.items()}
     return ScalingDecision(load.workers, want, reason, formula, rounded, needed, act, hot, orders.mode), past
+
+
+def _asks(formula: str, needed: int, spare: int, limits: Limits) -> str:
+    """Who asks for how many, in words."""
+    if formula == "floor":
+        return f"{needed} at the least" + (": weddings are near or on" if needed > limits.least else "")
+    if formula == "limit":
+        return f"more would be needed than the {needed} there may be"
+    return f"{formula} {'need' if formula.endswith('s') else 'needs'} {needed}" + (", one of them in reserve" if spare else "")
 
 
 def _needs(load: Load, calendar: Need, limits: Limits, past: Past, now_s: float) -> tuple[dict[str, float], bool]:
@@ -186,20 +196,20 @@ def _heat(load: Load) -> float:
 
 
 def _step(
-    load: Load, calendar: Need, orders: Orders, past: Past, needed: int, soon: int, formula: str, now_s: float
+    load: Load, calendar: Need, orders: Orders, past: Past, needed: int, soon: int, asks: str, now_s: float
 ) -> tuple[int, str]:
     """(workers, why) after steps, bands and everything that speaks against going down."""
     have = load.workers
     if needed > have * UP_BAND:
         if now_s - past.up_s < UP_EVERY_S:
-            return have, f"{formula} needs {needed}; the last ones were just started"
+            return have, f"{asks}; the last ones were just started"
         want = min(needed, max(have + UP_STEP, 2 * have))
-        return want, f"{formula} needs {needed}" + (f", {want - have} at a time" if want < needed else "")
+        return want, asks + (f"; {want - have} at a time" if want < needed else "")
     calm_s = CALM_DAY_S if calendar.day else CALM_S
     candidate = max(soon, *(n for at_s, n in past.needs if now_s - at_s < calm_s))
     if candidate >= have * DOWN_BAND:
-        least = f", {candidate} did in the last {calm_s / 60:.0f} min and will in the next hour" if candidate > needed else ""
-        return have, f"{formula} needs {needed}{least}"
+        least = f"; {candidate} did in the last {calm_s / 60:.0f} min and will in the next hour" if candidate > needed else ""
+        return have, asks + least
     against = _against_down(load, calendar, orders, past, calm_s, now_s)
     return (have, f"{candidate} would do; {against}") if against else (have - 1, f"{candidate} will do, one goes at a time")
 

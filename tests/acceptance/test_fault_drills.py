@@ -93,6 +93,17 @@ def test_workers_come_before_the_people_of_a_june_saturday(processes: Processes)
     assert result["facts"]["seconds_short_of_room"] == result["facts"]["connections_ended"] == result["load"]["gaps"] == 0
 
 
+def test_workers_come_and_go_behind_haproxy(processes: Processes) -> None:
+    for program, package in (("haproxy", "haproxy"), ("redis-server", "redis-server")):
+        if shutil.which(program) is None:
+            missing(program, package)
+    if binaries() is None:
+        missing("PostgreSQL", "postgresql")
+    facts = drill(processes, "haproxy", 0.3)["facts"]
+    assert facts["connections_ended"] == 0 and facts["moves"] > 0
+    assert facts["newcomers_let_in"] == facts["newcomers"] == 20
+
+
 # -- a guarantee that is broken fails the drill, and the verdict names it ------------------------------------------------
 
 

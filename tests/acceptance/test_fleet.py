@@ -7,13 +7,14 @@ import os
 import signal
 import socket
 import time
+from functools import partial
 
 import psutil
 import pytest
 
 from realtime.adapters.processes import LocalWorkers
 from tests.acceptance.crowd import MIX, Crowd
-from tests.processes import FleetServer, Processes, answers, wait_until
+from tests.processes import FleetServer, Processes, Server, answers, wait_until
 
 pytestmark = pytest.mark.acceptance
 ROOM = "rose-garden"
@@ -55,9 +56,9 @@ def test_nobody_is_left_when_the_supervisor_is_killed(fleet: FleetServer) -> Non
     wait_until(lambda: alive(pids) == [], "all of them are gone", timeout_s=5)
 
 
-async def test_sigterm_says_goodbye_to_everybody_and_ends_everything(processes: Processes, fleet: FleetServer) -> None:
-    pids = fleet.pids()
-    async with Crowd(processes, ROOM, [fleet.url.replace("http", "ws")], MIX) as crowd:
+async def goodbyes(processes: Processes, server: Server) -> list[int]:
+    """The codes that twenty members hear when `server` gets SIGTERM; it has ended within 10 s."""
+    async with Crowd(processes, ROOM, [server.url.replace("http", "ws")], MIX) as crowd:
         codes: list[int] = []
         for client, _, _ in crowd.groups[0]:
             closed, session = client.session.closed, client.session
@@ -68,11 +69,23 @@ async def test_sigterm_says_goodbye_to_everybody_and_ends_everything(processes: 
 
             session.closed = noting  # type: ignore[method-assign, assignment]
         start_s = time.monotonic()
-        await asyncio.to_thread(fleet.stop)
+        await asyncio.to_thread(server.stop)
         assert time.monotonic() - start_s < 10
-        assert codes[:20] == [4001] * 20
+    return codes[:20]
+
+
+async def test_sigterm_says_goodbye_to_everybody_and_ends_everything(processes: Processes, fleet: FleetServer) -> None:
+    pids = fleet.pids()
+    assert await goodbyes(processes, fleet) == [4001] * 20
     assert fleet.process.returncode == 0
     assert alive(pids) == []
+
+
+async def test_a_daphne_that_is_alone_says_goodbye_too(processes: Processes) -> None:
+    processes.demo()
+    server = await asyncio.to_thread(partial(processes.server, asgi="daphne"))
+    assert await goodbyes(processes, server) == [4001] * 20
+    assert server.process.returncode == 0
 
 
 def test_a_dead_dispatcher_is_replaced_and_nobody_is_refused(fleet: FleetServer) -> None:

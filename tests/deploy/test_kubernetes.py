@@ -7,6 +7,7 @@ from typing import Any
 import kubernetes_validate
 import pytest
 import yaml
+from django.core.management import get_commands, load_command_class
 
 from realtime.adapters.kubernetes import KubernetesWorkers
 from realtime.bootstrap import actuators
@@ -56,9 +57,21 @@ def test_the_control_loop_exports_what_the_autoscaler_follows(monkeypatch: pytes
     pod = named("Deployment", "wedsync-control")["spec"]["template"]
     command = pod["spec"]["containers"][0]["command"]
     assert command[command.index("--metrics-port") + 1] == pod["metadata"]["annotations"]["prometheus.io/port"]
-    assert not isinstance(actuators()[0], KubernetesWorkers)
+    config = RealtimeConfig.from_env(named("ConfigMap", "wedsync")["data"])
+    assert config.control == ""  # no worker takes the lease from those that export
+    assert not isinstance(actuators(config)[0], KubernetesWorkers)
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
-    assert isinstance(actuators()[0], KubernetesWorkers)
+    assert isinstance(actuators(config)[0], KubernetesWorkers)
+
+
+def test_commands_in_the_manifests_exist() -> None:
+    containers = [o["spec"]["template"]["spec"]["containers"][0] for o in OBJECTS if o["kind"] == "Deployment"]
+    commands = [container["command"] for container in containers]
+    commands += [c["lifecycle"]["preStop"]["exec"]["command"] for c in containers if "lifecycle" in c]
+    managed = [command[2:] for command in commands if command[:2] == ["python", "manage.py"]]
+    assert [name for name, *_ in managed] == ["control_loop", "drain"]
+    for name, *arguments in managed:
+        load_command_class(get_commands()[name], name).create_parser("manage.py", name).parse_args(arguments)
 
 
 def test_settings_in_the_manifests_exist() -> None:

@@ -83,6 +83,17 @@ def test_a_worker_that_drained_is_not_missing() -> None:
     assert fleet.read()["worker.silent"] == {W1: 0.0}
 
 
+def test_the_last_report_of_a_worker_that_drained_is_no_silence() -> None:
+    for people, silent in (({}, [0.0, 1.0, None, None]), ({"guest": 3}, [0.0, 1.0, 2.0, 3.0])):
+        fleet = Fleet()
+        fleet.say("w2", state="draining", connections=people)
+        seen = []
+        for _ in range(4):
+            fleet.say("w1")
+            seen.append(fleet.read()["worker.silent"].get(W2))
+        assert seen == silent, people
+
+
 def test_a_worker_that_never_comes_back_is_forgotten() -> None:
     fleet = Fleet()
     fleet.say("w2")

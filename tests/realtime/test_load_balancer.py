@@ -19,7 +19,8 @@ NOON = datetime(2027, 6, 12, 12, 0, tzinfo=UTC)
 class Front:
     """Remembers what was asked of it."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, hashes_alike: bool = True) -> None:
+        self.hashes_alike = hashes_alike
         self.servers: Sequence[Server] = ()
         self.homes: Mapping[str, str] = {}
         self.broken = False
@@ -115,6 +116,21 @@ async def test_a_saturday_that_was_planned_stays_whole_however_its_people_come()
     loads = [held.total() for held in at.values()]
     assert split <= 0.10 * len(weddings)
     assert max(loads) * len(loads) / sum(loads) <= 1.25
+
+
+async def test_a_front_with_a_hash_of_its_own_hears_where_every_wedding_is_and_none_is_moved_for_our_hash() -> None:
+    registry, front = MemoryRegistry(SystemClock()), Front(hashes_alike=False)
+    balancer = RealtimeLoadBalancer(registry, front)
+    at = {"w1": {f"k{i}": 30 for i in range(10)}, "w2": {f"j{i}": 30 for i in range(10)}}
+    for second in range(90):
+        now = NOON + timedelta(seconds=second)
+        reports = [report(slot, held, now) for slot, held in at.items()]
+        assert await balancer.rebalance(reports, [], now, {"booked": 40}) == []
+    where = {wedding: slot for slot, held in at.items() for wedding in held}
+    assert front.homes == where | {"booked": front.homes["booked"]}
+    leaving = [report("w1", at["w1"] | {"k0": 1}, now, "draining"), report("w2", at["w2"] | {"k0": 29}, now)]
+    await balancer.rebalance(leaving, [], now, {"booked": 40})
+    assert set(front.homes.values()) == {"w2"} and "k0" in front.homes and "k1" not in front.homes
 
 
 async def test_a_wedding_too_large_for_one_worker_has_homes_on_several_and_is_not_brought_together() -> None:

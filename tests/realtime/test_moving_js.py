@@ -44,7 +44,7 @@ const { MovingLink } = await import("URL");
 const got = [];
 const tickets = [];
 const closed = [];
-const link = new MovingLink("ws://h/ws/weddings/r/", ["wedsync.v1"], {
+const link = new MovingLink("ws://h/ws/weddings/r/?lead=1", ["wedsync.v1"], {
   opened: () => {}, received: (m) => got.push(m), closed: (code) => closed.push(code), resumed: (t) => tickets.push(t),
 });
 const from = { member: "m" };
@@ -84,7 +84,7 @@ second.says({ t: "live", up_to: 7 });
 
 def test_the_second_connection_resumes_where_the_first_one_is() -> None:
     url, protocols = in_node("console.log(JSON.stringify([second.url, second.protocols]));")
-    assert url == "ws://h/ws/weddings/r/?epoch=e&since=7"
+    assert url == "ws://h/ws/weddings/r/?lead=1&epoch=e&since=7"
     assert protocols == ["wedsync.v1", "ticket.t1"]
 
 

@@ -28,6 +28,13 @@ async def test_a_report_counts_what_happened_and_survives_the_way(site: Site) ->
     assert found.rss_bytes and found.rss_bytes > 10_000_000
 
 
+async def test_a_worker_that_ends_says_goodbye(site: Site) -> None:
+    parts = site.services
+    await parts.start()
+    await parts.stop()
+    assert [(found.worker, found.state) for found in await parts.registry.reports()] == [(parts.hub.process, "draining")]
+
+
 async def test_what_was_replayed_and_what_clients_complain_of_is_counted_for_the_wedding(site: Site) -> None:
     planner, guest = await site.join(PLANNER), await site.join(GUEST)
     welcome, live = await until(guest, "welcome"), await until(guest, "live")

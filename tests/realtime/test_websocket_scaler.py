@@ -82,7 +82,7 @@ async def test_it_starts_what_the_load_needs_and_says_why() -> None:
     bench = Bench()
     decision = await bench.look(each=105)
     assert (decision.want, bench.fleet.wanted) == (3, 3)
-    assert bench.fleet.said == decision.reason == "connections needs 3"
+    assert bench.fleet.said == decision.reason == "connections need 3"
 
 
 async def test_advice_is_recorded_and_not_followed() -> None:

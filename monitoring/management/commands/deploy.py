@@ -52,7 +52,7 @@ class Command(BaseCommand):
             raise CommandError(str(error) or "the supervisor does not answer") from None
         if not last.get("done"):
             raise CommandError(str(last.get("error", "the supervisor ended before it was done")))
-        self.stdout.write(f"All {len(fleet['workers'])} workers were replaced.")
+        self.stdout.write(f"{len(fleet['workers'])} workers were replaced, one by one.")
 
     def _answered_for(self, why: str, who: str) -> None:
         """Keep the override. Raises CommandError when it names no person or no reason."""

@@ -22,12 +22,9 @@ from monitoring.day_chart import day_chart, day_page, summary
 from monitoring.models import ScalingEvent, ScalingMode, ScalingPin
 from monitoring.models.scaling import orders
 from realtime.clock import SystemClock
-from realtime.policy.forecast import Booking
+from realtime.drills.calendar_day import planned, read
 from realtime.policy.scaling import Limits
 from realtime.policy.simulation import Simulation, simulate
-from wedsync.weddings import calendars
-from wedsync.weddings.forecasting import from_calendar
-from wedsync.weddings.tables import Unreadable, decode
 
 _SPAN = re.compile(r"(\d+(?:\.\d+)?)(min|m|h)")
 clock = SystemClock()
@@ -61,6 +58,9 @@ class Command(BaseCommand):
         parser.add_argument("--max-workers", type=int, help="the most workers (default for a simulation: as many as it takes)")
         parser.add_argument(
             "--date", type=date.fromisoformat, help="move the calendar to the day YYYY-MM-DD, on the venues' clocks"
+        )
+        parser.add_argument(
+            "--connections", type=int, help="so many people expected at the peak (default: as the calendar says)"
         )
         parser.add_argument("--turnout", type=float, default=1.0, help="people who come for each one expected (default 1)")
         parser.add_argument(
@@ -109,7 +109,10 @@ class Command(BaseCommand):
         self.stdout.write(f"mode {said.mode}" + (f"; pinned: {pin}" if pin else ""))
 
     def _simulate(self, options: dict[str, Any]) -> None:
-        bookings = _moved(_read(options["simulate"]), options["date"])
+        try:
+            bookings = planned(read(options["simulate"]), options["connections"], 1.0, options["date"]).bookings
+        except ValueError as error:
+            raise CommandError(str(error)) from None
         config = Limits.of(settings.REALTIME)
         limits = replace(
             config, connections=float(options["capacity"] or config.connections), most=options["max_workers"] or 1_000, least=1
@@ -127,7 +130,7 @@ class Command(BaseCommand):
             raise CommandError("no wedding of this calendar says how many people come")
         zone = ZoneInfo(Counter(booking.zone.key for booking in bookings).most_common(1)[0][0])
         first = min(booking.ceremony.astimezone(booking.zone).date() for booking in bookings)
-        title = f"{len(bookings)} weddings, {first:%A %d %B %Y}"
+        title = f"{len(bookings)} weddings, {first:%A} {first.day} {first:%B %Y}"
         for path, draw in ((options["svg"], day_chart), (options["html"], day_page)):
             if path is not None:
                 path.write_text(draw(done, limits, title, zone), encoding="utf-8")
@@ -140,21 +143,3 @@ class Command(BaseCommand):
         self.stdout.write(f"{title}\n{summary(done, limits)}")
         if done.unknown:
             self.stdout.write(f"Not counted, they say nothing of their people: {', '.join(done.unknown)}.")
-
-
-def _read(path: Path) -> list[Booking]:
-    try:
-        return from_calendar(calendars.read(decode(path.read_bytes())))
-    except OSError as error:
-        raise CommandError(f"{path}: {error.strerror}") from None
-    except Unreadable as error:
-        raise CommandError("\n".join([f"{path} cannot be read:", *map(str, error.mistakes[:20])])) from None
-
-
-def _moved(bookings: list[Booking], day: date | None) -> list[Booking]:
-    """The calendar with its first day on `day`: the same hours on the venues' clocks."""
-    if day is None:
-        return bookings
-    local = [booking.ceremony.astimezone(booking.zone) for booking in bookings]
-    by = day - min(moment.date() for moment in local)
-    return [replace(booking, ceremony=moment + by) for booking, moment in zip(bookings, local, strict=True)]

@@ -45,7 +45,8 @@ class Command(BaseCommand):
             raise CommandError(
                 f"{options['host']}:{options['port']} cannot be had: {error.strerror}", returncode=MISUSE
             ) from None
-        with tempfile.TemporaryDirectory(prefix="wedsync-") as folder:
+        remote.clear_away(settings.VAR_DIR)
+        with tempfile.TemporaryDirectory(prefix=remote.FOLDER) as folder:
             env, redis = self._redis(workers, Path(folder))
             config = settings.REALTIME
             control = [sys.executable, "manage.py", "control_loop"] if "control_loop" in get_commands() else []
@@ -99,7 +100,8 @@ class Command(BaseCommand):
         async with control:
             remote.write_pointer(settings.VAR_DIR, folder / "control.sock")
             try:
-                self._log(f"{plan.slots} workers on http://{':'.join(map(str, plan.listener.getsockname()[:2]))}")
+                workers = "1 worker" if plan.slots == 1 else f"{plan.slots} workers"
+                self._log(f"{workers} on http://{':'.join(map(str, plan.listener.getsockname()[:2]))}")
                 await supervisor.run()
             finally:
                 remote.remove_pointer(settings.VAR_DIR)

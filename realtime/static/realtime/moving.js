@@ -17,6 +17,7 @@ const OF_THE_FIRST = new Set(["pub", "ok", "error"]);
 
 export class MovingLink {
   #url;
+  #lead;
   #on;
   #link;
   #second = null;
@@ -37,6 +38,7 @@ export class MovingLink {
    */
   constructor(url, protocols, on) {
     this.#url = url.split("?")[0];
+    this.#lead = /[?&]lead=1/.test(url) ? { lead: "1" } : {};
     this.#on = on;
     this.#link = this.#connect(url, protocols);
   }
@@ -114,7 +116,7 @@ export class MovingLink {
 
   #open(url) {
     if (this.#over) return;
-    const query = new URLSearchParams({ epoch: this.#epoch, since: String(this.#position) });
+    const query = new URLSearchParams({ ...this.#lead, epoch: this.#epoch, since: String(this.#position) });
     this.#second = this.#connect(`${url || this.#url}?${query}`, [PROTOCOL, `ticket.${this.#resume}`]);
   }
 

@@ -67,22 +67,25 @@ export class Room extends EventTarget {
   #dueAt = Infinity;
   #shown = new Set();
   #answers = new Map();
+  #lead = {};
   #fleeting = new Set();
   #listening = new AbortController();
 
   /**
    * @param {string} slug
    * @param {{epoch?: string, since?: number, snapshot?: import("./state.js").Snapshot, member?: string, url?: string,
-   *          door?: string, maxBytes?: number}} [options] `epoch` with `since` (or a whole `snapshot`): where to go on from. `member`: who the page
+   *          door?: string, maxBytes?: number, lead?: boolean}} [options] `epoch` with `since` (or a whole `snapshot`): where to go on from. `member`: who the page
    *   is for. `door`: a page of which the HTTP status tells whether this member may still come in. `maxBytes` of one message:
-   *   the server closes for good on a larger one, and it would be sent again after every reload.
+   *   the server closes for good on a larger one, and it would be sent again after every reload. `lead`: who leads the day, and
+   *   should be where the others are also when that is nearly full.
    */
   constructor(slug, options = {}) {
     super();
-    const { epoch = "", since, snapshot, member = "", door = "", maxBytes = 4096 } = options;
+    const { epoch = "", since, snapshot, member = "", door = "", maxBytes = 4096, lead = false } = options;
     this.url = options.url ?? `${location.protocol.replace("http", "ws")}//${location.host}/ws/weddings/${slug}/`;
     this.door = door;
     this.maxBytes = maxBytes;
+    this.#lead = lead ? { lead: "1" } : {};
     this.#name = member;
     this.#epoch = epoch;
     if (snapshot) {
@@ -150,9 +153,9 @@ export class Room extends EventTarget {
     this.phase = "connecting";
     this.#byTicket = this.#resume !== "" && !this.#skipTicket;
     const known = this.#position !== null && this.#epoch;
-    const query = known ? `?${new URLSearchParams({ epoch: this.#epoch, since: String(this.#position) })}` : "";
+    const query = String(new URLSearchParams({ ...this.#lead, ...(known && { epoch: this.#epoch, since: String(this.#position) }) }));
     this.#goodbye = null;
-    this.#link = new MovingLink(this.url + query, this.#byTicket ? [PROTOCOL, `ticket.${this.#resume}`] : [PROTOCOL], {
+    this.#link = new MovingLink(this.url + (query && `?${query}`), this.#byTicket ? [PROTOCOL, `ticket.${this.#resume}`] : [PROTOCOL], {
       opened: () => this.#opened(),
       received: (message) => this.#receive(message),
       closed: (code, reason) => this.#closed(code, reason),

@@ -21,7 +21,7 @@ from realtime.policy.scaling import ScalingDecision
 from realtime.report import WorkerReport
 from tests.monitoring.dashboard.fleet import NOON, timed, wedding, worker
 
-DECISION = ScalingDecision(2, 3, "connections needs 3", "connections", {"connections": 2.4}, 3, False, False, "advise")
+DECISION = ScalingDecision(2, 3, "connections need 3", "connections", {"connections": 2.4}, 3, False, False, "advise")
 NEED = Need(1_200.0, 1_500.0, 2_400.0, 14, True, True, 0)
 
 

@@ -10,6 +10,7 @@ from realtime.drills.course import Moment
 from realtime.drills.db_out import DatabaseOutDrill
 from realtime.drills.faults import Ended, FaultDrill
 from realtime.drills.fd_limit import KNOCKS, FilesDrill
+from realtime.drills.haproxy import HAProxyDrill
 from realtime.drills.load import Options, member_id
 from realtime.drills.megaroom import MegaroomDrill
 from realtime.drills.mobile import Air, MobileDrill
@@ -45,6 +46,27 @@ def test_poison() -> None:
     drill.ended.append(CUT_OFF)
     for sentence in ("a deflate bomb: is still connected", "w1.1", f"3 of {NEWCOMERS} newcomers", "1 connections of others"):
         assert sentence in said(drill)
+
+
+@pytest.mark.parametrize(
+    ("facts", "sentence"),
+    [
+        ({}, ""),
+        ({"newcomers_let_in": 3}, "3 of 20 newcomers got in after the reload"),
+        ({"drained_worker_s_exit_status": 1}, "the drained worker ended with 1"),
+        ({"whole_weddings_percent_before": 80.0}, "80.0 % of the weddings were whole on one worker before"),
+        ({"fullest_over_mean_after": 1.3}, "the fullest worker had 1.3 times the mean after"),
+    ],
+)
+def test_haproxy(facts: dict[str, Any], sentence: str) -> None:
+    drill: Any = object.__new__(HAProxyDrill)
+    drill.options, drill.ended, drill.moves = Options("sat-june-10k", 4_000, 60.0), [], 0
+    drill.facts = {f"whole_weddings_percent_{when}": 97.0 for when in ("before", "after", "in_the_end")}
+    drill.facts |= {f"fullest_over_mean_{when}": 1.2 for when in ("before", "after", "in_the_end")}
+    drill.facts |= {"newcomers_let_in": 20, "drained_worker_s_exit_status": 0} | facts
+    assert said(drill) == "" if not sentence else sentence in said(drill)
+    drill.ended.append(CUT_OFF)
+    assert "1 connections ended (codes [1006])" in said(drill)
 
 
 def test_fd_limit() -> None:

@@ -172,6 +172,17 @@ def test_those_who_come_together_are_passed_together() -> None:
     assert hall.desk.n_waiting == PASSES_MAX - 1
 
 
+def test_who_leads_the_day_is_with_the_wedding_also_where_a_guest_is_not_any_more() -> None:
+    hall = Hall()
+    hall.desk.settle({"rose": "w1"})
+    hall.come("rose")
+    hall.hear("w1.1", connections=1_300)
+    hall.hear("w2.1", connections=700)
+    planner = hall.visitor("rose")
+    planner.role = "planner"
+    assert (hall.desk.seat(planner, hall.now_s), hall.desk.seat(hall.visitor("rose"), hall.now_s)) == ("w1.1", "w2.1")
+
+
 def test_a_new_worker_starts_slowly_and_one_that_replaces_another_does_not() -> None:
     hall = Hall()
     for _ in range(60):

@@ -15,6 +15,11 @@ from realtime.policy.request_line import LINE_MAX_BYTES, NoRequest, Target, Unfi
         pytest.param(
             b"GET /ws/weddings/rose/?epoch=e&since=7 HTTP/1.1\r\nHost: h", Target("/ws/weddings/rose/", "rose"), id="ws"
         ),
+        pytest.param(
+            b"GET /ws/weddings/rose/?lead=1&epoch=e HTTP/1.1\r\n",
+            Target("/ws/weddings/rose/", "rose", True),
+            id="leads the day",
+        ),
         pytest.param(b"GET /ws/weddings/rose HTTP/1.1\r\n", Target("/ws/weddings/rose", "rose"), id="ws without the slash"),
         pytest.param(b"\r\nGET /admin/ HTTP/1.1\n", Target("/admin/", ""), id="page, after an empty line"),
         pytest.param(b"GET /ws/weddings/a/b/ HTTP/1.1\r\n", Target("/ws/weddings/a/b/", ""), id="no wedding"),

@@ -5,7 +5,7 @@ import { isCopy, lastState } from "./keep.js";
 
 const given = JSON.parse(document.getElementById("start").textContent);
 export const start = { ...given, ...(await lastState(given.member)) };
-export const room = new Room(start.slug, { ...start, door: location.pathname });
+export const room = new Room(start.slug, { ...start, door: location.pathname, lead: start.role === "planner" });
 /** {name: element}; a page has only the parts that are for its reader. */
 export const fields = Object.fromEntries([...document.querySelectorAll("body [data-field]:not(template *)")].map((node) => [node.dataset.field, node]));
 export const OVER = ["completed", "cancelled"];

@@ -1,0 +1,103 @@
+"""`manage.py drain`: one worker sends its people elsewhere and ends, wherever it runs."""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from monitoring.models.audit import append
+from realtime.bootstrap import registry_at
+from realtime.clock import SystemClock
+from realtime.errors import RegistryUnavailable
+from realtime.fleet import remote
+from realtime.ports import Registry
+from realtime.report import Drain, WorkerReport
+
+MISUSE = 2
+POLL_S = 0.2
+MORE_S = 15.0
+"""Beyond the deadline: the last goodbyes, and the report that says that it has ended."""
+
+SILENT_S = 1.5
+"""After its last word, which can be read for some seconds."""
+
+
+class Command(BaseCommand):
+    help = (
+        "Ask a worker to take nobody new, to send its people elsewhere, planners last, and to end. A supervisor starts a new "
+        "one in its place. Exit: 0 told (with --wait: gone), 1 not gone in time, 2 refused or misused."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        which = parser.add_mutually_exclusive_group(required=True)
+        which.add_argument("worker", nargs="?", help="its slot, as manage.py fleet and the dashboard show it: w2")
+        which.add_argument("--self", action="store_true", dest="own", help="the one in the slot WEDSYNC_SLOT: a preStop hook")
+        parser.add_argument("--wait", action="store_true", help="return when it has ended")
+        parser.add_argument("--deadline", type=float, default=60.0, metavar="S", help="who has not gone by then is sent away")
+        parser.add_argument("--reason", default="it is drained", help="told to the clients that are moved")
+        parser.add_argument("--by", default="", metavar="NAME", help="who asks for it (default: your login)")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if options["deadline"] <= 0:
+            raise CommandError("--deadline must be more than 0", returncode=MISUSE)
+        try:
+            asyncio.run(self._drain(options))
+        except RegistryUnavailable as error:
+            raise CommandError(f"{error.message} Nobody can be told anything now.", returncode=MISUSE) from None
+
+    async def _drain(self, options: dict[str, Any]) -> None:
+        own, registry = options["own"], registry_at(_redis())
+        try:
+            slot = settings.REALTIME.slot if own else options["worker"]
+            found = self._found(await registry.reports(), slot, own)
+            if not own:  # the end of a pod is no decision of a person
+                who = options["by"] or getpass.getuser()
+                await asyncio.to_thread(append, who, "drain", options["reason"], SystemClock().now(), found.worker)
+            if found.state != "draining":
+                await registry.order(found.worker, Drain(options["reason"], options["deadline"]))
+            self.stdout.write(f"{found.slot} is told to send its {sum(found.connections.values()):,} people elsewhere.")
+            if options["wait"]:
+                await self._gone(registry, found, options["deadline"])
+        finally:
+            await registry.stop()
+
+    def _found(self, reports: list[WorkerReport], slot: str, own: bool) -> WorkerReport:
+        """The newest in this slot; also by the id that `manage.py fleet` shows (w2.1). Raises CommandError."""
+        there = sorted((r for r in reports if r.slot == slot.partition(".")[0] or r.slot == slot), key=lambda r: r.started_s)
+        if not there:
+            known = ", ".join(dict.fromkeys(report.slot for report in reports)) or "none"
+            raise CommandError(f"there is no worker {slot}; those that report: {known}", returncode=MISUSE)
+        others = [report for report in reports if report.state == "ready" and report.worker != there[-1].worker]
+        if not others and not own:
+            raise CommandError(f"{slot} is the only worker that takes people: nobody could take its own", returncode=MISUSE)
+        return there[-1]
+
+    async def _gone(self, registry: Registry, found: WorkerReport, deadline_s: float) -> None:
+        """Wait until it reports no more, or says that it has nobody left. Raises CommandError."""
+        clock = SystemClock()
+        until_s, silent_since_s, last_s = clock.monotonic() + deadline_s + MORE_S, clock.monotonic(), found.at_s
+        while True:
+            report = next((r for r in await registry.reports() if r.worker == found.worker), None)
+            if report is not None and report.at_s != last_s:
+                last_s, silent_since_s = report.at_s, clock.monotonic()
+            empty = report is not None and report.state == "draining" and not any(report.connections.values())
+            if report is None or (empty and clock.monotonic() - silent_since_s > SILENT_S):
+                self.stdout.write(f"{found.slot} has ended.")
+                return
+            if clock.monotonic() > until_s:
+                raise CommandError(f"{found.slot} has not ended after {deadline_s + MORE_S:.0f} s")
+            await clock.sleep(POLL_S)
+
+
+def _redis() -> str:
+    """Where the workers report: as configured, or the private one of the fleet on this machine. Raises CommandError."""
+    if settings.REDIS_URL:
+        return str(settings.REDIS_URL)
+    try:
+        return str(next(remote.ask(settings.VAR_DIR, {"do": "fleet"}))["redis"])
+    except (remote.NoFleet, OSError, StopIteration) as error:
+        raise CommandError(f"REDIS_URL is not set, and {error}", returncode=MISUSE) from None

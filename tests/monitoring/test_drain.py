@@ -1,0 +1,85 @@
+"""`manage.py drain`: who is told, who is refused, and when it is over."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from io import StringIO
+
+import pytest
+from django.core.management import CommandError, call_command
+from msgspec.structs import replace
+
+from monitoring.management.commands import drain as module
+from monitoring.models import AuditEntry
+from realtime.adapters.registry import MemoryRegistry
+from realtime.clock import SystemClock
+from realtime.report import Drain, WorkerReport
+
+pytestmark = pytest.mark.django_db(databases=["default", "history"], transaction=True)
+NOW_S = SystemClock().now().timestamp()
+
+
+def report(worker: str, slot: str, **more: object) -> WorkerReport:
+    fields = {"state": "ready", "started_s": NOW_S} | more
+    return WorkerReport(worker, slot, "h", 1, NOW_S, connections={"guest": 3}, **fields)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> Callable[..., MemoryRegistry]:
+    """A registry with these reports, which the command finds."""
+
+    def with_reports(*reports: WorkerReport) -> MemoryRegistry:
+        registry = MemoryRegistry(SystemClock())
+        for one in reports:
+            asyncio.run(registry.report(one))
+        monkeypatch.setattr(module, "_redis", lambda: "")
+        monkeypatch.setattr(module, "registry_at", lambda url: registry)
+        return registry
+
+    return with_reports
+
+
+def orders(registry: MemoryRegistry, worker: str) -> list[object]:
+    return list(asyncio.run(registry.report(report(worker, "w9"))))
+
+
+def drain(*args: str) -> str:
+    out = StringIO()
+    call_command("drain", *args, stdout=out)
+    return out.getvalue()
+
+
+def test_the_newest_worker_in_the_slot_is_told_and_it_is_kept_who_asked(told: Callable[..., MemoryRegistry]) -> None:
+    registry = told(report("a", "w1"), report("b", "w2", started_s=NOW_S - 9), report("c", "w2"))
+    assert "w2 is told to send its 3 people elsewhere" in drain("w2.4", "--by", "Maria Lang", "--reason", "a new kernel")
+    assert orders(registry, "c") == [Drain("a new kernel", 60.0)] and orders(registry, "b") == []
+    entry = AuditEntry.objects.get()
+    assert (entry.who, entry.what) == ("Maria Lang", "drain")
+
+
+@pytest.mark.parametrize(("slot", "why"), [("w7", "those that report: w1"), ("w1", "only worker that takes people")])
+def test_nobody_is_told_what_cannot_be_done(told: Callable[..., MemoryRegistry], slot: str, why: str) -> None:
+    registry = told(report("a", "w1"))
+    with pytest.raises(CommandError, match=why):
+        drain(slot)
+    assert orders(registry, "a") == []
+
+
+def test_the_end_of_a_pod_is_no_decision_and_the_last_one_goes_too(told: Callable[..., MemoryRegistry]) -> None:
+    registry = told(report("a", "w1"))
+    drain("--self")
+    assert len(orders(registry, "a")) == 1 and not AuditEntry.objects.exists()
+
+
+def test_it_waits_until_the_last_word_was_that_nobody_is_left(
+    told: Callable[..., MemoryRegistry], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "SILENT_S", 0.0)
+    monkeypatch.setattr(module, "MORE_S", 0.1)
+    leaving = report("b", "w2", state="draining")
+    registry = told(report("a", "w1"), replace(leaving, connections={}))
+    assert "w2 has ended" in drain("w2", "--wait")
+    asyncio.run(registry.report(leaving))
+    with pytest.raises(CommandError, match="has not ended"):
+        drain("w2", "--wait", "--deadline", "0.1")

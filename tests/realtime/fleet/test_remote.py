@@ -1,0 +1,38 @@
+"""Where a supervisor can be asked, and what one that was killed has left."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from realtime.fleet.remote import FOLDER, POINTER, clear_away
+
+NOBODY = 2**22
+"""Above every pid (proc(5))."""
+
+
+@pytest.mark.parametrize(
+    ("name", "pid", "stays"),
+    [
+        pytest.param(f"{FOLDER}abc", NOBODY, False, id="of one that was killed"),
+        pytest.param(f"{FOLDER}abc", os.getpid(), True, id="of one that runs"),
+        pytest.param("precious", NOBODY, True, id="not a supervisor's"),
+    ],
+)
+def test_only_what_a_killed_supervisor_has_left_is_cleared_away(tmp_path: Path, name: str, pid: int, stays: bool) -> None:
+    folder = tmp_path / name
+    folder.mkdir()
+    (folder / "redis.log").touch()
+    (tmp_path / POINTER).write_text(json.dumps({"pid": pid, "socket": str(folder / "control.sock")}), encoding="utf-8")
+    clear_away(tmp_path)
+    assert folder.exists() == stays
+
+
+def test_without_a_trace_of_one_nothing_happens(tmp_path: Path) -> None:
+    clear_away(tmp_path)
+    (tmp_path / POINTER).write_text("{", encoding="utf-8")
+    clear_away(tmp_path)
+    assert (tmp_path / POINTER).exists()

@@ -1,0 +1,79 @@
+"""How a process leaves: on orders, on SIGTERM, and after what stands in front of it has noticed."""
+
+from __future__ import annotations
+
+import asyncio
+
+from msgspec.structs import replace
+
+from realtime.departure import NOTICED_S, Departure
+from realtime.report import Drain, Move
+from tests.realtime.test_consumers import GUEST, Site, site, until
+
+__all__ = ["site"]
+
+
+async def settled(site: Site, seconds: float) -> None:
+    """Let the time pass, in small steps."""
+    for _ in range(round(seconds / 0.05)):
+        for _ in range(20):
+            await asyncio.sleep(0)
+        site.clock.advance(0.05)
+
+
+async def test_drained_it_says_so_moves_its_people_and_ends(site: Site) -> None:
+    ended: list[str] = []
+    Departure(site.services, lambda: ended.append("end"))
+    guest = await site.join(GUEST)
+    await until(guest, "live")
+    site.services.obey(Drain("a new kernel", 5.0))
+    assert (site.services.state, site.services.reason) == ("draining", "a new kernel")
+    await settled(site, 0.1)
+    assert (await until(guest, "move"))["reason"] == "a new kernel" and not ended
+    await guest.disconnect()
+    await settled(site, 1.0)
+    assert ended == ["end"]
+    assert [report.state for report in await site.services.registry.reports()] == ["draining"]
+
+
+async def test_behind_a_proxy_nobody_is_asked_to_go_before_the_proxy_knows(site: Site) -> None:
+    site.services.config = replace(site.services.config, address="10.0.0.1:8000")
+    Departure(site.services, lambda: None)
+    guest = await site.join(GUEST)
+    await until(guest, "live")
+    site.services.obey(Drain("a new kernel", 60.0))
+    await settled(site, NOTICED_S - 0.2)
+    assert await guest.receive_nothing(timeout=0.01)
+    await settled(site, 0.4)
+    assert (await until(guest, "move"))["t"] == "move"
+
+
+async def test_a_wedding_is_asked_to_come_back_elsewhere(site: Site) -> None:
+    Departure(site.services, lambda: None)
+    guest = await site.join(GUEST)
+    await until(guest, "live")
+    site.services.obey(Move("rose-garden", "uneven"))
+    await settled(site, 0.1)
+    assert (await until(guest, "move"))["reason"] == "uneven" and site.services.state == "ready"
+
+
+async def test_told_to_stop_it_says_goodbye_and_ends(site: Site) -> None:
+    ended: list[str] = []
+    departure = Departure(site.services, lambda: ended.append("end"))
+    guest = await site.join(GUEST)
+    await until(guest, "live")
+    departure.stop()
+    assert ended == []
+    await settled(site, 0.1)
+    assert (await until(guest, "goodbye"))["code"] == 4001
+    await settled(site, 1.0)
+    assert ended == ["end"]
+
+
+async def test_told_twice_it_ends_at_once(site: Site) -> None:
+    ended: list[str] = []
+    departure = Departure(site.services, lambda: ended.append("end"))
+    await until(await site.join(GUEST), "live")
+    departure.stop()
+    departure.stop()
+    assert ended == ["end"]
