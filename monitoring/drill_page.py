@@ -100,13 +100,23 @@ def _sentence(load: Mapping[str, Any]) -> str:
     )
 
 
+def urgent_ms(result: Mapping[str, Any]) -> float | None:
+    """p99 of emergencies, cues and changes, where something was broken before and after it. None: nothing was measured."""
+    phases = result.get("phases", {}) if _injected(result) else {}
+    measured = [phases[n][p] for n in URGENT for p in ("before", "after") if n in phases]
+    latency = result.get("load", result)["latency"]
+    measured = measured or [latency[name] for name in URGENT if latency.get(name)]
+    return max((part["p99_ms"] for part in measured if part["p99_ms"] is not None), default=None)
+
+
+def _injected(result: Mapping[str, Any]) -> bool:
+    return any(moment["sort"] == "injection" for moment in result.get("moments", []))
+
+
 def _headline(result: Mapping[str, Any], load: Mapping[str, Any]) -> list[tuple[str, str]]:
     broken = {violation["name"]: violation["count"] for violation in load["violations"]}
-    phases, injected = result.get("phases", {}), any(m["sort"] == "injection" for m in result.get("moments", []))
-    measured = [phases[n][p] for n in URGENT for p in ("before", "after") if n in phases] if injected else []
-    measured = measured or [load["latency"][name] for name in URGENT if load["latency"].get(name)]
-    urgent = max((part["p99_ms"] for part in measured if part["p99_ms"] is not None), default=None)
-    when = "Urgent, while nothing is broken: 99 of 100 within" if injected else "Urgent, 99 of 100 within"
+    urgent = urgent_ms(result)
+    when = "Urgent, while nothing is broken: 99 of 100 within" if _injected(result) else "Urgent, 99 of 100 within"
     return [
         ("People", f"{load['connections']:,}"),
         ("Lost", f"{broken.get('lost', 0):,}"),

@@ -130,6 +130,8 @@ class FaultDrill(LoadDrill):
     may_fire: tuple[str, ...] = ()
     """Alert rules beside `alerts` that the injection may set off: on a running fleet they are no reason to give it up."""
     usual_profile = "sat-june-10k-x10"
+    among_all: tuple[str, ...] = ()
+    """What `drill all` says to it: a day that fits between the others."""
 
     def __init__(
         self, options: Options, server: Running, ticket: Callable[[str, Sender], str], clock: Clock, progress: Progress
