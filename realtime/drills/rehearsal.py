@@ -12,12 +12,13 @@ from contextlib import asynccontextmanager
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.db import DatabaseError
 from msgspec.structs import replace
 
-from realtime.drills.course import PHASES
+from realtime.drills.course import PHASES, DayClock
 from realtime.drills.day import Day, Stay, compressed, sayings, stays
 from realtime.drills.deploy import deploy_all
 from realtime.drills.faults import Facts, FaultDrill, FaultResult
@@ -165,9 +166,14 @@ class RehearsalDrill(FaultDrill):
 
     async def judged(self) -> FaultResult:
         result = await super().judged()
+        result.day = DayClock(self.day.opens_s, self.day.speed, self._zone().key)
         result.title = f"Rehearsal of {self.day.on:%A} {self.day.on.day} {self.day.on:%B %Y}"
         result.story = self._story(result)
         return result
+
+    def _zone(self) -> ZoneInfo:
+        """Where most of its weddings are."""
+        return Counter(booking.zone for booking in self.day.bookings).most_common(1)[0][0]
 
     def _story(self, result: FaultResult) -> list[str]:
         """For the planner's boss."""
@@ -176,7 +182,7 @@ class RehearsalDrill(FaultDrill):
         peak_s = max((s for b in everything.bookings for s in b.begins_s), key=everything.expected)
         peak = everything.expected(peak_s)
         self.facts |= {"forecast_peak": round(peak), "people_for_each_one_played": round(peak / load.connections, 1)}
-        zone = Counter(booking.zone for booking in everything.bookings).most_common(1)[0][0]
+        zone = self._zone()
         where = f"{zone.key.rpartition('/')[2].replace('_', ' ')} time"
         faults = "; ".join(
             f"at {datetime.fromtimestamp(day.clock_s(moment.at_s), zone):%H:%M} {moment.said}"

@@ -23,7 +23,12 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("slug", nargs="?", default="", help="the wedding")
         parser.add_argument(
-            "--json", type=Path, nargs="?", const=PRINTED, metavar="FILE", help="write the signed report (without FILE: print it)"
+            "--json",
+            type=Path,
+            nargs="?",
+            const=PRINTED,
+            metavar="FILE",
+            help="write the signed report (without FILE: print it)",
         )
         parser.add_argument("--html", type=Path, metavar="FILE", help="write the page")
         parser.add_argument("--verify", type=Path, metavar="FILE", help="is this file what was signed here?")
