@@ -83,9 +83,12 @@ def judged(drill: str, code: int, said: str, took_s: float, reports: Path | None
     lines = said.strip().splitlines() or ["it said nothing"]
     took_s = round(took_s, 1)
     if code in (0, 1) and lines[-1].startswith("{"):
-        if reports is not None:
-            (reports / f"{drill}.json").write_text(lines[-1], encoding="utf-8")
         result: dict[str, Any] = json.loads(lines[-1])
+        if reports is not None:
+            try:
+                (reports / f"{drill}.json").write_text(lines[-1], encoding="utf-8")
+            except OSError as error:
+                return Outcome(drill, "failed", took_s, f"its result cannot be written to {reports}: {error.strerror}")
         if code == 0:
             return Outcome(drill, "passed", took_s, in_short(result))
         return Outcome(drill, "failed", took_s, result["reason"])

@@ -106,15 +106,29 @@ class Command(BaseCommand):
         if options["profile"]:
             profile = PROFILES.get(options["profile"])
             if profile is None:
-                raise CommandError(f"there is no profile {options['profile']!r}; see manage.py drill list", returncode=MISUSE)
+                raise CommandError(
+                    f"--profile {options['profile']}: there is none; see manage.py drill list", returncode=MISUSE
+                )
+            if options["connections"] < 2:
+                raise CommandError(f"--connections {options['connections']}: at least 2", returncode=MISUSE)
             names = [room.name for room in rooms(profile, options["connections"])]
         else:
-            names = json.load(sys.stdin)
-        seed(names, SystemClock().now())
+            try:
+                names = msgspec.json.decode(sys.stdin.read(), type=list[str])
+            except msgspec.MsgspecError as error:
+                raise CommandError(f"a JSON list of names is read from standard input: {error}", returncode=MISUSE) from None
+            if not names:
+                raise CommandError("the list of names is empty", returncode=MISUSE)
+        try:
+            seed(names, SystemClock().now())
+        except DatabaseError as error:
+            raise CommandError(f"the weddings cannot be made: {error}", returncode=MISUSE) from None
         self.stdout.write(f"{len(names)} weddings are there, {names[0]} to {names[-1]}.")
 
     def _page(self, options: dict[str, Any]) -> None:
         """Exit: 0 sent (with --wait: acknowledged), 1 not acknowledged in time, 2 nobody is to be paged."""
+        if not options["wait"] >= 0:
+            raise CommandError(f"--wait {options['wait']:g}: 0 seconds or more", returncode=MISUSE)
         try:
             with self._bar("paging") as progress:
                 run = page(options["by"], options["wait"], SystemClock(), time.sleep, progress)

@@ -110,3 +110,17 @@ def test_what_cannot_be_meant_is_refused_before_anything_starts(arguments: tuple
     with pytest.raises(CommandError) as error:
         call_command("drill", *arguments)
     assert error.value.returncode == 2 and str(error.value).startswith(sentence) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("names", ["{", "[]"])
+def test_a_list_of_weddings_that_is_none_is_refused(names: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", StringIO(names))
+    with pytest.raises(CommandError, match="list of names") as error:
+        call_command("drill", "seed")
+    assert error.value.returncode == 2
+
+
+def test_a_port_that_there_is_not_is_refused() -> None:
+    with pytest.raises(CommandError, match="--port 70000: from 1 to 65535") as error:
+        call_command("serve", "--workers", "1", "--port", "70000")
+    assert error.value.returncode == 2
