@@ -56,7 +56,7 @@ class RehearsalDrill(FaultDrill):
     people = 600
     needs = (redis_server,)
     may_fire = ("worker-missing",)
-    among_all = ("--date", "2027-06-12", "--calendar", str(JUNE), "--speed", "300")
+    among_all = ("--date", "2027-06-12", "--calendar", str(JUNE), "--speed", "400")
     redis: OwnRedis
 
     @classmethod

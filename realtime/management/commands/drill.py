@@ -278,7 +278,7 @@ class Command(BaseCommand):
         try:
             with self._bar() as progress, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
                 return runner.run(main(progress))
-        except DrillFailed as error:
+        except (DrillFailed, OSError) as error:  # a full disk, no more processes: what it had made is gone all the same
             raise CommandError(f"the drill could not be carried out: {error}", returncode=MISUSE) from None
         except live.Refused as error:
             raise CommandError(str(error), returncode=MISUSE) from None
