@@ -169,10 +169,11 @@ class Command(BaseCommand):
         began_s, stopped = clock.monotonic(), False
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
-            with self._bar("starting") as progress:
+            with self._bar_and_lines("starting") as (progress, lines):
                 for outcome in series.played(drills, asked, clock, progress):
                     outcomes.append(outcome)
-                    self.stderr.write(f"{outcome.drill}: {outcome.verdict} after {outcome.took_s:.0f} s: {outcome.said}")
+                    said = f"{outcome.drill}: {outcome.verdict} after {outcome.took_s:.0f} s: {outcome.said}"
+                    lines.print(said, markup=False, highlight=False)
         except KeyboardInterrupt:
             stopped = True
         if not options["names"]:
@@ -287,10 +288,16 @@ class Command(BaseCommand):
 
     @contextmanager
     def _bar(self, first: str = "starting a server") -> Iterator[Callable[[str, float], None]]:
+        with self._bar_and_lines(first) as (progress, _):
+            yield progress
+
+    @contextmanager
+    def _bar_and_lines(self, first: str) -> Iterator[tuple[Callable[[str, float], None], Console]]:
+        """What moves the bar, and where lines are printed above it."""
         columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
         with Progress(*columns, console=self._console(sys.stderr), transient=True) as bar:
             task = bar.add_task(first, total=1.0)
-            yield lambda what, share: bar.update(task, description=what, completed=share)
+            yield lambda what, share: bar.update(task, description=what, completed=share), bar.console
 
     def _write(self, path: Path, page: str) -> None:
         try:
