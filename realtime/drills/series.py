@@ -79,14 +79,15 @@ def played(drills: Sequence[type[FaultDrill]], asked: Asked, clock: Clock, progr
 
 
 def judged(drill: str, code: int, said: str, took_s: float, reports: Path | None = None) -> Outcome:
-    """What a drill that ended with `code` has found. The last line of what it said is its result, or why there is none."""
+    """What a drill that ended with `code` has found. Its result is the one line of JSON; what else it said is log lines."""
     lines = said.strip().splitlines() or ["it said nothing"]
     took_s = round(took_s, 1)
-    if code in (0, 1) and lines[-1].startswith("{"):
-        result: dict[str, Any] = json.loads(lines[-1])
+    found = next((line for line in reversed(lines) if line.startswith("{")), "")
+    if code in (0, 1) and found:
+        result: dict[str, Any] = json.loads(found)
         if reports is not None:
             try:
-                (reports / f"{drill}.json").write_text(lines[-1], encoding="utf-8")
+                (reports / f"{drill}.json").write_text(found, encoding="utf-8")
             except OSError as error:
                 return Outcome(drill, "failed", took_s, f"its result cannot be written to {reports}: {error.strerror}")
         if code == 0:

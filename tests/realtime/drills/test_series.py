@@ -33,7 +33,7 @@ def test_each_is_asked_what_all_are_asked_and_what_it_asks_for_itself() -> None:
     ("code", "said", "verdict", "sentence"),
     [
         (0, f"a line of the log\n{json.dumps(RESULT)}\n", "passed", "60 people, 4,321 deliveries, 0 lost, urgent p99 12 ms"),
-        (1, f"cleared away\n{FAILED}", "failed", "1 lost: rose/chat.crew id2"),
+        (1, f"cleared away\n{FAILED}\nERROR not compared", "failed", "1 lost: rose/chat.crew id2"),
         (2, "CommandError: the drill could not be carried out: no\nmore", "failed", "ended with 2: the drill could not be"),
         (-9, "", "failed", "ended with -9: it said nothing"),
         (1, "Traceback\nValueError: x", "failed", "ended with 1: ValueError: x"),
