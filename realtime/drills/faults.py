@@ -133,7 +133,7 @@ class FaultDrill(LoadDrill):
     """Alert rules beside `alerts` that the injection may set off: on a running fleet they are no reason to give it up."""
     usual_profile = "sat-june-10k-x10"
     among_all: tuple[str, ...] = ()
-    """What `drill all` says to it: a day that fits between the others."""
+    """What `drill all` says to it, whatever it says to the others: a day that fits between them."""
 
     def __init__(
         self, options: Options, server: Running, ticket: Callable[[str, Sender], str], clock: Clock, progress: Progress

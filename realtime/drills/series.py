@@ -51,12 +51,12 @@ class Asked(Struct, frozen=True):
 
     def arguments(self, drill: type[FaultDrill]) -> list[str]:
         """Of `manage.py drill`, for this one."""
-        found = [drill.name, "--json", "--seed", str(self.seed), *drill.among_all]
+        found = [drill.name, "--json", "--seed", str(self.seed)]
         for name, value in (("--connections", self.connections), ("--minutes", self.minutes)):
             found += [] if value is None else [name, str(value)]
         found += ["--database-url", self.database_url] if self.database_url else []
         found += ["--html", str(self.reports / f"{drill.name}.html")] if self.reports else []
-        return found
+        return [*found, *drill.among_all]  # last, so that it counts
 
 
 def played(drills: Sequence[type[FaultDrill]], asked: Asked, clock: Clock, progress: Progress) -> Iterator[Outcome]:

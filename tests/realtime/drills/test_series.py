@@ -12,6 +12,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from realtime.drills import series
+from realtime.drills.calibrate import CalibrateDrill
 from realtime.drills.kill import KillDrill
 from realtime.drills.needs import Need
 from realtime.drills.scale import ScaleDrill
@@ -26,6 +27,7 @@ def test_each_is_asked_what_all_are_asked_and_what_it_asks_for_itself() -> None:
     asked = Asked(200, 0.2, 7, "own", Path("out"))
     common = ["--connections", "200", "--minutes", "0.2", "--database-url", "own"]
     assert asked.arguments(KillDrill) == ["kill", "--json", "--seed", "7", *common, "--html", "out/kill.html"]
+    assert Asked(200, 0.2).arguments(CalibrateDrill)[-4:] == ["--connections", "2000", "--minutes", "1"]
     assert Asked().arguments(ScaleDrill) == ["scale", "--json", "--seed", "1", *ScaleDrill.among_all]
 
 
