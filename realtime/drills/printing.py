@@ -51,7 +51,7 @@ def print_outcomes(console: Console, outcomes: Sequence[Outcome], took_s: float)
         took = f"{outcome.took_s:.0f}" if outcome.took_s else ""
         table.add_row(outcome.drill, LOOK[outcome.verdict], took, escape(outcome.said))
     console.print(table)
-    counts = Counter(outcome.verdict for outcome in outcomes)
+    counts: Counter[str] = Counter(outcome.verdict for outcome in outcomes)
     minutes, seconds = divmod(round(took_s), 60)
     console.print(", ".join(f"{counts[verdict]} {verdict}" for verdict in LOOK) + f" in {minutes}:{seconds:02} minutes")
 
