@@ -8,15 +8,17 @@ from html import escape
 from typing import Any
 
 from monitoring.day_chart import nice_top
+from realtime.drills.course import DayClock
 
 WIDTH, LEFT, RIGHT, TOP = 720, 58, 708, 14
 HEIGHT = 190
+EVERY_H = 3
 LEAST_MS, GOAL_MS = 1.0, 100.0
 PRIORITIES = ("P0", "P1", "P2", "P3")
 Harms = list[tuple[float, float]]
 
 
-def latency_chart(curve: Sequence[dict[str, Any]], length_s: float, harms: Harms) -> str:
+def latency_chart(curve: Sequence[dict[str, Any]], length_s: float, harms: Harms, day: DayClock | None = None) -> str:
     """p99 over time on a logarithmic scale, since an outage is a thousand times slower than a good second."""
     most = max((value for point in curve for value in point["p99_ms"].values()), default=GOAL_MS)
     decades = max(3, math.ceil(math.log10(max(most, LEAST_MS * 1.01))))
@@ -25,7 +27,7 @@ def latency_chart(curve: Sequence[dict[str, Any]], length_s: float, harms: Harms
         share = math.log10(max(LEAST_MS, value_ms)) / decades
         return round(HEIGHT - (HEIGHT - TOP) * share, 1)
 
-    parts = [*_shaded(harms, length_s), *_seconds(length_s)]
+    parts = [*_shaded(harms, length_s), *_times(length_s, day)]
     for power in range(decades + 1):
         parts += _level(y(10.0**power), f"{10**power:,}")
     parts.append(f'<line class="promise" x1="{LEFT}" x2="{RIGHT}" y1="{y(GOAL_MS)}" y2="{y(GOAL_MS)}"/>')
@@ -36,7 +38,9 @@ def latency_chart(curve: Sequence[dict[str, Any]], length_s: float, harms: Harms
     return _svg(parts, f"p99 of each priority over {length_s:.0f} s, at most {most:,.0f} ms", HEIGHT + 22)
 
 
-def count_chart(samples: Sequence[dict[str, Any]], name: str, length_s: float, harms: Harms, height: int = 110) -> str:
+def count_chart(
+    samples: Sequence[dict[str, Any]], name: str, length_s: float, harms: Harms, day: DayClock | None = None, height: int = 110
+) -> str:
     """How many `name` ("people", "workers") there were, in steps. "" when nobody counted."""
     known = [sample[name] for sample in samples if sample[name] is not None]
     if not known:
@@ -46,7 +50,7 @@ def count_chart(samples: Sequence[dict[str, Any]], name: str, length_s: float, h
     def y(value: float) -> float:
         return round(height - (height - TOP) * value / top, 1)
 
-    parts = [*_shaded(harms, length_s, height), *_seconds(length_s, height)]
+    parts = [*_shaded(harms, length_s, height), *_times(length_s, day, height)]
     for value in (0.0, top / 2, top) if name == "people" else tuple(float(n) for n in range(int(top) + 1)):
         parts += _level(y(value), f"{value:,.0f}")
     steps: list[tuple[float, float | None]] = []
@@ -86,10 +90,17 @@ def _shaded(harms: Harms, length_s: float, height: int = HEIGHT) -> list[str]:
     ]
 
 
-def _seconds(length_s: float, height: int = HEIGHT) -> list[str]:
-    step = nice_top(length_s / 8)
-    marks = [n * step for n in range(int(length_s / step) + 1)]
-    return [f'<text class="column" x="{_x(at_s, length_s)}" y="{height + 16}">{escape(_clock(at_s))}</text>' for at_s in marks]
+def _times(length_s: float, day: DayClock | None, height: int = HEIGHT) -> list[str]:
+    """Below the curves: seconds of the play, or every third hour of the day that is played."""
+    if day is None:
+        step_s = nice_top(length_s / 8)
+        marks = [(n * step_s, _clock(n * step_s)) for n in range(int(length_s / step_s) + 1)]
+    else:
+        opens, step_s = day.at(0.0), EVERY_H * 3_600 / day.speed
+        first_s = (EVERY_H * 3_600 - (opens.hour % EVERY_H * 3_600 + opens.minute * 60 + opens.second)) / day.speed
+        times = [first_s + n * step_s for n in range(int((length_s - first_s) / step_s) + 1)]
+        marks = [(at_s, f"{day.at(at_s):%H:%M}") for at_s in times]
+    return [f'<text class="column" x="{_x(at_s, length_s)}" y="{height + 16}">{escape(said)}</text>' for at_s, said in marks]
 
 
 def _clock(at_s: float) -> str:

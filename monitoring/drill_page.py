@@ -9,11 +9,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from django.template.loader import render_to_string
 from django.utils import timezone
 
 from monitoring.drill_chart import PRIORITIES, Harms, count_chart, latency_chart
 from monitoring.models.drills import DrillRun
+from realtime.drills.course import DayClock
 
 STYLE = (Path(__file__).parent / "drill_report.css").read_text(encoding="utf-8")
 _HASH = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
@@ -37,7 +39,11 @@ SORTS = {"injection": "injection", "restoration": "over", "detection": "noticed"
 def html(run: DrillRun, last: DrillRun | None) -> str:
     """The whole page. `last`: the run to compare with. Times are UTC."""
     result: dict[str, Any] = run.result
-    load = _load(run)
+    load, day = _load(run), _day(result)
+
+    def when(at_s: float) -> str:
+        return f"{at_s:.1f} s" if day is None else f"{day.at(at_s):%H:%M}"
+
     context = {
         "run": run,
         "style": STYLE,
@@ -49,8 +55,9 @@ def html(run: DrillRun, last: DrillRun | None) -> str:
         "legend": LEGEND,
         "latencies": _latencies(result, load),
         "promises": _promises(load),
-        "moments": [m | {"at": f"{m['at_s']:.1f} s", "sort": SORTS.get(m["sort"], "")} for m in result.get("moments", [])],
-        "alarms": result.get("alarms", []),
+        "moments": [m | {"at": when(m["at_s"]), "sort": SORTS.get(m["sort"], "")} for m in result.get("moments", [])],
+        "alarms": [a | {"at": None if a["at_s"] is None else when(a["at_s"])} for a in result.get("alarms", [])],
+        "played_day": day is not None,
         "facts": [(words(name), value_of(name, value)) for name, value in result.get("facts", {}).items()],
         "conditions": [(words(name), value) for name, value in (run.options | result.get("about", {})).items()],
         "last": last,
@@ -68,18 +75,22 @@ def _load(run: DrillRun) -> dict[str, Any]:
     return load
 
 
+def _day(result: Mapping[str, Any]) -> DayClock | None:
+    return msgspec.convert(result["day"], DayClock) if result.get("day") else None
+
+
 def _charts(result: Mapping[str, Any], load: Mapping[str, Any]) -> dict[str, Any]:
     curve, samples = result.get("curve", []), result.get("samples", [])
     if len(curve) < 2:
         return {}
     length_s = max(load["duration_s"], curve[-1]["at_s"], *(sample["at_s"] for sample in samples))
-    harm = harms_of(result.get("moments", []))
+    harm, day = harms_of(result.get("moments", [])), _day(result)
     counts = [
         (title, svg)
         for name, title in (("people", "People connected"), ("workers", "Workers ready"))
-        if (svg := count_chart(samples, name, length_s, harm))
+        if (svg := count_chart(samples, name, length_s, harm, day))
     ]
-    return {"latency_chart": latency_chart(curve, length_s, harm), "counts": counts}
+    return {"latency_chart": latency_chart(curve, length_s, harm, day), "counts": counts}
 
 
 def harms_of(moments: list[dict[str, Any]]) -> Harms:
@@ -100,13 +111,23 @@ def _sentence(load: Mapping[str, Any]) -> str:
     )
 
 
+def urgent_ms(result: Mapping[str, Any]) -> float | None:
+    """p99 of emergencies, cues and changes, where something was broken before and after it. None: nothing was measured."""
+    phases = result.get("phases", {}) if _injected(result) else {}
+    measured = [phases[n][p] for n in URGENT for p in ("before", "after") if n in phases]
+    latency = result.get("load", result)["latency"]
+    measured = measured or [latency[name] for name in URGENT if latency.get(name)]
+    return max((part["p99_ms"] for part in measured if part["p99_ms"] is not None), default=None)
+
+
+def _injected(result: Mapping[str, Any]) -> bool:
+    return any(moment["sort"] == "injection" for moment in result.get("moments", []))
+
+
 def _headline(result: Mapping[str, Any], load: Mapping[str, Any]) -> list[tuple[str, str]]:
     broken = {violation["name"]: violation["count"] for violation in load["violations"]}
-    phases, injected = result.get("phases", {}), any(m["sort"] == "injection" for m in result.get("moments", []))
-    measured = [phases[n][p] for n in URGENT for p in ("before", "after") if n in phases] if injected else []
-    measured = measured or [load["latency"][name] for name in URGENT if load["latency"].get(name)]
-    urgent = max((part["p99_ms"] for part in measured if part["p99_ms"] is not None), default=None)
-    when = "Urgent, while nothing is broken: 99 of 100 within" if injected else "Urgent, 99 of 100 within"
+    urgent = urgent_ms(result)
+    when = "Urgent, while nothing is broken: 99 of 100 within" if _injected(result) else "Urgent, 99 of 100 within"
     return [
         ("People", f"{load['connections']:,}"),
         ("Lost", f"{broken.get('lost', 0):,}"),

@@ -12,9 +12,11 @@ from typing import Any
 from django.db import DatabaseError, connections
 from msgspec import Struct
 
+from monitoring.alerting import summary
 from monitoring.models.alerts import Alert, AlertRule
 from monitoring.models.drills import DrillRun
 from monitoring.router import ALIAS
+from monitoring.signals import SIGNALS
 
 logger = logging.getLogger(__name__)
 
@@ -92,7 +94,8 @@ def fired(since: datetime, history: Path | None = None) -> list[Fired]:
     """
     with _alias(history) as alias:
         found = Alert.objects.using(alias).filter(fired_at__gte=since, muted="").order_by("fired_at")
-        return [Fired(alert.rule, alert.fired_at, f"{alert} (at worst {_figure(alert.worst)})") for alert in found]
+        rules = {rule.name: rule for rule in AlertRule.objects.using(alias).all()}
+        return [Fired(alert.rule, alert.fired_at, _said(alert, rules.get(alert.rule))) for alert in found]
 
 
 def switch_off(rules: Iterable[str], history: Path) -> None:
@@ -101,8 +104,11 @@ def switch_off(rules: Iterable[str], history: Path) -> None:
         AlertRule.objects.using(alias).filter(name__in=rules).update(enabled=False)
 
 
-def _figure(value: float | None) -> str:
-    return "not measured" if value is None else f"{value:.3g}"
+def _said(alert: Alert, rule: AlertRule | None) -> str:
+    """What was wrong, with whom, and how much, for people who do not know the rules by name."""
+    if alert.worst is None or rule is None:
+        return summary(alert, rule)
+    return f"{summary(alert, rule)}: at worst {alert.worst:.3g} {SIGNALS[rule.signal].unit}"
 
 
 @contextmanager

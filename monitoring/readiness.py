@@ -199,7 +199,7 @@ def _rehearsal(facts: Facts) -> Check:
 
 
 def _paging(facts: Facts, now: datetime) -> Check:
-    page, do = facts.page, "Page everybody as a test, under Receivers in the admin, and acknowledge it."
+    page, do = facts.page, "Run manage.py drill page-me --wait and acknowledge the page in the admin, under Alerts."
     if page is None:
         return Check("paging", "stop", "Nobody has tried whether a page reaches somebody.", do)
     if page.missed or not page.reached:

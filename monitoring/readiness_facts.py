@@ -41,6 +41,7 @@ def gather(day: date, workers: int | None) -> Facts:
     peak, peak_at = _peak(around, of_day)
     capacity = _capacity()
     rehearsal = DrillRun.objects.filter(name="rehearsal", passed=True, options__date=day.isoformat())
+    rehearsal = rehearsal.filter(options__calendar__isnull=True)  # one of a file is no rehearsal of these weddings
     return Facts(
         day,
         len(of_day),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from monitoring.page_drill import WAIT_S
 from realtime.drills.calibrate import CalibrateDrill
 from realtime.drills.db_out import DatabaseOutDrill
 from realtime.drills.deploy import DeployDrill
@@ -77,3 +78,19 @@ def about(drill: type[FaultDrill]) -> dict[str, Any]:
         "live": drill.live,
         "needs": [{"name": need.name, "hint": need.hint, "met": need.met()} for need in drill.needs],
     }
+
+
+PAGE_ME: dict[str, Any] = {
+    "name": "page-me",
+    "injects": "a page that says it is a test, the way every page goes",
+    "invariant": "it reaches everybody who takes pages, and with --wait a person acknowledges it in the admin",
+    "recovery": f"acknowledged within {WAIT_S:g} s",
+    "minutes": WAIT_S / 60,
+    "connections": 0,
+    "workers": 0,
+    "profile": "",
+    "alerts": [],
+    "live": False,
+    "needs": [],
+}
+"""The one that plays no Saturday: it needs a running control loop, and a person. `manage.py drill` has it by itself."""

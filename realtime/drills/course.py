@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Literal
+from zoneinfo import ZoneInfo
 
 from msgspec import Struct
 
@@ -45,6 +47,18 @@ class Sample(Struct, frozen=True):
     at_s: float
     people: int
     workers: int | None
+
+
+class DayClock(Struct, frozen=True):
+    """The clock of a day that is played faster than it is: `opens_s` UTC seconds at its beginning, shown as it is in `zone`."""
+
+    opens_s: float
+    speed: float
+    zone: str
+
+    def at(self, at_s: float) -> datetime:
+        """When on that day it is `at_s` after the play began."""
+        return datetime.fromtimestamp(self.opens_s + at_s * self.speed, ZoneInfo(self.zone))
 
 
 class Point(Struct, frozen=True):

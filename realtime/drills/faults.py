@@ -24,7 +24,7 @@ from realtime.client import Client
 from realtime.client import Fleet as Clients
 from realtime.client_events import CaughtUp, Closed, Connected, Event, Moved
 from realtime.clock import Clock
-from realtime.drills.course import Latency, Moment, Point, Sample
+from realtime.drills.course import DayClock, Latency, Moment, Point, Sample
 from realtime.drills.guard import victim
 from realtime.drills.history import Recorder
 from realtime.drills.load import LoadDrill, Options, Progress, Result, member_id
@@ -94,6 +94,8 @@ class FaultResult(Struct):
     alarms: list[Alarm] = field(default_factory=list)
     about: dict[str, str] = field(default_factory=dict)
     declared: dict[str, str] = field(default_factory=dict)
+    day: DayClock | None = None
+    """Of a play that is a day at speed: then its time line is that day's."""
     title: str = ""
     story: list[str] = field(default_factory=list)
     """The same in words, for people who do not run servers."""
@@ -130,6 +132,8 @@ class FaultDrill(LoadDrill):
     may_fire: tuple[str, ...] = ()
     """Alert rules beside `alerts` that the injection may set off: on a running fleet they are no reason to give it up."""
     usual_profile = "sat-june-10k-x10"
+    among_all: tuple[str, ...] = ()
+    """What `drill all` says to it, whatever it says to the others: a day that fits between them."""
 
     def __init__(
         self, options: Options, server: Running, ticket: Callable[[str, Sender], str], clock: Clock, progress: Progress

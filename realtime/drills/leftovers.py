@@ -5,6 +5,7 @@ Their processes are gone already: each asks the kernel to end it with its parent
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import tempfile
@@ -31,7 +32,9 @@ def sweep() -> list[str]:
 
 
 def _folders() -> list[str]:
-    found = [path for path in Path(tempfile.gettempdir()).glob(f"{FOLDER}*") if dead(path.name)]
+    # While the disk of $TMPDIR is full Python puts temporary files elsewhere, and what was left is still there.
+    places = {Path(place).absolute() for place in (tempfile.gettempdir(), os.environ.get("TMPDIR", ""), "/tmp") if place}
+    found = [path for place in sorted(places) for path in sorted(place.glob(f"{FOLDER}*")) if dead(path.name)]
     for path in found:
         shutil.rmtree(path, ignore_errors=True)
     return [str(path) for path in found]

@@ -104,13 +104,13 @@ def profile_of(options: Options) -> Profile:
     """The profile as asked for. Raises ValueError with a sentence for the operator."""
     profile = PROFILES.get(options.profile)
     if profile is None:
-        raise ValueError(f"there is no profile {options.profile!r}; manage.py drill list shows them")
+        raise ValueError(f"--profile {options.profile}: there is none of that name; manage.py drill list shows them")
     if options.duration_s <= 0:
         raise ValueError("--minutes must be more than 0")
     files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     if options.connections > files - 200:
         raise ValueError(
-            f"{options.connections} connections need as many open files, this process may have {files} (ulimit -n)"
+            f"--connections {options.connections}: they need as many open files, this process may have {files} (ulimit -n)"
         )
     return replace(profile, peak_share=BURST_SHARE) if options.burst else profile
 

@@ -71,6 +71,8 @@ class MegaroomDrill(FaultDrill):
             if not seen:
                 self.injected(f"an emergency for {len(self.plan[0].roles)} people")
             self._last[message.id] = took_s, seen + 1
+            if seen + 1 == len(self.plan[0].roles):
+                self.restored("the last one in the room has it")
             self._alert_s = now_s
         elif n and kind.priority is Priority.P1:
             self._beside.record(took_s)

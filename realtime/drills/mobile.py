@@ -107,7 +107,8 @@ class MobileDrill(FaultDrill):
                 await asyncio.to_thread(namespace.__exit__)
 
     def _route(self, n: int, m: int, base: str) -> Route:
-        return self._air_of[n, m].route
+        spoiled = base != f"ws://{self._server.netloc}"
+        return super()._route(n, m, base) if spoiled else self._air_of[n, m].route
 
     def _on(self, name: str) -> list[Client]:
         return [self.clients[n][m] for n, m in self._airs[name].people]

@@ -64,7 +64,12 @@ class Postgres:
         try:
             subprocess.run([str(self._bin / "initdb"), *initdb], check=True, capture_output=True, cwd=self._folder, **who)
             self.start()
-        except (subprocess.CalledProcessError, DrillFailed):
+        except subprocess.CalledProcessError as error:
+            self.__exit__()
+            raise DrillFailed(
+                f"PostgreSQL cannot be set up: {error.stderr.decode(errors='replace').strip()[-1_000:]}"
+            ) from None
+        except DrillFailed:
             self.__exit__()
             raise
         return self

@@ -2,35 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from realtime.drills.course import PHASES, Latency
-from realtime.drills.faults import FaultDrill, FaultResult
+from realtime.drills.faults import FaultResult
 from realtime.drills.load import Result
-from realtime.drills.needs import refusal
+from realtime.drills.series import Outcome
 from realtime.drills.workloads import Profile
 
 PROMISES = ("lost", "twice", "out_of_order", "phantom", "leaked", "stored_twice", "hole")
 
 
-def print_list(console: Console, drills: Iterable[type[FaultDrill]], profiles: Iterable[Profile]) -> None:
-    """`drill list`."""
+def print_list(console: Console, drills: Iterable[dict[str, Any]], profiles: Iterable[Profile]) -> None:
+    """`drill list`. Each as `catalogue.about` tells it."""
     for drill in drills:
-        console.print(f"[bold]{drill.name}[/]", end="  ")
-        console.print(f"{drill.people:,} people, {drill.minutes:g} min" + (", also --live" if drill.live else ""), style="dim")
-        rows = [("injects", drill.injects), ("invariant", drill.invariant), ("recovery", drill.recovery)]
-        rows += [("alerts", ", ".join(drill.alerts))] if drill.alerts else []
-        missing = refusal(drill.name, drill.needs)
-        rows += [("not here", missing)] if missing else []
+        size = (
+            f"{drill['connections']:,} people, {drill['minutes']:g} min"
+            if drill["connections"]
+            else f"{drill['minutes']:g} min"
+        )
+        console.print(f"[bold]{drill['name']}[/]", end="  ")
+        console.print(size + (", also --live" if drill["live"] else ""), style="dim")
+        rows = [(name, drill[name]) for name in ("injects", "invariant", "recovery")]
+        rows += [("alerts", ", ".join(drill["alerts"]))] if drill["alerts"] else []
+        missing = [f"{need['name']} ({need['hint']})" for need in drill["needs"] if not need["met"]]
+        rows += [("not here", f"it needs {', '.join(missing)}")] if missing else []
         for name, said in rows:
             console.print(f"  {name:<9}  {said}", markup=False, highlight=False)
     table = Table("--profile", "connections", "what it is")
     for profile in profiles:
         table.add_row(profile.name, f"{profile.connections:,}", profile.about)
     console.print(table)
+
+
+LOOK = {"passed": "[green]passed[/]", "failed": "[bold red]failed[/]", "refused": "[yellow]refused[/]"}
+
+
+def print_outcomes(console: Console, outcomes: Sequence[Outcome], took_s: float) -> None:
+    """`drill all`."""
+    table = Table("drill", "", "s", "what was found")
+    for outcome in outcomes:
+        took = f"{outcome.took_s:.0f}" if outcome.took_s else ""
+        table.add_row(outcome.drill, LOOK[outcome.verdict], took, escape(outcome.said))
+    console.print(table)
+    counts: Counter[str] = Counter(outcome.verdict for outcome in outcomes)
+    minutes, seconds = divmod(round(took_s), 60)
+    console.print(", ".join(f"{counts[verdict]} {verdict}" for verdict in LOOK) + f" in {minutes}:{seconds:02} minutes")
 
 
 def print_result(console: Console, result: FaultResult) -> None:

@@ -7,6 +7,7 @@ Run sheet items are those of the synthetic wedding: an item is always played by 
 from __future__ import annotations
 
 import json
+import math
 from argparse import ArgumentParser
 from collections.abc import Iterator
 from datetime import datetime
@@ -14,6 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from django.conf import settings
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -25,6 +27,8 @@ from realtime.kinds import KINDS, SERVER
 from realtime.roles import ROLES
 
 SPEED = 60.0
+SAMPLE = Path(settings.BASE_DIR) / "wedsync/weddings/demo/day-log.jsonl"
+"""Forty minutes of a demo wedding, for who has no log of a day yet."""
 PAUSE_MAX_S = 1.0
 """Of the play: nights between two days of a wedding are not waited for."""
 ITEM_FIELDS = ("item", "after")
@@ -59,12 +63,15 @@ class ReplayDrill(FaultDrill):
 
     @classmethod
     def arguments(cls, parser: ArgumentParser) -> None:
-        parser.add_argument("file", metavar="FILE", help="written by manage.py day_log export")
+        parser.add_argument(
+            "file", nargs="?", default=str(SAMPLE), metavar="FILE",
+            help="written by manage.py day_log export (default: forty minutes of a demo wedding)",
+        )  # fmt: skip
         parser.add_argument("--speed", type=float, default=SPEED, metavar="N", help=f"times faster (default {SPEED:g})")
 
     @classmethod
     def settled(cls, options: Options) -> Options:
-        if options.extra["speed"] <= 0:
+        if not 0 < options.extra["speed"] < math.inf:
             raise ValueError("--speed: more than 0")
         log = read(options.extra["file"])
         said = paced(log, options.extra["speed"])

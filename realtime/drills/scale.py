@@ -104,6 +104,7 @@ class ScaleDrill(FaultDrill):
     people = 1_100
     workers = 1
     usual_profile = PROFILE.name
+    among_all = ("--date", "2027-06-12", "--from", "26:30", "--hours", "2.5", "--speed", "60")
     day: Day
     limits: Limits
     turned: TurnedClock
@@ -125,7 +126,10 @@ class ScaleDrill(FaultDrill):
         if extra["max_workers"] < LEAST or extra["capacity"] < 1:
             raise ValueError(f"--max-workers must be at least {LEAST}, --capacity at least 1")
         rows = read(Path(extra["calendar"]) if extra["calendar"] else CALENDAR)
-        on = date.fromisoformat(extra["date"]) if extra["date"] else None
+        try:
+            on = date.fromisoformat(extra["date"]) if extra["date"] else None
+        except ValueError:
+            raise ValueError(f"--date {extra['date']}: a date such as 2027-06-12 is needed") from None
         cls.day = planned(rows, options.connections, extra["speed"], on, extra["start"], extra["hours"])
         cls.limits = Limits(connections=extra["capacity"], most=extra["max_workers"])
         return replace(options, duration_s=cls.day.duration_s)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -31,6 +32,7 @@ STOP_S = 25.0
 LOG_TAIL = 15
 NAMES = "A & B"
 FOLDER = "wedsync-drill-"
+_RAISED = re.compile(r"[A-Za-z_][\w.]*(Error|Exception|Configured): ")
 OF_THE_INSTALLATION = ("DATABASE_URL", "HISTORY_DATABASE_URL", "REDIS_URL")
 """What a fleet of the drill's own must not touch."""
 
@@ -115,7 +117,7 @@ def manage(env: dict[str, str], *arguments: str, stdin: str = "") -> None:
     command = [sys.executable, "manage.py", *arguments]
     done = subprocess.run(command, cwd=settings.BASE_DIR, env=env, input=stdin, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise DrillFailed(f"manage.py {arguments[0]} failed: {_tail(done.stderr or done.stdout)}")
+        raise DrillFailed(f"manage.py {arguments[0]} failed: {_error_of(done.stderr or done.stdout)}")
 
 
 def daphne(port: int) -> list[str]:
@@ -172,6 +174,11 @@ def free_port() -> int:
 
 def _end_of(log: Path) -> str:
     return _tail(log.read_text(errors="replace"))
+
+
+def _error_of(said: str) -> str:
+    """The sentence of the error, without the way to it."""
+    return next((line for line in reversed(said.splitlines()) if _RAISED.match(line)), _tail(said))
 
 
 def _tail(text: str) -> str:

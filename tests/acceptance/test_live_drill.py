@@ -93,8 +93,11 @@ def temporary() -> Iterator[Path]:
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL], ids=["Ctrl-C", "kill -9"])
-def test_a_drill_that_is_stopped_leaves_nothing(processes: Processes, temporary: Path, how: signal.Signals) -> None:
-    command = ("drill", "redis-kill", "--connections", "30", "--minutes", "0.5")
+@pytest.mark.parametrize("what", [("redis-kill",), ("all", "redis-kill")], ids=["one", "all"])
+def test_a_drill_that_is_stopped_leaves_nothing(
+    processes: Processes, temporary: Path, what: tuple[str, ...], how: signal.Signals
+) -> None:
+    command = ("drill", *what, "--connections", "30", "--minutes", "0.5")
     drill = processes.start(sys.executable, "manage.py", *command, name="drill", TMPDIR=str(temporary))
     wait_until(lambda: len(children(drill.pid)) >= 5, "its fleet and its Redis run", 60)
     below = children(drill.pid)

@@ -73,6 +73,21 @@ def test_charts_show_the_injection_and_alerts_that_had_to_fire() -> None:
     assert "worker-missing" in page and "did not" in page and "<td>during</td>" in page
 
 
+def test_a_day_that_was_played_faster_is_told_in_its_own_times() -> None:
+    noon_s = datetime(2027, 6, 12, 16, 0, tzinfo=UTC).timestamp()
+    page = html(
+        run(
+            day={"opens_s": noon_s, "speed": 120.0, "zone": "America/New_York"},
+            curve=[{"at_s": n * 10.0, "p99_ms": {"P1": 5.0}} for n in range(36)],
+            moments=[{"at_s": 75.0, "sort": "injection", "said": "a worker was killed"}],
+            alarms=[{"rule": "worker-missing", "required": True, "at_s": 90.0, "said": ""}],
+        ),
+        None,
+    )
+    assert '<span class="number">14:30</span>' in page and "at 15:00" in page, "noon, and 75 or 90 times two minutes"
+    assert all(f">{hour}:00<" in page for hour in (15, 18, 21))
+
+
 def test_runs_from_before_all_drills_were_kept_alike_are_shown_too() -> None:
     old = DrillRun(name="load", started_at=NOW, ended_at=NOW, passed=True, options={}, result=play())
     assert "<strong>Passed.</strong>" in html(old, None)

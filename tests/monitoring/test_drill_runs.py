@@ -8,10 +8,10 @@ from unittest.mock import patch
 import pytest
 from django.db import DatabaseError, connections
 
-from monitoring.drill_runs import last_passed, record
-from monitoring.models import DrillRun
+from monitoring.drill_runs import fired, last_passed, record
+from monitoring.models import Alert, AlertRule, DrillRun
 
-pytestmark = pytest.mark.django_db(databases=["history"])
+pytestmark = pytest.mark.django_db(databases=["default", "history"])
 NOON = datetime(2027, 6, 9, 12, 0, tzinfo=UTC)
 
 
@@ -42,3 +42,14 @@ def test_where_nothing_is_set_up_yet_a_drill_ends_with_a_note(caplog: pytest.Log
     assert last_passed("kill", NOON) is None
     (note,) = caplog.records
     assert note.levelname == "WARNING" and "manage.py migrate" in note.getMessage()
+
+
+def test_an_alert_is_told_in_words() -> None:
+    Alert.objects.create(
+        fingerprint="f", rule="worker-missing", labels={"worker": "w2"}, severity="page", state="firing", told="firing",
+        raised_at=NOON, fired_at=NOON, worst=2.14,
+    )  # fmt: skip
+    (found,) = fired(NOON - timedelta(seconds=1))
+    title = AlertRule.objects.get(name="worker-missing").title
+    assert (found.rule, found.at, found.said) == ("worker-missing", NOON, f"{title} (worker w2): at worst 2.14 seconds")
+    assert fired(NOON + timedelta(seconds=1)) == []

@@ -117,6 +117,13 @@ def test_what_is_missing_is_the_reason(prepared: None, spoil: object, reason: st
     assert any(reason in check["said"] for check in answer["checks"] if check["verdict"] == "stop")
 
 
+@pytest.mark.parametrize(("options", "verdict"), [({}, "ok"), ({"calendar": "other.csv"}, "risk")], ids=["own", "a file"])
+def test_a_rehearsal_of_a_file_is_none_of_these_weddings(prepared: None, options: dict[str, str], verdict: str) -> None:
+    DrillRun.objects.filter(name="rehearsal").update(options={"date": "2027-06-12"} | options)
+    checks = json.loads(run("2027-06-12", "--workers", "2", "--json")[1])["checks"]
+    assert {check["name"]: check["verdict"] for check in checks}["rehearsal"] == verdict
+
+
 def test_open_risks_are_told(prepared: None) -> None:
     Incident.objects.create(title="slow", started_at=EVE, detected_at=EVE)
     Silence.objects.create(

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import DatabaseError
 
 from monitoring.day_report import DayReport, verify
 from monitoring.day_report_page import figures, html, verdict
@@ -13,6 +14,7 @@ from monitoring.day_reports import file_of, keys
 from realtime.clock import SystemClock
 
 MISUSE = 2
+PRINTED = Path("-")
 
 
 class Command(BaseCommand):
@@ -20,7 +22,14 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("slug", nargs="?", default="", help="the wedding")
-        parser.add_argument("--json", type=Path, metavar="FILE", help="write the signed report")
+        parser.add_argument(
+            "--json",
+            type=Path,
+            nargs="?",
+            const=PRINTED,
+            metavar="FILE",
+            help="write the signed report (without FILE: print it)",
+        )
         parser.add_argument("--html", type=Path, metavar="FILE", help="write the page")
         parser.add_argument("--verify", type=Path, metavar="FILE", help="is this file what was signed here?")
 
@@ -31,7 +40,10 @@ class Command(BaseCommand):
             report = self._verified(options["verify"]) if options["verify"] else self._made(options)
         except OSError as error:
             raise CommandError(f"{error.filename}: {error.strerror}", returncode=MISUSE) from None
-        self._say(report)
+        except DatabaseError as error:
+            raise CommandError(f"No database that could be asked: {error}.", returncode=MISUSE) from None
+        if options["json"] != PRINTED:
+            self._say(report)
 
     def _verified(self, path: Path) -> DayReport:
         report = verify(path.read_bytes(), keys())
@@ -47,7 +59,9 @@ class Command(BaseCommand):
         report = verify(file, keys())
         if report is None:
             raise CommandError("The report that was kept is not as it was signed, or SECRET_KEY has changed.")
-        if options["json"]:
+        if options["json"] == PRINTED:
+            self.stdout.write(file.decode(), ending="")
+        elif options["json"]:
             options["json"].write_bytes(file)
         if options["html"]:
             options["html"].write_text(html(report), encoding="utf-8")

@@ -8,6 +8,7 @@ from typing import IO, Any, cast
 
 import msgspec
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import DatabaseError
 from rich.console import Console
 from rich.table import Table
 
@@ -35,7 +36,10 @@ class Command(BaseCommand):
             raise CommandError(f"{options['date']!r} is not a date such as 2027-06-12.", returncode=MISUSE) from None
         if options["workers"] is not None and options["workers"] < 1:
             raise CommandError("--workers: at least 1.", returncode=MISUSE)
-        answer = judge(gather(day, options["workers"] or running()), now)
+        try:
+            answer = judge(gather(day, options["workers"] or running()), now)
+        except DatabaseError as error:
+            raise CommandError(f"No database that could be asked: {error}.", returncode=MISUSE) from None
         if options["json"]:
             self.stdout.write(msgspec.json.encode(answer).decode())
         else:

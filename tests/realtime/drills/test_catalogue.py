@@ -24,7 +24,7 @@ def test_the_list_explains_each() -> None:
     out = StringIO()
     call_command("drill", "list", "--json", stdout=out)
     drills = {drill["name"]: drill for drill in json.loads(out.getvalue())["drills"]}
-    assert set(drills) == set(DRILLS)
+    assert set(drills) == {*DRILLS, "page-me"}
     assert drills["kill"]["injects"] == KillDrill.injects
     assert drills["kill"]["recovery"] == KillDrill.recovery
 

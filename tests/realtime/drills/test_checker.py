@@ -2,58 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from realtime.client_events import Via
 from realtime.drills.checker import behind, check, last_acknowledged
-from realtime.drills.history import CONFIRMED, History, Seen
+from realtime.drills.history import CONFIRMED, History
 from realtime.histogram import Histogram
-from realtime.kinds import KINDS
-from realtime.roles import ROLES
+from tests.realtime.drills.histories import ROOM, play, rebuilt
 
-ROOM = "rose"
-ROLES_HERE = ("planner", "vendor", "guest", "display")
 SAID = ("chat.crew", "chat.guests", "guest.checkin", "vendor.status", "emergency.alert")
-
-
-def sees(role: str, kind: str) -> bool:
-    return bool(KINDS[kind].audience & ROLES[role])
-
-
-def play(kinds: list[str], joined_at: list[int] | None = None) -> History:
-    """A room where everything went right: `kinds` were said, everybody saw what was theirs, some joined later."""
-    history = History()
-    for n, kind in enumerate(kinds, 1):
-        history.sent(ROOM, "planner-0", f"id{n}", kind, float(n))
-        history.answered(ROOM, "planner-0", f"id{n}", offset=n)
-    for k, role in enumerate(ROLES_HERE):
-        seen = history.watch(ROOM, f"{role}-{k}", role)
-        start = joined_at[k] if joined_at else 0
-        visible = [n for n, kind in enumerate(kinds, 1) if sees(role, kind)]
-        prev = max((n for n in visible if n <= start), default=0)
-        seen.mark(prev, snapshot=True)
-        for n in visible:
-            if n > start:
-                seen.sight(history.ref(ROOM, "planner-0", f"id{n}", kinds[n - 1]), n, prev, Via.LIVE)
-                prev = n
-        seen.mark(prev, snapshot=False)
-    return history
 
 
 def names(history: History) -> set[str]:
     return {violation.name for violation in check(history).violations}
-
-
-def rebuilt(seen: Seen, change: Callable[[list[tuple[int, int, int, int]]], list[tuple[int, int, int, int]]]) -> None:
-    rows = list(zip(seen.refs, seen.offsets, seen.prevs, seen.vias, strict=True))
-    for column in (seen.refs, seen.offsets, seen.prevs, seen.vias):
-        del column[:]
-    for ref, offset, prev, via in change(rows):
-        seen.sight(ref, offset, prev, via)
 
 
 kinds_said = st.lists(st.sampled_from(SAID), min_size=3, max_size=20)

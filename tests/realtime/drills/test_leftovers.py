@@ -40,6 +40,16 @@ def test_folders_of_the_dead_go(gone: str, tmp_path: Path, monkeypatch: pytest.M
     assert [path.name for path in tmp_path.iterdir()] == [f"{server.FOLDER}{tag()}-x"]
 
 
+def test_folders_on_a_disk_that_is_full_go_too(gone: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    full, elsewhere = tmp_path / "full", tmp_path / "elsewhere"
+    monkeypatch.setenv("TMPDIR", str(full))
+    monkeypatch.setattr("tempfile.gettempdir", lambda: str(elsewhere))
+    for place in (full, elsewhere):
+        (place / f"{server.FOLDER}{gone}-x").mkdir(parents=True)
+    leftovers._folders()
+    assert not any(full.iterdir()) and not any(elsewhere.iterdir())
+
+
 @pytest.mark.django_db
 def test_weddings_of_the_dead_go_with_everything_that_was_said(gone: str) -> None:
     mine, theirs = f"{PREFIX}{tag()}-0", f"{PREFIX}{gone}-0"

@@ -31,7 +31,7 @@ def result(**changes: object) -> Result:
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        (replace(RIGHT, profile="nope"), "no profile 'nope'"),
+        (replace(RIGHT, profile="nope"), "--profile nope: there is none"),
         (replace(RIGHT, duration_s=0.0), "--minutes"),
         (replace(RIGHT, connections=10**7), "open files"),
     ],
@@ -82,7 +82,7 @@ def test_the_command_lists_its_profiles() -> None:
 
 
 def test_misuse_is_exit_code_two() -> None:
-    with pytest.raises(CommandError, match="no profile") as error:
+    with pytest.raises(CommandError, match="--profile nope") as error:
         call_command("drill", "load", "--profile", "nope")
     assert error.value.returncode == 2
 
