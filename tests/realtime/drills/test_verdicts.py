@@ -70,7 +70,8 @@ def made(drill: type[FaultDrill]) -> Any:
     options = drill.settled(Options(drill.usual_profile, 60, 30.0, extra=OWN_OPTIONS.get(drill.name, {})))
     if issubclass(drill, ScaleDrill):
         drill.turned = TurnedClock(drill.day.begins, NOON, 60.0)
-    return drill(options, Running("http://127.0.0.1:1", 1, ""), lambda room, member: "ticket", ManualClock(), lambda *_: None)
+    server = Running("http://127.0.0.1:1", 1, "", env={"REDIS_URL": "redis://127.0.0.1:1"})
+    return drill(options, server, lambda room, member: "ticket", ManualClock(), lambda *_: None)
 
 
 def judged(drill: Any, history: History) -> FaultResult:
