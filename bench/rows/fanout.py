@@ -35,7 +35,9 @@ their search begins at half of what they then deliver."""
 _clock = SystemClock()
 
 
-def highest(good: Callable[[float], bool], first: float, bisections: int, time_left: Callable[[], bool] = lambda: True) -> float:
+def highest(
+    good: Callable[[float], bool], first: float, bisections: int, time_left: Callable[[], bool] = lambda: True
+) -> float:
     """The highest rate that is good, between `SLOWEST_PER_S` and `FASTEST_PER_S`: doubling or halving, then bisecting the last
     octave, while there is time. 0.0 when none was found.
     """
