@@ -22,9 +22,9 @@ ROWS_HELP = {
     "june-100k": "only when asked for: a Saturday with 100,000 people on seven workers (--quick: 20,000 on two)",
 }
 EPILOG = """
-The server is pinned to one core, the load to another; every figure is the median of --runs (of plain Channels only fanout is
-measured more than once: a run of it takes minutes). One table in Markdown goes to
-standard output, progress to standard error. What is missing for a peer is named, with the way to get it, and the others go on:
+The server is pinned to one core, the load to another; every figure is the median of --runs (stall is measured once, of plain
+Channels all but fanout). One table in Markdown goes to standard output, progress to standard error. What is missing for a peer
+is named, with the way to get it, and the others go on:
   nchan: apt-get install nginx libnginx-mod-nchan     ws, socketio: apt-get install nodejs npm
   channels-core, channels-pubsub: apt-get install redis-server     june-x10, june-100k: apt-get install postgresql
 Everything runs on loopback. All rows with all peers take about an hour, --quick some ten minutes.

@@ -32,15 +32,9 @@ def _measure(bench: Bench) -> Counts:
         fresh_database() as database_url,
         wedsync.start(Path(folder), bench.server_core, names, database_url=database_url) as server,
     ):
-        command = [sys.executable, "manage.py", "drill", "load", "--profile", PROFILE.name, "--json"]
-        command += [
-            "--connections",
-            str(connections),
-            "--minutes",
-            str(minutes),
-            "--url",
-            f"http://127.0.0.1:{server.ports[0]}",
-        ]
+        url = f"http://127.0.0.1:{server.ports[0]}"
+        command = [sys.executable, "manage.py", "drill", "load", "--profile", PROFILE.name, "--json", "--url", url]
+        command += ["--connections", str(connections), "--minutes", str(minutes)]
         done = subprocess.run(command, cwd=ROOT, env=os.environ.copy(), capture_output=True, text=True, check=False)
     if done.returncode > 1:
         raise CannotMeasure(done.stderr.strip()[-500:])
