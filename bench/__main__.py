@@ -22,8 +22,9 @@ ROWS_HELP = {
     "june-100k": "only when asked for: a Saturday with 100,000 people on seven workers (--quick: 20,000 on two)",
 }
 EPILOG = """
-The server is pinned to one core, the load to another; every figure is the median of --runs. One table in Markdown goes to
-standard output, progress to standard error. What is missing for a peer is named, with the way to get it, and the others go on:
+The server is pinned to one core, the load to another; every figure is the median of --runs (stall is measured once, of plain
+Channels all but fanout). One table in Markdown goes to standard output, progress to standard error. What is missing for a peer
+is named, with the way to get it, and the others go on:
   nchan: apt-get install nginx libnginx-mod-nchan     ws, socketio: apt-get install nodejs npm
   channels-core, channels-pubsub: apt-get install redis-server     june-x10, june-100k: apt-get install postgresql
 Everything runs on loopback. All rows with all peers take about an hour, --quick some ten minutes.
@@ -81,7 +82,9 @@ def main() -> None:
         from bench.peers import MISSING, PEERS
         from bench.report import as_json, machine, markdown
         from bench.rows import ONLY_WHEN_ASKED, ROWS
+        from realtime.clock import SystemClock
 
+        clock = SystemClock()
         peers = asked.peers.split(",") if asked.peers else list(PEERS)
         if unknown := [peer for peer in peers if peer not in PEERS]:
             raise SystemExit(f"script/bench: there is no peer {unknown[0]}; one of {', '.join(PEERS)}")
@@ -96,7 +99,9 @@ def main() -> None:
             os.sched_setaffinity(0, {bench.load_core})
             for row in asked.rows or [row for row in ROWS if row not in ONLY_WHEN_ASKED]:
                 bench.begin(row)
+                began_s = clock.monotonic()
                 ROWS[row](bench)
+                bench.say(f"{row}: took {(clock.monotonic() - began_s) / 60:.1f} min")
         except CannotMeasure as error:
             raise SystemExit(f"script/bench: {error}") from None
         except KeyboardInterrupt:

@@ -13,7 +13,7 @@ from msgspec import Struct, field
 
 from bench.generator import Counts, Crowd
 from bench.machine import CannotMeasure, cores
-from bench.peers import PEERS, TITLES
+from bench.peers import PEERS, SLOW, TITLES
 from bench.target import Target
 from realtime.drills.server import DrillFailed
 
@@ -80,8 +80,9 @@ class Bench:
         found: dict[str, list[Counts]] = {}
         for name in [peer for peer in self.peers if not only or peer in only]:
             found[name] = []
-            for run in range(runs or self.runs):
-                self.say(f"{self._row}: {TITLES[name]}, run {run + 1} of {runs or self.runs}")
+            wanted = runs or (1 if name in SLOW else self.runs)
+            for run in range(wanted):
+                self.say(f"{self._row}: {TITLES[name]}, run {run + 1} of {wanted}")
                 try:
                     counts = measure(name)
                 except (CannotMeasure, DrillFailed) as error:

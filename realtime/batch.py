@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 from django.db import DatabaseError, connection, transaction
+from msgspec import Struct
 
 from realtime.errors import RealtimeError, UnknownRoom
 from realtime.kinds import coalesce_key
@@ -25,10 +26,29 @@ from realtime.roles import ROLES, Role
 
 logger = logging.getLogger(__name__)
 
-_COLUMNS = (
-    "room_id", "offset", "kind", "audience", "key", "publication_id", "member", "role", "name", "client_id", "data", "result",
-    "at", "expires_at", "replaces", "replaced",
-)  # fmt: skip
+
+class _Row(Struct):
+    """A row of the table of entries, its columns in this order. `room`: the id of its room."""
+
+    room: int
+    offset: int
+    kind: str
+    audience: int
+    key: str
+    publication_id: str
+    member: str
+    role: str
+    name: str
+    client_id: str | None
+    data: str
+    result: str
+    at: Any
+    expires_at: Any
+    replaces: str
+    replaced: bool = False
+
+
+_COLUMNS = ["room_id", *_Row.__struct_fields__[1:]]
 _INSERT = "INSERT INTO realtime_journalentry ({}) VALUES ({})".format(
     ", ".join(f'"{column}"' for column in _COLUMNS), ", ".join(["%s"] * len(_COLUMNS))
 )
@@ -67,7 +87,7 @@ class Batch:
     def __init__(self, domain: Domain, now: datetime, names: set[str], drafts: Sequence[Draft] = ()) -> None:
         self._domain = domain
         self._now = now
-        self._rows: list[JournalEntry] = []
+        self._rows: list[_Row] = []
         self._known: dict[tuple[str, str, str], int] = {}
         # NO KEY: a transaction that only refers to the room (an outbox row) need not wait for us, nor we for it.
         locking = " FOR NO KEY UPDATE" if connection.features.has_select_for_no_key_update else ""
@@ -98,10 +118,10 @@ class Batch:
         """Give `drafts` their offsets and store them, one outcome each. Look them up first."""
         outcomes = [self._admit_one(draft) for draft in drafts]
         if self._rows:
-            touched = {row.room_id for row in self._rows}
+            touched = {row.room for row in self._rows}
             rooms = [(room.last_offset, json.dumps(room.heads), room.pk) for room in self.rooms.values() if room.pk in touched]
             with connection.cursor() as cursor:
-                cursor.executemany(_INSERT, [_values(row) for row in self._rows])
+                cursor.executemany(_INSERT, [msgspec.structs.astuple(row) for row in self._rows])
                 cursor.executemany(_ADVANCE, rooms)
         return outcomes
 
@@ -161,7 +181,7 @@ class Batch:
             which["member"] = draft.sender.member
         found = JournalEntry.objects.filter(room_id=room.pk, **which).update(replaced=True)
         for row in self._rows:
-            if row.room_id == room.pk and all(getattr(row, name) == value for name, value in which.items()):
+            if row.room == room.pk and all(getattr(row, name) == value for name, value in which.items()):
                 row.replaced, found = True, found + 1
         return found > 0
 
@@ -171,30 +191,25 @@ def storable(text: str) -> str:
     return text.replace("\0", "").encode("utf-8", "replace").decode()[:120]
 
 
-def _row(room_id: int, entry: Entry, key: str, client_id: str | None) -> JournalEntry:
-    return JournalEntry(
-        room_id=room_id,
-        offset=entry.offset,
-        kind=entry.kind,
-        audience=entry.audience,
-        key=key,
-        publication_id=entry.id,
-        member=entry.sender.member,
-        role=entry.sender.role,
-        name=entry.sender.name,
-        client_id=client_id,
-        data=entry.data.decode(),
-        result=entry.result.decode(),
-        at=entry.at,
-        expires_at=entry.expires_at,
-        replaces=entry.replaces,
-    )
-
-
-def _values(row: JournalEntry) -> list[Any]:
+def _row(room_id: int, entry: Entry, key: str, client_id: str | None) -> _Row:
     moment = connection.ops.adapt_datetimefield_value
-    values = [getattr(row, column) for column in _COLUMNS]
-    return [moment(value) if isinstance(value, datetime) else value for value in values]
+    return _Row(
+        room_id,
+        entry.offset,
+        entry.kind,
+        entry.audience,
+        key,
+        entry.id,
+        entry.sender.member,
+        entry.sender.role,
+        entry.sender.name,
+        client_id,
+        entry.data.decode(),
+        entry.result.decode(),
+        moment(entry.at),
+        moment(entry.expires_at),
+        entry.replaces,
+    )
 
 
 def ask(cursor: Any, statement: str, *lists: Sequence[str]) -> None:

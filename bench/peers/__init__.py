@@ -38,6 +38,8 @@ TITLES = {
     "channels-core": "Channels, core layer",
     "channels-pubsub": "Channels, pub/sub layer",
 }
+SLOW = ("channels-core", "channels-pubsub")
+"""Opening their members and waiting for what they deliver takes minutes: measured once where a row does not ask for more."""
 MISSING: dict[str, Callable[[], str]] = {
     "nchan": nchan.missing,
     "ws": node.missing,

@@ -37,10 +37,10 @@ def ticket(room: str, number: int, role: str = "load") -> str:
 
 
 @contextmanager
-def start(folder: Path, core: int, rooms: list[str], *, deflate: bool = False) -> Iterator[Target]:
+def start(folder: Path, core: int, rooms: list[str], *, deflate: bool = False, database_url: str = "") -> Iterator[Target]:
     """One worker. It decides itself whether to compress, for clients that offer it."""
     with asyncio.Runner() as runner:
-        server = own_server(rooms, SystemClock())
+        server = own_server(rooms, SystemClock(), database_url=database_url)
         found = runner.run(server.__aenter__())
         try:
             pin(found.pid, core)

@@ -32,7 +32,7 @@ FROM weddings_runsheetitem i JOIN weddings_wedding w ON w.id = i.wedding_id GROU
 def _measure(bench: Bench) -> Counts:
     connections, seconds = int(bench.pick(20_000, CONNECTIONS)), bench.pick(30.0, SECONDS)
     plan = rooms(PROFILE, connections)
-    with fresh_database(pinned=False) as url, wedsync.fleet([r.name for r in plan], int(bench.pick(2, WORKERS)), url) as fleet:
+    with fresh_database() as url, wedsync.fleet([r.name for r in plan], int(bench.pick(2, WORKERS)), url) as fleet:
         processes = psutil.Process(fleet[1]).children(recursive=True)
         target = wedsync.target([fleet[0]], [process.pid for process in processes])
         with Crowds(target, plan) as crowds, tempfile.TemporaryDirectory(prefix="wedsync-june-") as folder:

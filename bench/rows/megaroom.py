@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from bench.bench import Bench, medians, worst
 from bench.generator import Counts
+from bench.peers import SLOW
 
 ROOMS = {"bench-0": 5_000, "bench-1": 20}
 TIMES, EVERY_MS = 30, 400.0
-SLOW = ("channels-core", "channels-pubsub")
 SLOW_TIMES, SLOW_EVERY_MS = 2, 15_000.0
 """A message takes stock Channels seven seconds here; they must not queue up."""
 

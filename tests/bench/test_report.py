@@ -30,6 +30,20 @@ def test_no_rate_is_good() -> None:
     assert highest(lambda rate: False, 1_000.0, 3) == 0.0
 
 
+def test_a_server_that_is_slow_to_try_is_not_tried_for_ever() -> None:
+    asked: list[float] = []
+
+    def good(rate: float) -> bool:
+        asked.append(rate)
+        return rate < 5.0
+
+    assert highest(good, 20.0, 3, lambda: len(asked) < 2) == 0.0
+    assert asked == [20.0, 10.0]
+    asked.clear()
+    assert highest(good, 8.0, 3, lambda: len(asked) < 2) == 4.0
+    assert asked == [8.0, 4.0]
+
+
 def test_the_table_compares_and_shows_what_is_missing() -> None:
     lines = [
         Line("fanout", "deliveries per CPU-second", {"wedsync": 900_000, "nchan": 150_000}, "1,000,000", 0, True),
