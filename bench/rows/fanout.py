@@ -75,7 +75,7 @@ def nearly(counts: Counts) -> bool:
     return bool(counts["p99_ms"] < 2 * P99_MS and not counts["lost"])
 
 
-def _load(crowd: Crowd, rate: float, seconds: float, warmup_s: float = 3.0, drain_s: float = 10.0) -> Counts:
+def _load(crowd: Crowd, rate: float, seconds: float, *, warmup_s: float = 3.0, drain_s: float = 10.0) -> Counts:
     crowd.open()
     return crowd.load(rate, seconds=seconds, warmup_s=warmup_s, drain_s=drain_s)
 
