@@ -30,8 +30,9 @@ class RoomMeasures:
 
 
 class Measures:
-    """Of the whole process. Latency is from the moment a publisher's message was read to the moment the kernel has it for a
-    recipient: every delivery counts, that to a member which is behind when it is taken at last."""
+    """Of the whole process. Latency is from the moment the kernel had a publisher's message (it may wait for a busy loop) to
+    the moment it has it for a recipient: every delivery of what somebody said counts, that to a member which is behind when it
+    is taken at last."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -71,13 +72,17 @@ class Measures:
         if connection not in self.behind:
             self.behind[connection] = self._clock.monotonic(), connection.progress
 
-    def received_s(self, entry: Entry) -> float:
-        """When its publisher's message was read, on the monotonic clock of this machine.
+    def received_s(self, entry: Entry) -> float | None:
+        """When its publisher's message arrived, on the monotonic clock of this machine. None: nobody's did, the server itself
+        says it.
 
         An entry of another machine, or read from the journal, has only its wall time: right as far as the clocks agree.
         """
         if entry.received_s is not None:
             return entry.received_s
+        kind = KINDS.get(entry.kind)
+        if kind is not None and not kind.publishers:
+            return None
         age_s = (self._clock.now() - entry.at).total_seconds()
         return self._clock.monotonic() - max(0.0, age_s)
 
@@ -90,8 +95,10 @@ class Measures:
         """All of `frames` have been handed to the kernel for `n_members`."""
         now_s = self._clock.monotonic()
         for frame in frames:
-            latency_s = now_s - frame.received_s
             self.deliveries[frame.priority] += n_members
+            if frame.received_s is None:
+                continue
+            latency_s = now_s - frame.received_s
             if not room.fenced:
                 self.latency[frame.priority].record(latency_s, n_members)
             if frame.priority <= Priority.P1:
@@ -103,6 +110,8 @@ class Measures:
         once, and so says nothing about the way."""
         now_s, ms = self._clock.monotonic(), None
         for frame in frames:
+            if frame.received_s is None:
+                continue
             took_s, asked = now_s - frame.received_s, frame.priority <= Priority.P1
             if asked and not room.fenced:
                 self.acked[frame.priority].record(took_s, 1)

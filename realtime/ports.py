@@ -82,9 +82,6 @@ class Registry(Protocol):
     async def reports(self) -> list[WorkerReport]:
         """Those that have not run out, by slot."""
 
-    async def withdraw(self, worker: str) -> None:
-        """The worker has ended on purpose."""
-
     async def order(self, worker: str, order: AnyOrder) -> None:
         """Leave an order for `worker`; it runs out when nobody takes it."""
 

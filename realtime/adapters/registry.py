@@ -45,9 +45,6 @@ class MemoryRegistry:
         self._reports = {name: kept for name, kept in self._reports.items() if kept[0] > now_s}
         return sorted((report for _, report in self._reports.values()), key=_by_slot)
 
-    async def withdraw(self, worker: str) -> None:
-        self._reports.pop(worker, None)
-
     async def order(self, worker: str, order: AnyOrder) -> None:
         orders = self._orders.setdefault(worker, [])
         orders.append((self._clock.monotonic() + ORDER_TTL_S, order))
@@ -113,9 +110,6 @@ class RedisRegistry:
         if gone:
             await self._done(self._redis.srem(self._key("workers"), *gone))
         return sorted((report for raw in found if raw is not None and (report := _readable(raw))), key=_by_slot)
-
-    async def withdraw(self, worker: str) -> None:
-        await self._done(self._redis.delete(self._key("worker", worker)))
 
     async def order(self, worker: str, order: AnyOrder) -> None:
         key = self._key("orders", worker)

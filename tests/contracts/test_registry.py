@@ -37,8 +37,6 @@ async def test_reports_come_back_by_slot(registry: Registry) -> None:
     await registry.report(tenth)
     await registry.report(second)
     assert await registry.reports() == [second, tenth]
-    await registry.withdraw("a")
-    assert await registry.reports() == [tenth]
 
 
 async def test_a_report_does_not_change_afterwards(registry: Registry) -> None:
