@@ -111,7 +111,11 @@ class Crowds:
         if live < members:
             failures = {answer["failure"] for answer in counts if answer["failure"]}
             raise CannotMeasure(f"only {live:,} of {members:,} were live after {patience_s:g} s ({'; '.join(failures)})")
-        return {"live": live, "seconds": max(answer["seconds"] for answer in counts)}
+        return {
+            "live": live,
+            "pubs": sum(answer["pubs"] for answer in counts),
+            "seconds": max(answer["seconds"] for answer in counts),
+        }
 
     def hold(self, seconds: float) -> None:
         """Only answer and ping: the storm of coming in is over then."""

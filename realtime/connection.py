@@ -33,8 +33,8 @@ Item = tuple[bytes, Frame]
 """A publication as this member's cohort gets it: the text, and what it is the text of."""
 Late = Callable[["Connection", Sequence[Frame]], None]
 """Told when publications that had to wait for the socket have been handed to the kernel."""
-Take = Callable[[bytes | None, float | None], None]
-"""Gets each message (None: a binary one) and the monotonic time of its arrival (None: not known)."""
+Take = Callable[[bytes | None, Callable[[], float | None]], None]
+"""Gets each message (None: a binary one) and what tells the monotonic time of its arrival (None: not known)."""
 
 
 class Wire(Protocol):

@@ -54,7 +54,7 @@ class Inbox:
         self._emergencies = TokenBucket(EMERGENCIES, now_s) if rate else None
         self._strikes = 0
 
-    def take(self, text: bytes | str | None, arrived_s: float | None = None) -> None:
+    def take(self, text: bytes | str | None, arrived_s: Callable[[], float | None] = lambda: None) -> None:
         """One message; None is a binary one. `arrived_s`: when the kernel had it, by the clock; None: not known, so now."""
         connection = self._connection
         if connection.closing is not None:
@@ -73,7 +73,7 @@ class Inbox:
             return
         match message:
             case Publish():
-                self._publish(message, arrived_s)
+                self._publish(message, arrived_s())
             case Ack(offset):
                 self._hub.acknowledged(connection, offset)
             case Ping(ref):

@@ -13,6 +13,9 @@ from realtime.kinds import KINDS, Priority
 from realtime.publication import Entry
 
 PRIORITIES = tuple(Priority)
+ROUND_SHARE, PARTS = 0.02, 4
+"""A round through the members of a room that takes more than a bucket of the latency is counted in parts: they had it one after
+the other, and the first one long before the last."""
 
 
 class RoomMeasures:
@@ -91,18 +94,27 @@ class Measures:
         kind = KINDS.get(entry.kind)
         self.publications[kind.priority if kind is not None else Priority.P1] += 1
 
-    def delivered(self, room: RoomMeasures, frames: Sequence[Frame], n_members: int) -> None:
-        """All of `frames` have been handed to the kernel for `n_members`."""
+    def now_s(self) -> float:
+        """The clock that latencies are of."""
+        return self._clock.monotonic()
+
+    def delivered(self, room: RoomMeasures, frames: Sequence[Frame], n_members: int, since_s: float | None = None) -> None:
+        """All of `frames` have been handed to the kernel for `n_members`, one after the other `since_s`; None: just now."""
         now_s = self._clock.monotonic()
+        took_s = 0.0 if since_s is None else now_s - since_s
         for frame in frames:
             self.deliveries[frame.priority] += n_members
             if frame.received_s is None:
                 continue
             latency_s = now_s - frame.received_s
-            if not room.fenced:
-                self.latency[frame.priority].record(latency_s, n_members)
+            kept = [] if room.fenced else [self.latency[frame.priority]]
             if frame.priority <= Priority.P1:
-                room.latency.record(latency_s, n_members)
+                kept.append(room.latency)
+            for histogram in kept:
+                if took_s > ROUND_SHARE * latency_s:
+                    _spread(histogram, latency_s, n_members, took_s)
+                else:
+                    histogram.record(latency_s, n_members)
         room.deliveries_total += n_members * len(frames)
 
     def seen(self, room: RoomMeasures, frames: Sequence[Frame]) -> float | None:
@@ -117,3 +129,13 @@ class Measures:
                 self.acked[frame.priority].record(took_s, 1)
             ms = took_s * 1_000 if asked else None
         return ms
+
+
+def _spread(histogram: Histogram, latency_s: float, n_members: int, took_s: float) -> None:
+    """Count each quarter of the members at the moment when the last of it was served, at an even pace."""
+    counted = 0
+    for part in range(1, PARTS + 1):
+        upto = n_members * part // PARTS
+        if upto > counted:
+            histogram.record(latency_s - took_s * (n_members - upto) / n_members, upto - counted)
+            counted = upto

@@ -68,7 +68,10 @@ void on_live(struct member *m, uint64_t now) { note_us(&handshakes, now - m->beg
 
 void on_publication(struct member *m, const unsigned char *text, size_t size, uint64_t now) {
     struct mark mark;
-    if (playing) seen_offset(m, text, size);
+    if (size > 12 && !memcmp(text, "{\"t\":\"pub\"", 10)) {
+        totals.pubs += m->state == LIVE; /* what the server itself says included */
+        if (playing) seen_offset(m, text, size);
+    }
     if (!read_mark(text, size, &mark) || mark.run != (run.number & 255) || mark.lane >= (uint32_t)options.lanes) return;
     if (mark.room != m->room) {
         fprintf(stderr, "loadgen: a member of room %u got a publication of room %u\n", m->room, mark.room);

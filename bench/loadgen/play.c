@@ -118,10 +118,8 @@ static void publish(const struct step *s, uint64_t intended, int epoll) {
     for (uint32_t i = 0; i < r->count; i++) c->expected += (members[r->first + i].role & k->audience) != 0;
 }
 
-/* The position that the next handshake shows; how many there were, what the server itself says included. */
+/* The position that the next handshake shows. */
 void seen_offset(struct member *m, const unsigned char *text, size_t size) {
-    if (size < 12 || memcmp(text, "{\"t\":\"pub\"", 10)) return;
-    totals.pubs += m->state == LIVE;
     const unsigned char *at = memmem(text, size, "\"offset\":", 9);
     uint64_t offset = at ? strtoull((const char *)at + 9, NULL, 10) : 0;
     if (!offset) return;

@@ -43,19 +43,26 @@ def stamp_s(ancillary: Ancillary) -> float | None:
 
 
 class Arrivals:
-    """Stamps on the monotonic clock. `current_s`: of what is being read just now; None when nothing is, or nobody knows."""
+    """Stamps on the monotonic clock, of the one thing that is being read just now."""
 
     def __init__(self, clock: Clock) -> None:
-        self.current_s: float | None = None
         self._clock = clock
+        self._ancillary: Ancillary = ()
         self._ahead_s, self._compared_s = 0.0, -inf
 
     def read(self, raw: socket.socket, n_bytes: int) -> bytes:
-        """What `raw` has, and since when in `current_s`. Raises what `recvmsg` does."""
-        data, ancillary, _, _ = raw.recvmsg(n_bytes, ANCILLARY_BYTES)
-        found_s = stamp_s(ancillary)
-        self.current_s = self.monotonic_s(found_s) if found_s is not None else None
+        """What `raw` has; since when, `current_s` tells. Raises what `recvmsg` does."""
+        data, self._ancillary, _, _ = raw.recvmsg(n_bytes, ANCILLARY_BYTES)
         return data
+
+    def done(self) -> None:
+        """What was read has been taken."""
+        self._ancillary = ()
+
+    def current_s(self) -> float | None:
+        """When the kernel had what is being read; None when nothing is, or nobody knows. Of pings nobody asks."""
+        found_s = stamp_s(self._ancillary)
+        return self.monotonic_s(found_s) if found_s is not None else None
 
     def monotonic_s(self, kernel_s: float) -> float:
         """A stamp as a moment of the monotonic clock, never later than now."""

@@ -57,6 +57,6 @@ def _read(transport: Any, arrivals: Arrivals) -> None:
         logger.exception("what %s sent could not be taken", transport.client)
         over = error
     finally:
-        arrivals.current_s = None
+        arrivals.done()
     if over is not None:
         reactor._disconnectSelectable(transport, over, True)

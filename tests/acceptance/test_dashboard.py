@@ -26,6 +26,11 @@ OPERATOR = """
 from django.contrib.auth import get_user_model
 get_user_model().objects.create_superuser("ada", password="at the desk")
 """
+DRILLED = """
+from tests.monitoring.test_drill_page import LOST, eventful
+eventful().save()
+eventful(LOST).save()
+"""
 WATCH_CLOCK = """
 () => {
   window.ticked = [performance.now()];
@@ -64,7 +69,7 @@ def worker(page: Page, slot: str, state: str) -> Any:
 
 async def test_a_server_that_is_alone_is_live_and_its_pages_are_accessible(processes: Processes, chromium: str) -> None:
     async with house(processes, chromium) as home:
-        await asyncio.to_thread(processes.manage, "shell", "-v0", "-c", OPERATOR)
+        await asyncio.to_thread(processes.manage, "shell", "-v0", "-c", OPERATOR + DRILLED)
         await home.joined(await home.person(), "guest: Maya")
         page = await operator(home)
         await is_live(page)
@@ -88,8 +93,8 @@ async def _examine(home: House, width: int, scheme: Any, found: dict[str, list[s
     look: dict[str, Any] = {"color_scheme": scheme, "viewport": {"width": width, "height": 900}, "reduced_motion": "reduce"}
     page = await operator(home, "/admin/monitoring/", **look)
     await is_live(page)
-    paths = ("", "history/", "weddings/rose-garden/", "pin/")
-    for path in paths if width == 1280 or scheme == "light" else paths[:2]:
+    paths = ("", "drillrun/2/report/", "history/", "weddings/rose-garden/", "pin/")
+    for path in paths if width == 1280 or scheme == "light" else paths[:3]:
         if path:
             await page.goto(f"/admin/monitoring/{path}")
             await page.wait_for_load_state("networkidle")
@@ -149,7 +154,7 @@ async def test_what_is_shown_is_what_the_load_generator_counted(
         await is_live(page)
         shown: list[dict[str, Any]] = []
         with Crowds(wedsync.target([home.server.url], [home.server.process.pid]), plan) as crowds:
-            await asyncio.to_thread(crowds.open, 100, 60.0)
+            opened = await asyncio.to_thread(crowds.open, 100, 60.0)
             said = [script(PROFILE, part, items, PLAYED_S, seed) for seed, part in enumerate(crowds.parts, 1)]
             playing = asyncio.create_task(asyncio.to_thread(crowds.play, said, PLAYED_S, 2.0, tmp_path))
             while not playing.done():
@@ -161,9 +166,9 @@ async def test_what_is_shown_is_what_the_load_generator_counted(
                 await asyncio.sleep(0.5)
     most = max(shown, key=lambda seen: sum(seen["count"].values()))
     clients = {name: counted[f"{of}_wire_p99_ms"] for name, of in TIMED.items()}
-    print(clients, {name: counted[f"{of}_p99_ms"] for name, of in TIMED.items()}, counted["pubs"], most)  # noqa: T201
+    print(clients, counted["pubs"] + opened["pubs"], most)  # noqa: T201 - the figures of docs/operations.md
     assert max(seen["connections"] for seen in shown) == pytest.approx(counted["live"] + 1, rel=0.05)
-    assert most["deliveries"] == pytest.approx(counted["pubs"], rel=0.05)
+    assert most["deliveries"] == pytest.approx(counted["pubs"] + opened["pubs"], rel=0.05)
     for name, of in TIMED.items():
         assert most["count"][name] == pytest.approx(counted[f"{of}_measured"], rel=0.05)
         assert most["p99_ms"][name] == pytest.approx(clients[name], rel=0.05), (name, clients, most)
@@ -173,8 +178,8 @@ PROFILE = PROFILES[os.environ.get("WEDSYNC_TEST_PROFILE", "sat-june-10k-x10")]
 CONNECTIONS = int(os.environ.get("WEDSYNC_TEST_CONNECTIONS", "400"))
 """`docs/operations.md` has the figures of 10,000."""
 PLAYED_S = float(os.environ.get("WEDSYNC_TEST_SECONDS", "20"))
-TIMED = {"P1": "p01", "P2": "p2", "P3": "p3"}
-"""{priority: class of the generator}. Emergencies are too rare to be told apart."""
+TIMED = {"P2": "p2", "P3": "p3"}
+"""{priority: class of the generator}. To P1 the server adds what follows from a change, which has no mark of the generator."""
 ITEMS = """
 import json
 from django.db.models import Min, Q

@@ -7,6 +7,7 @@ the rules: 30 seconds are three.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import os
 import signal
@@ -34,9 +35,13 @@ CALM, SLOW = [f"calm-{n}" for n in range(6)], "slow-one"
 GUESTS = 8
 SAID_EVERY_S = 0.025
 STALL_S, EVERY_S = 0.2, 1.0
-DEAF_S = 0.6
+DEAF_S = 1.5
 BULK = {"pad": "x" * 50_000}
-SHORT_WINDOW_S, LONG_WINDOW_S = 30 / SHORTER, 300 / SHORTER
+LONG_WINDOW_S = 300 / SHORTER
+PAGED_S = 35 / SHORTER
+"""docs/operations.md: a tenth late is 0.96 % of the five minutes before after 29 seconds."""
+REPORTED_S = 3 * EVERY_S
+"""A stall, the report of it and the look at that come once a second, however long the day is."""
 SETTINGS = f"""
 from django.db.models import F
 from django.utils import timezone
@@ -89,11 +94,11 @@ async def meanwhile(*work: asyncio.Future[None]) -> AsyncIterator[None]:
             assert isinstance(done, asyncio.CancelledError), done
 
 
-async def talking(says: list[Client], clock: SystemClock) -> None:
+async def talking(says: list[Client], every_s: float, clock: SystemClock) -> None:
     """Something urgent in one wedding after the other."""
-    for number in range(1_000_000):
-        says[number % len(says)].post("announcement", {"text": "The cake is cut."})
-        await clock.sleep(SAID_EVERY_S)
+    for say in itertools.cycle(says):
+        say.post("announcement", {"text": "The cake is cut."})
+        await clock.sleep(every_s)
 
 
 async def bulky(say: Client, clock: SystemClock) -> None:
@@ -105,17 +110,17 @@ async def bulky(say: Client, clock: SystemClock) -> None:
         await clock.sleep(3 * EVERY_S)
 
 
-async def dawdling(raw: socket.socket, clock: SystemClock) -> None:
+async def reading(raw: socket.socket, rest_s: float, clock: SystemClock) -> None:
     """Reads what there is, and then nothing for a while."""
     loop = asyncio.get_running_loop()
     raw.setblocking(False)
     while True:
         try:
             async with asyncio.timeout(0.05):
-                while await loop.sock_recv(raw, 1 << 16):
-                    pass
+                while True:
+                    assert await loop.sock_recv(raw, 1 << 16), "its connection was closed"
         except TimeoutError:
-            await clock.sleep(DEAF_S)
+            await clock.sleep(rest_s)
 
 
 async def stalling(pid: int, clock: SystemClock) -> None:
@@ -156,9 +161,13 @@ async def test_a_slow_wedding_and_a_stalling_worker_are_told_apart_and_end(
         await asyncio.gather(*(member.connect() for member in (*says, bulk, *guests, *crew)))
         small = await asyncio.to_thread(open_socket, server.port, SLOW, ticket(SLOW, "vendor", 99, clock.now()), 4_096)
         stack.enter_context(closing(small))
-        async with meanwhile(asyncio.ensure_future(talking(says, clock))):
+        async with meanwhile(
+            asyncio.ensure_future(talking(says, SAID_EVERY_S, clock)), asyncio.ensure_future(talking([bulk], 0.5, clock))
+        ):
             late = f"wedding-late {SLOW}"
-            async with meanwhile(asyncio.ensure_future(dawdling(small, clock)), asyncio.ensure_future(bulky(bulk, clock))):
+            async with meanwhile(
+                asyncio.ensure_future(reading(small, DEAF_S, clock)), asyncio.ensure_future(bulky(bulk, clock))
+            ):
                 took_s["slow wedding told"] = await desk.until("the slow wedding is told", lambda told: late in told, 30)
                 alone = desk.told()
             assert {name for name in alone if name.startswith("wedding-late")} == {late}
@@ -172,11 +181,12 @@ async def test_a_slow_wedding_and_a_stalling_worker_are_told_apart_and_end(
                 lag = f"worker-lag {victim.slot}"
                 took_s["its cause told"] = await desk.until("its cause is told", lambda told: lag in told, 10)
             names = (late, page, lag)
-            took_s["all over"] = await desk.until(
-                "all of it is over", lambda told: all(over for name in names for over in told[name]), 40
-            )
+            async with meanwhile(asyncio.ensure_future(reading(small, 0.0, clock))):
+                took_s["all over"] = await desk.until(
+                    "all of it is over", lambda told: all(over for name in names for over in told[name]), 40
+                )
     await registry.stop()
     print(took_s)  # noqa: T201 - the figures of docs/operations.md
     told = desk.told()
-    assert took_s["stall paged"] <= SHORT_WINDOW_S + 2 * EVERY_S, took_s
+    assert took_s["stall paged"] <= PAGED_S + REPORTED_S, took_s
     assert all(told[name] == [True] for name in names), told
