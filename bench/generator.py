@@ -24,8 +24,8 @@ Counts = dict[str, Any]
 
 class Crowd:
     """The members of some rooms. `rooms`: {name: members}. `core`: where to stay; None: anywhere. `source`: its first address.
-    `size`: bytes of a delivered text. Every publication goes by one of
-    `lanes` members of its room, in turn.
+    `stamped`: `play` times without the generator's own loop, too. `size`: bytes of a delivered text. Every publication goes by
+    one of `lanes` members of its room, in turn.
     """
 
     def __init__(
@@ -39,6 +39,7 @@ class Crowd:
         bodies: Sequence[str] = (),
         deflate: bool = False,
         source: int = 0,
+        stamped: bool = False,
     ) -> None:
         program = compiled(SOURCES, "loadgen", "-lz", "-lm")
         self.target, self.rooms = target, rooms
@@ -54,9 +55,8 @@ class Crowd:
         command += ["--live", speech.live] if speech.live else []
         command += ["--error", speech.error] if speech.error else []
         command += ["--ping", speech.ping, "--ping-s", speech.ping_s] if speech.ping else []
-        command += [
-            flag for flag, on in (("--engine-io", speech.engine_io), ("--resume", speech.resume), ("--deflate", deflate)) if on
-        ]
+        flags = {"--engine-io": speech.engine_io, "--resume": speech.resume, "--deflate": deflate, "--stamped": stamped}
+        command += [flag for flag, on in flags.items() if on]
         if bodies:
             (folder / "bodies").write_text("\n".join(bodies) + "\n")
             command += ["--bodies", folder / "bodies"]

@@ -21,6 +21,7 @@ from monitoring.happenings import Happenings
 from monitoring.models import alerts as rows
 from monitoring.router import ALIAS
 from monitoring.signals import Signals, Table, of
+from monitoring.slo import DAY_H
 from realtime.fence import fenced
 from realtime.report import WorkerReport
 
@@ -47,7 +48,7 @@ class Alerting:
 
     def __init__(self, disk: Path | None = None) -> None:
         self._disk = disk or settings.VAR_DIR
-        self._signals = Signals()
+        self._signals = Signals(settings.REALTIME.day_h / DAY_H)
         self._now_s = 0.0
         self._refreshed_s = self._saved_s = float("-inf")
         self._restored = False

@@ -13,6 +13,7 @@ from realtime.kinds import Priority
 
 PRIORITIES = tuple(priority.name for priority in Priority)
 URGENT = ("P0", "P1")
+ORDER = ("planner", "vendor", "couple", "guest", "display", "staff", "load")
 Values = list[float | None]
 
 
@@ -67,6 +68,11 @@ def _busy(summary: Summary) -> dict[str, float | None]:
     return {"mean": mean, "most": summary.busy_most}
 
 
+def _by_rank(item: tuple[str, object]) -> int:
+    """The crew first, and each role always in the same colour."""
+    return ORDER.index(item[0]) if item[0] in ORDER else len(ORDER)
+
+
 # fmt: off
 def _people_and_deliveries() -> Iterator[Plot]:
     yield Plot(
@@ -75,7 +81,7 @@ def _people_and_deliveries() -> Iterator[Plot]:
     )
     yield Plot(
         "roles", "Connections by role", "", "mean", ("roles_ms",),
-        lambda s: {role: s.mean(total) for role, total in sorted(s.roles_ms.items())},
+        lambda s: {role: s.mean(total) for role, total in sorted(s.roles_ms.items(), key=_by_rank)},
     )
     yield Plot(
         "deliveries", "Deliveries a second", "/s", "handed to recipients' sockets, and what was published",

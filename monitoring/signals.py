@@ -71,6 +71,7 @@ LEFT_MAX = 100
 SETTLED_S = 5.0
 """A worker that is so young may not be heard of by all."""
 WEDDING_LIMIT_S = 0.25
+WEDDING_S = 60.0
 WEDDING_EVENTS_MIN = 20
 """Deliveries of a wedding in a minute; fewer say nothing about a hundredth of them, and the fleet's budgets count them too."""
 GOODBYE_S = 1.5
@@ -106,11 +107,13 @@ Table = dict[str, dict[Labels, float | None]]
 
 
 class Signals:
-    """Reads one second after the other. `now_s` is a clock that does not go back."""
+    """Reads one second after the other. `now_s` is a clock that does not go back. `scale`: of the windows in which promises are
+    judged, see `Budget`."""
 
-    def __init__(self) -> None:
-        self._budgets = [(Budget(objective), field, names, limit_s) for objective, field, names, limit_s in OBJECTIVES]
-        self._canary = Budget(CANARY)
+    def __init__(self, scale: float = 1.0) -> None:
+        self._budgets = [(Budget(objective, scale), field, names, limit_s) for objective, field, names, limit_s in OBJECTIVES]
+        self._canary = Budget(CANARY, scale)
+        self._wedding_s = WEDDING_S * scale
         self._last: dict[str, WorkerReport] = {}
         self._seen_s: dict[str, float] = {}
         # {worker that was forgotten: time of its last report}
@@ -173,7 +176,7 @@ class Signals:
             if fenced(name) or was is None or wedding.deliveries_total == was.deliveries_total:
                 continue
             some = added(wedding.latency, was.latency)
-            late = self._late.setdefault(name, Rolling(60))
+            late = self._late.setdefault(name, Rolling(self._wedding_s))
             late.add(now_s, beyond(some, WEDDING_LIMIT_S), sum(some.values()))
 
     def _forget(self, reports: Sequence[WorkerReport], now_s: float) -> None:

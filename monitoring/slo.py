@@ -11,6 +11,8 @@ from collections import deque
 
 from msgspec import Struct
 
+DAY_H = 16.0
+"""The day that windows and buckets are given for; those of a shorter day are shorter (`Budget`)."""
 BUCKET_S = 5.0
 """Fine enough for the shortest window of 30 s; 1,440 buckets for the longest of 2 h."""
 EVENTS_MIN = 100
@@ -43,25 +45,27 @@ PAIRS = (FAST, SLOW, DAY)
 
 
 class Budget:
-    """Counts of good and bad events of one objective over the last two hours, in bounded memory."""
+    """Counts of good and bad events of one objective over the last two hours of a day of sixteen, in bounded memory. `scale`: a
+    day of so many times that length has windows that are so many times as long, and burns the same share of its budget."""
 
-    def __init__(self, objective: Objective) -> None:
+    def __init__(self, objective: Objective, scale: float = 1.0) -> None:
         self.objective = objective
+        self._scale = scale
         self._buckets: deque[list[float]] = deque(maxlen=int(DAY.long_s / BUCKET_S) + 1)
 
     def add(self, now_s: float, *, bad: int, total: int) -> None:
         """Events up to `now_s`, a clock that does not go back. Negative counts are a caller's mistake."""
-        start_s = now_s - now_s % BUCKET_S
+        start_s = now_s - now_s % (BUCKET_S * self._scale)
         if not self._buckets or self._buckets[-1][0] != start_s:
             self._buckets.append([start_s, 0, 0])
         self._buckets[-1][1] += bad
         self._buckets[-1][2] += total
 
     def counts(self, window_s: float, now_s: float) -> tuple[int, int]:
-        """(bad, all) of the last `window_s`, to the bucket."""
+        """(bad, all) of the last `window_s` (of a day of sixteen hours), to the bucket."""
         bad = total = 0.0
         for start_s, some_bad, some in reversed(self._buckets):
-            if start_s <= now_s - window_s - BUCKET_S:
+            if start_s <= now_s - (window_s + BUCKET_S) * self._scale:
                 break
             bad, total = bad + some_bad, total + some
         return int(bad), int(total)

@@ -116,6 +116,8 @@ class RealtimeConfig(Struct, frozen=True):
     address_per_s: Annotated[float, Meta(ge=0)] = 200.0
     # How many of them at once: three venues of 165 phones behind one provider's address come back together.
     address_burst: Count = 500
+    # How long a day with weddings is, hours: the windows in which its error budget burns are shares of it (ops.md 4.4).
+    day_h: Positive = 16.0
     # START BEGAN RATE: the calendar is read as if it had been START at the moment BEGAN and went RATE times as fast: the
     # rehearsal of a day (`manage.py drill scale`). Empty: it is now. Never in production.
     rehearsal: str = ""

@@ -33,6 +33,8 @@ Item = tuple[bytes, Frame]
 """A publication as this member's cohort gets it: the text, and what it is the text of."""
 Late = Callable[["Connection", Sequence[Frame]], None]
 """Told when publications that had to wait for the socket have been handed to the kernel."""
+Take = Callable[[bytes | None, Callable[[], float | None]], None]
+"""Gets each message (None: a binary one) and what tells the monotonic time of its arrival (None: not known)."""
 
 
 class Wire(Protocol):
@@ -44,7 +46,7 @@ class Wire(Protocol):
     push: Callable[[bytes], int] | None
     """The socket's own send (socket.send, with its errors), while nothing waits and the connection is open; else None."""
 
-    def open(self, member: Connection, take: Callable[[bytes | None], None]) -> None:
+    def open(self, member: Connection, take: Take) -> None:
         """From now on tell `member` when something waits, when all that waited has left and when `push` ends. `take` gets each
         message (None: a binary one)."""
 
@@ -155,7 +157,7 @@ class Connection:
         """What the kernel knows of the way to this member."""
         return self._wire.link() if self._wire is not None and self.closing is None else None
 
-    def open(self, take: Callable[[bytes | None], None]) -> None:
+    def open(self, take: Take) -> None:
         """Begin to hear of the wire; `take` is for its messages."""
         assert self._wire is not None
         self._wire.open(self, take)

@@ -18,7 +18,7 @@ class Frame:
 
     __slots__ = ("_head", "_key", "_prev", "_text", "audience", "entry", "priority", "received_s", "spare")
 
-    def __init__(self, entry: Entry, *, provisional: bool = False, received_s: float = 0.0) -> None:
+    def __init__(self, entry: Entry, *, provisional: bool = False, received_s: float | None = None) -> None:
         self.entry = entry
         self.audience = entry.audience
         # A kind this process does not know comes from another release: durable is the careful reading.
@@ -26,7 +26,7 @@ class Frame:
         self.priority = kind.priority if kind is not None else Priority.P1
         # Spare: one can do without it.
         self.spare = kind is not None and kind.spare
-        # When the publisher's message was read, on this process's monotonic clock.
+        # When the publisher's message arrived, on this process's monotonic clock; None: not known, or there is no publisher.
         self.received_s = received_s
         self._key: tuple[str, str] | None | bool = False
         self._prev = 0

@@ -54,8 +54,8 @@ class Inbox:
         self._emergencies = TokenBucket(EMERGENCIES, now_s) if rate else None
         self._strikes = 0
 
-    def take(self, text: bytes | str | None) -> None:
-        """One message; None is a binary one."""
+    def take(self, text: bytes | str | None, arrived_s: Callable[[], float | None] = lambda: None) -> None:
+        """One message; None is a binary one. `arrived_s`: when the kernel had it, by the clock; None: not known, so now."""
         connection = self._connection
         if connection.closing is not None:
             return
@@ -73,7 +73,7 @@ class Inbox:
             return
         match message:
             case Publish():
-                self._publish(message)
+                self._publish(message, arrived_s())
             case Ack(offset):
                 self._hub.acknowledged(connection, offset)
             case Ping(ref):
@@ -95,7 +95,7 @@ class Inbox:
         connection.told = Told(hint.visible, hint.save_data, hint.effective)
         self._plan(connection)
 
-    def _publish(self, message: Publish) -> None:
+    def _publish(self, message: Publish, arrived_s: float | None) -> None:
         connection = self._connection
         try:
             self._pay(message.kind)
@@ -108,7 +108,7 @@ class Inbox:
                 id=message.id,
                 expires_at=message.expires_at,
                 replaces=message.replaces,
-                received_s=self._clock.monotonic(),
+                received_s=self._clock.monotonic() if arrived_s is None else arrived_s,
             )
             if sheds(self._hub.tuning.shed_level, connection.role, checked.kind):
                 self._hub.measures.shed[connection.member.role] += 1

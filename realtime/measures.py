@@ -13,6 +13,9 @@ from realtime.kinds import KINDS, Priority
 from realtime.publication import Entry
 
 PRIORITIES = tuple(Priority)
+ROUND_SHARE, PARTS = 0.02, 4
+"""A round through the members of a room that takes more than a bucket of the latency is counted in parts: they had it one after
+the other, and the first one long before the last."""
 
 
 class RoomMeasures:
@@ -30,8 +33,9 @@ class RoomMeasures:
 
 
 class Measures:
-    """Of the whole process. Latency is from the moment a publisher's message was read to the moment the kernel has it for a
-    recipient: every delivery counts, that to a member which is behind when it is taken at last."""
+    """Of the whole process. Latency is from the moment the kernel had a publisher's message (it may wait for a busy loop) to
+    the moment it has it for a recipient: every delivery of what somebody said counts, that to a member which is behind when it
+    is taken at last."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -71,13 +75,17 @@ class Measures:
         if connection not in self.behind:
             self.behind[connection] = self._clock.monotonic(), connection.progress
 
-    def received_s(self, entry: Entry) -> float:
-        """When its publisher's message was read, on the monotonic clock of this machine.
+    def received_s(self, entry: Entry) -> float | None:
+        """When its publisher's message arrived, on the monotonic clock of this machine. None: nobody's did, the server itself
+        says it.
 
         An entry of another machine, or read from the journal, has only its wall time: right as far as the clocks agree.
         """
         if entry.received_s is not None:
             return entry.received_s
+        kind = KINDS.get(entry.kind)
+        if kind is not None and not kind.publishers:
+            return None
         age_s = (self._clock.now() - entry.at).total_seconds()
         return self._clock.monotonic() - max(0.0, age_s)
 
@@ -86,16 +94,27 @@ class Measures:
         kind = KINDS.get(entry.kind)
         self.publications[kind.priority if kind is not None else Priority.P1] += 1
 
-    def delivered(self, room: RoomMeasures, frames: Sequence[Frame], n_members: int) -> None:
-        """All of `frames` have been handed to the kernel for `n_members`."""
+    def now_s(self) -> float:
+        """The clock that latencies are of."""
+        return self._clock.monotonic()
+
+    def delivered(self, room: RoomMeasures, frames: Sequence[Frame], n_members: int, since_s: float | None = None) -> None:
+        """All of `frames` have been handed to the kernel for `n_members`, one after the other `since_s`; None: just now."""
         now_s = self._clock.monotonic()
+        took_s = 0.0 if since_s is None else now_s - since_s
         for frame in frames:
-            latency_s = now_s - frame.received_s
             self.deliveries[frame.priority] += n_members
-            if not room.fenced:
-                self.latency[frame.priority].record(latency_s, n_members)
+            if frame.received_s is None:
+                continue
+            latency_s = now_s - frame.received_s
+            kept = [] if room.fenced else [self.latency[frame.priority]]
             if frame.priority <= Priority.P1:
-                room.latency.record(latency_s, n_members)
+                kept.append(room.latency)
+            for histogram in kept:
+                if took_s > ROUND_SHARE * latency_s:
+                    _spread(histogram, latency_s, n_members, took_s)
+                else:
+                    histogram.record(latency_s, n_members)
         room.deliveries_total += n_members * len(frames)
 
     def seen(self, room: RoomMeasures, frames: Sequence[Frame]) -> float | None:
@@ -103,8 +122,20 @@ class Measures:
         once, and so says nothing about the way."""
         now_s, ms = self._clock.monotonic(), None
         for frame in frames:
+            if frame.received_s is None:
+                continue
             took_s, asked = now_s - frame.received_s, frame.priority <= Priority.P1
             if asked and not room.fenced:
                 self.acked[frame.priority].record(took_s, 1)
             ms = took_s * 1_000 if asked else None
         return ms
+
+
+def _spread(histogram: Histogram, latency_s: float, n_members: int, took_s: float) -> None:
+    """Count each quarter of the members at the moment when the last of it was served, at an even pace."""
+    counted = 0
+    for part in range(1, PARTS + 1):
+        upto = n_members * part // PARTS
+        if upto > counted:
+            histogram.record(latency_s - took_s * (n_members - upto) / n_members, upto - counted)
+            counted = upto

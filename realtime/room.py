@@ -181,7 +181,7 @@ class HeldRoom:
         return bool(self.slices)
 
     def _write(self, members: Iterable[Connection], items: list[Item], frames: bytes) -> None:
-        n_sent, size = 0, len(frames)
+        n_sent, size, since_s = 0, len(frames), self._measures.now_s()
         for connection in members:
             # The shortest way there is: one call for each member, of the socket itself.
             try:
@@ -191,7 +191,7 @@ class HeldRoom:
             if sent == size or self._write_slowly(connection, items, frames, sent):
                 n_sent += 1
         if n_sent:
-            self._measures.delivered(self.measures, [frame for _, frame in items], n_sent)
+            self._measures.delivered(self.measures, [frame for _, frame in items], n_sent, since_s)
 
     def _write_slowly(self, connection: Connection, items: list[Item], frames: bytes, sent: int) -> bool:
         try:

@@ -18,7 +18,7 @@ from django.contrib.auth import get_user_model
 get_user_model().objects.create_superuser("ada", password="at the desk")
 """
 LOAD = ("--profile", "sat-june-10k-x10", "--connections", "300")
-PAGES = {"dashboard": "", "history": "history/", "wedding": "weddings/rose-garden/", "pin": "pin/"}
+PAGES = {"dashboard": "", "history": "history/", "wedding": "weddings/load-0/", "pin": "pin/"}
 WHOLE = ("dashboard", "history")
 
 

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -11,6 +12,19 @@ uint64_t now_us(void) {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (uint64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
+
+/* The stamp is of the wall clock (SO_TIMESTAMPNS); both clocks are read here, so that one which is set does no harm. */
+uint64_t arrived_us(struct msghdr *from, uint64_t now) {
+    struct timespec at, wall;
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(from); c; c = CMSG_NXTHDR(from, c)) {
+        if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SO_TIMESTAMPNS) continue;
+        clock_gettime(CLOCK_REALTIME, &wall);
+        memcpy(&at, CMSG_DATA(c), sizeof at);
+        int64_t ago = (wall.tv_sec - at.tv_sec) * 1000000 + (wall.tv_nsec - at.tv_nsec) / 1000;
+        return ago > 0 ? now - (uint64_t)ago : now;
+    }
+    return now;
 }
 
 void note_us(struct histogram *h, uint64_t us) {

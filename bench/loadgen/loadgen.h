@@ -27,6 +27,8 @@ struct cpu {
 struct cpu own_cpu(void);
 struct cpu cpu_of(int pid); /* of all its threads; waited_s of its main thread; zeros when it is gone */
 uint64_t now_us(void);
+struct msghdr;
+uint64_t arrived_us(struct msghdr *from, uint64_t now); /* when the kernel had the last of what was received; `now` when it does not say */
 
 /* The mark in each publication: ~W run:2 sent_us:12 room:5 lane:2 number:8, hexadecimal. */
 #define MARK 31
@@ -56,14 +58,14 @@ struct member {
 struct options {
     const char *host, *live, *error, *ping, *before, *after;
     const char *hello[4];
-    int n_hello, lanes, pad, deflate, engine_io, resume, source;
+    int n_hello, lanes, pad, deflate, engine_io, resume, source, stamped;
     double ping_s;
     char **bodies;
     int n_bodies;
 };
 extern struct options options;
 extern struct totals {
-    uint64_t bytes, texts, text_bytes, compressed, closed, failed, live, recovered, replayed, snapshots, fragments, refused;
+    uint64_t bytes, texts, pubs, text_bytes, compressed, closed, failed, live, recovered, replayed, snapshots, fragments, refused;
     char first_failure[200], first_refusal[200];
 } totals;
 
@@ -76,9 +78,10 @@ void on_publication(struct member *m, const unsigned char *text, size_t size, ui
 /* ---- play.c: a day as it was written down: who says what when, who is cut off ---- */
 
 #define CLASSES 3 /* P0 and P1; P2; P3. A mark's lane is its class. */
+#define KEPT 256 /* of so many publications of a room and class is known when they left */
 struct room {
     uint32_t first, count, said[256];
-    uint64_t items[2];
+    uint64_t items[2], left_us[CLASSES][KEPT];
 };
 extern struct member *members;
 extern struct room *rooms;
@@ -86,6 +89,7 @@ extern struct lane *lanes;
 extern int n_members, n_rooms;
 extern uint32_t run_number;
 extern int playing;
+extern uint64_t kernel_us; /* when the kernel had what is being read; with --stamped */
 void play(const char *path, double seconds, double drain_s, int epoll);
 void played(struct member *m, const struct mark *mark, const unsigned char *text, size_t size, uint64_t now);
 void seen_offset(struct member *m, const unsigned char *text, size_t size);

@@ -1,14 +1,15 @@
 /* The load generator: many WebSocket members in one thread, told what to do over standard input.
  *
  *   loadgen --members FILE [--host H] [--live TEXT] [--error TEXT] [--hello TEXT]... [--before TEXT] [--after TEXT] [--pad N] [--bodies FILE]
- *           [--lanes N] [--ping TEXT --ping-s S] [--deflate] [--engine-io] [--resume] [--pids A,B] [--source N]
+ *           [--lanes N] [--ping TEXT --ping-s S] [--deflate] [--engine-io] [--resume] [--stamped] [--pids A,B] [--source N]
  *
  * FILE has lines `room port path header role ping_s`, separated by tabs, the members of one room together; header may be empty,
  * the last two left out. --source: the first source address is 127.0.0.(2 + N), the next one after 5,000 members. A publication
  * is the text `before` MARK PAD `after`, %i in `before` being a number of its own; PAD is N times x, or a line of --bodies. A member
  * is live when a text beginning with --live came, without it when the upgrade did; texts that
  * begin with --error refuse a publication. --resume keeps what our protocol's `welcome`
- * says for the next handshake. --pids: processes whose CPU is read when measuring begins and ends.
+ * says for the next handshake. --stamped: `play` also counts the time from a publication's leaving here to
+ * its arrival at the recipient's kernel, without what it then waits for this program. --pids: processes whose CPU is read when measuring begins and ends.
  *
  * Commands, one a line, each answered with one line of JSON:
  *   open IN_FLIGHT PATIENCE_S            open all members that are not open, IN_FLIGHT handshakes at a time
@@ -68,7 +69,10 @@ void on_live(struct member *m, uint64_t now) { note_us(&handshakes, now - m->beg
 
 void on_publication(struct member *m, const unsigned char *text, size_t size, uint64_t now) {
     struct mark mark;
-    if (playing) seen_offset(m, text, size);
+    if (size > 12 && !memcmp(text, "{\"t\":\"pub\"", 10)) {
+        totals.pubs += m->state == LIVE; /* what the server itself says included */
+        if (playing) seen_offset(m, text, size);
+    }
     if (!read_mark(text, size, &mark) || mark.run != (run.number & 255) || mark.lane >= (uint32_t)options.lanes) return;
     if (mark.room != m->room) {
         fprintf(stderr, "loadgen: a member of room %u got a publication of room %u\n", m->room, mark.room);
@@ -145,7 +149,7 @@ static void say_totals(struct totals since) {
     say_n("live", totals.live), say_n("members", (uint64_t)n_members);
     say_n("bytes", totals.bytes - since.bytes), say_n("texts", totals.texts - since.texts);
     say_n("text_bytes", totals.text_bytes - since.text_bytes), say_n("compressed", totals.compressed - since.compressed);
-    say_n("closed", totals.closed - since.closed), say_n("failed", totals.failed - since.failed);
+    say_n("pubs", totals.pubs - since.pubs), say_n("closed", totals.closed - since.closed), say_n("failed", totals.failed - since.failed);
     say_n("recovered", totals.recovered - since.recovered), say_n("replayed", totals.replayed - since.replayed);
     say_n("snapshots", totals.snapshots - since.snapshots), say_n("fragments", totals.fragments - since.fragments);
     say("failure", "\"%s\"", totals.first_failure);
@@ -400,6 +404,7 @@ static void read_options(int argc, char **argv) {
         if (!strcmp(name, "--deflate")) options.deflate = 1;
         else if (!strcmp(name, "--engine-io")) options.engine_io = 1;
         else if (!strcmp(name, "--resume")) options.resume = 1;
+        else if (!strcmp(name, "--stamped")) options.stamped = 1;
         else if (i++, !strcmp(name, "--members")) read_members(value);
         else if (!strcmp(name, "--bodies")) read_bodies(value);
         else if (!strcmp(name, "--host")) options.host = value;

@@ -19,6 +19,7 @@
 
 struct options options = {.host = "127.0.0.1", .before = "", .after = "", .lanes = 1};
 struct totals totals;
+uint64_t kernel_us;
 static unsigned char buffer[BUFFER];
 
 /* Keeps the first of its kind, fit for a JSON string. */
@@ -61,6 +62,7 @@ void open_member(struct member *m, int index, int epoll) {
         return;
     }
     setsockopt(m->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    if (options.stamped) setsockopt(m->fd, SOL_SOCKET, SO_TIMESTAMPNS, &one, sizeof one);
     setsockopt(m->fd, IPPROTO_IP, 24 /* IP_BIND_ADDRESS_NO_PORT */, &one, sizeof one);
     if (bind(m->fd, (struct sockaddr *)&from, sizeof from) < 0 ||
         (connect(m->fd, (struct sockaddr *)&to, sizeof to) < 0 && errno != EINPROGRESS)) {
@@ -250,7 +252,10 @@ static void readable(struct member *m, int epoll) {
         into = big, space = m->n_rest + BUFFER;
     }
     if (m->n_rest) memcpy(into, m->rest, m->n_rest);
-    ssize_t n = recv(m->fd, into + m->n_rest, space - m->n_rest, MSG_DONTWAIT);
+    char control[64];
+    struct iovec where = {into + m->n_rest, space - m->n_rest};
+    struct msghdr from = {.msg_iov = &where, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
+    ssize_t n = options.stamped ? recvmsg(m->fd, &from, MSG_DONTWAIT) : recv(m->fd, where.iov_base, where.iov_len, MSG_DONTWAIT);
     if (n < 0 && (errno == EAGAIN || errno == EINTR)) return;
     if (n <= 0) {
         if (m->state == LIVE) totals.closed++, close_member(m);
@@ -258,6 +263,7 @@ static void readable(struct member *m, int epoll) {
         return;
     }
     uint64_t now = m->heard_us = now_us();
+    if (options.stamped) kernel_us = arrived_us(&from, now);
     totals.bytes += (uint64_t)n;
     size_t size = m->n_rest + (size_t)n, used = 0;
     if (m->state == UPGRADING) used = upgraded(m, into, size, now, epoll);

@@ -34,7 +34,7 @@ static uint64_t start_us, end_us, unsent, cut;
 static const char *const class_names[CLASSES] = {"p01_", "p2_", "p3_"};
 static struct class {
     uint64_t published, expected, distinct, twice, out_of_order;
-    struct histogram latency;
+    struct histogram latency, wire;
 } classes[CLASSES];
 
 static void bad(const char *what) {
@@ -108,6 +108,7 @@ static void publish(const struct step *s, uint64_t intended, int epoll) {
     length += MARK;
     memset(text + length, 'x', (size_t)k->pad), length += (size_t)k->pad;
     length += filled(text + length, k->after, r, number);
+    r->left_us[k->class][r->said[k->class] % KEPT] = now_us();
     if (!send_text(m, text, length, epoll)) {
         unsent++;
         return;
@@ -119,7 +120,7 @@ static void publish(const struct step *s, uint64_t intended, int epoll) {
 
 /* The position that the next handshake shows. */
 void seen_offset(struct member *m, const unsigned char *text, size_t size) {
-    const unsigned char *at = size > 12 && !memcmp(text, "{\"t\":\"pub\"", 10) ? memmem(text, size, "\"offset\":", 9) : NULL;
+    const unsigned char *at = memmem(text, size, "\"offset\":", 9);
     uint64_t offset = at ? strtoull((const char *)at + 9, NULL, 10) : 0;
     if (!offset) return;
     if (offset <= m->since) classes[1].out_of_order++;
@@ -135,7 +136,21 @@ void played(struct member *m, const struct mark *mark, const unsigned char *text
     }
     c->distinct++;
     /* What comes while somebody joins is what was missed: it is not late. */
-    if (m->state == LIVE && mark->sent_us >= start_us) note_us(&c->latency, now > mark->sent_us ? now - mark->sent_us : 0);
+    if (m->state != LIVE || mark->sent_us < start_us) return;
+    note_us(&c->latency, now > mark->sent_us ? now - mark->sent_us : 0);
+    const struct room *r = &rooms[m->room];
+    if (!options.stamped || r->said[mark->lane] - mark->number > KEPT) return;
+    uint64_t left = r->left_us[mark->lane][mark->number % KEPT];
+    note_us(&c->wire, kernel_us > left ? kernel_us - left : 0);
+}
+
+static void say_buckets(const char *of, const char *what, const struct histogram *h) {
+    char name[64];
+    snprintf(name, sizeof name, "%s%s", of, what);
+    say(name, "[");
+    for (int b = 0, more = 0; b < BUCKETS; b++)
+        if (h->count[b]) printf("%s[%d,%llu]", more++ ? "," : "", b, (unsigned long long)h->count[b]);
+    printf("]");
 }
 
 static void say_classes(void) {
@@ -147,11 +162,8 @@ static void say_classes(void) {
             uint64_t value;
         } counts[] = {{"published", c->published}, {"expected", c->expected}, {"distinct", c->distinct}, {"twice", c->twice}, {"measured", c->latency.total}};
         for (int j = 0; j < 5; j++) snprintf(name, sizeof name, "%s%s", class_names[i], counts[j].name), say_n(name, counts[j].value);
-        snprintf(name, sizeof name, "%sbuckets", class_names[i]);
-        say(name, "[");
-        for (int b = 0, more = 0; b < BUCKETS; b++)
-            if (c->latency.count[b]) printf("%s[%d,%llu]", more++ ? "," : "", b, (unsigned long long)c->latency.count[b]);
-        printf("]");
+        say_buckets(class_names[i], "buckets", &c->latency);
+        say_buckets(class_names[i], "wire_buckets", &c->wire);
     }
     say_n("out_of_order", classes[1].out_of_order), say_n("unsent", unsent), say_n("cut", cut);
 }

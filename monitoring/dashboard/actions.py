@@ -135,7 +135,8 @@ def _drain(request: HttpRequest, found: WorkerReport, reason: str, deadline_s: f
 @permission_required("monitoring.add_scalingpin", raise_exception=True)
 def pin(request: HttpRequest) -> HttpResponse:
     """So many workers, whatever load and calendar say, until a time."""
-    form = PinForm(request.POST or None)
+    have = _have()
+    form = PinForm(request.POST or None, initial={"workers": have})
     if request.method == "POST" and form.is_valid():
         now, asked, who = clock.now(), form.cleaned_data, request.user.get_username()
         until = now + timedelta(hours=asked["hours"])
@@ -150,8 +151,17 @@ def pin(request: HttpRequest) -> HttpResponse:
     what = [
         "The fleet is brought to this number whatever load and calendar ask for, in every mode of the scaler.",
         "It ends by itself; until then a higher load adds no worker.",
+        f"Now: {count(have, 'worker')}." if have else "How many there are now is not known.",
     ]
     return _confirm(request, form, "Pin the number of workers", what, "Pin")
+
+
+def _have() -> int | None:
+    """How many workers report; None: they cannot be asked."""
+    try:
+        return len(async_to_sync(services().registry.reports)()) or None
+    except RegistryUnavailable:
+        return None
 
 
 @never_cache

@@ -86,10 +86,11 @@ def _line(chart: Chart, line: Line) -> str:
         return f"{line.name}: {MISSING}"
     (low, _), (high, at_s) = min(known), max(known)
     share = len(known) / len(line.values)
-    holes = "" if share > 0.99 else f"; recorded for {share * 100:.0f} % of the time"
+    holes = "" if share > 0.99 else f"; recorded for {share * 100:.0f} % of the time" if share >= 0.005 else "; hardly recorded"
     when = f"{datetime.fromtimestamp(at_s, UTC):%d %b %H:%M}"
     last = "" if line.values[-1] is None else f", {_value(line.values[-1], chart.unit)} at last"
-    return f"{line.name}: {_value(low, chart.unit)} to {_value(high, chart.unit)} ({when}){last}{holes}"
+    least, most = _value(low, chart.unit), _value(high, chart.unit)
+    return f"{line.name}: {most if least == most else f'{least} to {most}'} ({when}){last}{holes}"
 
 
 def _value(value: float, unit: str) -> str:

@@ -13,7 +13,10 @@ _ICONS = {"monitoring": "monitoring", "weddings": "favorite", "auth": "group"}
 
 def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
     """Unfold's SIDEBAR navigation."""
-    pages = [{"title": "Live dashboard", "icon": "speed", "link": reverse("dashboard")}]
+    here = (request.resolver_match and request.resolver_match.url_name) or ""
+    # Unfold goes by the beginning of the path, which the dashboard shares with everything of this app.
+    live = here.startswith("dashboard") and here != "dashboard_history"
+    pages: list[dict[str, Any]] = [{"title": "Live dashboard", "icon": "speed", "link": reverse("dashboard"), "active": live}]
     pages.append({"title": "History", "icon": "show_chart", "link": reverse("dashboard_history")})
     if request.user.has_perm("monitoring.view_drillrun"):
         readiness = reverse("admin:monitoring_drillrun_readiness")

@@ -115,8 +115,8 @@ def _worker(w: WorkerStatus) -> Row:
         "layer": "" if w.layer_healthy is not False else "The channel layer does not answer.",
         "plans": _plans(w.plans),
         "tuned": w.tuned,
-        "up": f"up {span(w.age_s)}",
-        "seen": f"last seen {span(w.heard_s)} ago" if w.gone else "",
+        "up": f"· up {span(w.age_s)}",
+        "seen": f"· last seen {span(w.heard_s)} ago" if w.gone else "",
         "went": "",
         "live": "" if w.gone else "yes",
     }

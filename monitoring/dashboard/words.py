@@ -25,12 +25,13 @@ def count(value: int, what: str, many: str = "") -> str:
 
 
 def ms(seconds: float | None) -> str:
-    """3.4 ms, 120 ms, 2.1 s."""
+    """3.41 ms, 34.1 ms, 120 ms, 2.1 s: what is rounded is less than a bucket is wide."""
     if seconds is None:
         return MISSING
     if seconds >= 1:
         return f"{seconds:.1f} s"
-    return f"{seconds * 1_000:.1f} ms" if seconds < 0.01 else f"{seconds * 1_000:.0f} ms"
+    digits = 2 if seconds < 0.009_95 else 1 if seconds < 0.099_5 else 0
+    return f"{seconds * 1_000:.{digits}f} ms"
 
 
 def size(n_bytes: float | None) -> str:

@@ -24,6 +24,7 @@ import daphne.server
 from daphne.ws_protocol import WebSocketFactory, WebSocketProtocol
 from twisted.internet import reactor, tcp
 
+from realtime.adapters.arrivals import Arrivals, stamped
 from realtime.adapters.deflate import Inflating
 from realtime.adapters.frames_in import text_at
 from realtime.adapters.prompt import PromptFactory
@@ -31,6 +32,7 @@ from realtime.adapters.reactor import read_directly, use_uvloop
 from realtime.adapters.resting import Asked, Mailslot, Resting, rested
 from realtime.adapters.rounds import Rounds, nothing
 from realtime.adapters.socket_wire import SocketWire
+from realtime.clock import SystemClock
 from realtime.closing import CloseCode
 from realtime.compression import DEFLATE_EXTENSION
 from realtime.connection import WIRE_EXTENSION
@@ -103,6 +105,8 @@ class WireProtocol(Resting, WebSocketProtocol):  # type: ignore[misc]  # Daphne 
     request: Any
     extensions: str | None = None
     """What the answer to the handshake says of compression."""
+    arrivals = Arrivals(SystemClock())
+    """One for all: the loop reads one socket at a time."""
     _state: int = WebSocketProtocol.STATE_CLOSED
 
     @property
@@ -156,7 +160,8 @@ class WireProtocol(Resting, WebSocketProtocol):  # type: ignore[misc]  # Daphne 
         self.last_ping = time.time() - random.random() * self.server.ping_interval  # noqa: TID251 - Daphne's clock
         if type(self.transport) is tcp.Server:
             self.transport.bufferSize = READ_BYTES
-            read_directly(self.transport)
+            stamped(self.transport.socket)
+            read_directly(self.transport, self.arrivals)
         # The application has read the headers; its scopes, each a copy of the one before, share this list of them.
         self.clean_headers.clear()
         self.request = Asked(self.request.path)
@@ -182,7 +187,7 @@ class WireProtocol(Resting, WebSocketProtocol):  # type: ignore[misc]  # Daphne 
                     break
                 text, at = found
                 self._alive()
-                wire.take(text)
+                wire.take(text, self.arrivals.current_s)
                 if at == len(data):
                     return
         super().dataReceived(data[at:])
@@ -203,7 +208,7 @@ class WireProtocol(Resting, WebSocketProtocol):  # type: ignore[misc]  # Daphne 
             super().onMessage(payload, isBinary)
             return
         self.last_ping = time.time()  # noqa: TID251 - Daphne's clock
-        wire.take(None if isBinary else payload)
+        wire.take(None if isBinary else payload, self.arrivals.current_s)
 
     def _max_message_size_exceeded(self, size: int, limit: int, reason: str) -> None:
         """A message too large for any role, as it came or inflated. Autobahn would hang up without a word."""

@@ -8,6 +8,9 @@ from typing import Any
 
 import uvloop
 from twisted.internet import reactor
+from twisted.internet.main import CONNECTION_LOST
+
+from realtime.adapters.arrivals import Arrivals
 
 logger = logging.getLogger(__name__)
 
@@ -33,20 +36,27 @@ def use_uvloop() -> None:
     chosen.close()
 
 
-def read_directly(transport: Any) -> None:
-    """Have the loop call `transport` itself when there is something to read. Twisted's own way leads through the context of its
-    log, 5 us a time. It ends like Twisted's: `stopReading` takes it from the loop."""
+def read_directly(transport: Any, arrivals: Arrivals) -> None:
+    """Have the loop read `transport` itself when there is something, and tell `arrivals` since when. Twisted's own way leads
+    through the context of its log, 5 us a time. It ends like Twisted's: `stopReading` takes it from the loop."""
     if transport.reactor is reactor and transport in reactor._readers:
-        reactor._asyncioEventloop.add_reader(transport.fileno(), partial(_read, transport))
+        reactor._asyncioEventloop.add_reader(transport.fileno(), partial(_read, transport, arrivals))
 
 
-def _read(transport: Any) -> None:
+def _read(transport: Any, arrivals: Arrivals) -> None:
+    """`tcp.Connection.doRead`, with the moment of arrival."""
     if transport.fileno() == -1:
         return  # closed in this very turn
     try:
-        over = transport.doRead()
+        over = transport._dataReceived(arrivals.read(transport.socket, transport.bufferSize))
+    except BlockingIOError:
+        return
+    except OSError:
+        over = CONNECTION_LOST
     except Exception as error:
         logger.exception("what %s sent could not be taken", transport.client)
         over = error
+    finally:
+        arrivals.done()
     if over is not None:
         reactor._disconnectSelectable(transport, over, True)

@@ -12,7 +12,7 @@ from typing import Any
 from twisted.internet import reactor, tcp
 
 from realtime.adapters.reactor import read_directly
-from realtime.connection import Connection
+from realtime.connection import Connection, Take
 from realtime.link import Link
 
 # struct tcp_info of linux/tcp.h: tcpi_last_data_sent, tcpi_rtt, tcpi_rttvar, tcpi_total_retrans, tcpi_min_rtt,
@@ -39,9 +39,9 @@ class SocketWire:
         self._send = protocol.transport.socket.send if type(protocol.transport) is tcp.Server else None
         self._member: Connection | None = None
         self._ignore = self._resting = False
-        self.take: Callable[[bytes | None], None] | None = None
+        self.take: Take | None = None
 
-    def open(self, member: Connection, take: Callable[[bytes | None], None]) -> None:
+    def open(self, member: Connection, take: Take) -> None:
         """From now on: tell `member` how the socket is, and call `take` for each message instead of the ASGI queue."""
         self._member = member
         self.take = take
@@ -114,7 +114,7 @@ class SocketWire:
         self._resting = False
         if self._transport.connected and not self._transport.disconnecting:
             self._transport.startReading()
-            read_directly(self._transport)
+            read_directly(self._transport, self._protocol.arrivals)
 
     def link(self) -> Link | None:
         """What the kernel knows of the way to the other end (tcp(7), TCP_INFO); None where it does not say."""

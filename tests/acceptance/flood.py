@@ -19,8 +19,12 @@ ANSWER = re.compile(rb'"t":"(ok)"|"t":"error","code":"(\w+)"')
 TICK_S = 0.01
 
 
-def open_socket(port: int, room: str, ticket: str) -> socket.socket:
-    raw = socket.create_connection(("127.0.0.1", port))
+def open_socket(port: int, room: str, ticket: str, receive_bytes: int = 0) -> socket.socket:
+    """A member. `receive_bytes`: what its kernel keeps for one who does not read; 0: as usual."""
+    raw = socket.socket()
+    if receive_bytes:
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
+    raw.connect(("127.0.0.1", port))
     key = base64.b64encode(os.urandom(16)).decode()
     raw.sendall(
         f"GET /ws/weddings/{room}/ HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"

@@ -8,12 +8,16 @@ import os
 import re
 import signal
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Page, expect
 
+from bench.day import Crowds, script
+from bench.peers import wedsync
+from realtime.drills.workloads import PROFILES, rooms
 from tests.browser import House, house
 from tests.processes import Processes
 
@@ -21,6 +25,11 @@ pytestmark = pytest.mark.acceptance
 OPERATOR = """
 from django.contrib.auth import get_user_model
 get_user_model().objects.create_superuser("ada", password="at the desk")
+"""
+DRILLED = """
+from tests.monitoring.test_drill_page import LOST, eventful
+eventful().save()
+eventful(LOST).save()
 """
 WATCH_CLOCK = """
 () => {
@@ -60,7 +69,7 @@ def worker(page: Page, slot: str, state: str) -> Any:
 
 async def test_a_server_that_is_alone_is_live_and_its_pages_are_accessible(processes: Processes, chromium: str) -> None:
     async with house(processes, chromium) as home:
-        await asyncio.to_thread(processes.manage, "shell", "-v0", "-c", OPERATOR)
+        await asyncio.to_thread(processes.manage, "shell", "-v0", "-c", OPERATOR + DRILLED)
         await home.joined(await home.person(), "guest: Maya")
         page = await operator(home)
         await is_live(page)
@@ -84,8 +93,8 @@ async def _examine(home: House, width: int, scheme: Any, found: dict[str, list[s
     look: dict[str, Any] = {"color_scheme": scheme, "viewport": {"width": width, "height": 900}, "reduced_motion": "reduce"}
     page = await operator(home, "/admin/monitoring/", **look)
     await is_live(page)
-    paths = ("", "history/", "weddings/rose-garden/", "pin/")
-    for path in paths if width == 1280 or scheme == "light" else paths[:2]:
+    paths = ("", "drillrun/2/report/", "history/", "weddings/rose-garden/", "pin/")
+    for path in paths if width == 1280 or scheme == "light" else paths[:3]:
         if path:
             await page.goto(f"/admin/monitoring/{path}")
             await page.wait_for_load_state("networkidle")
@@ -128,29 +137,57 @@ async def test_a_killed_worker_is_gone_on_a_page_that_never_freezes(
         assert took_s["longest without news"] < 8, took_s
 
 
-async def test_what_is_shown_is_what_the_load_generator_counted(processes: Processes, chromium: str) -> None:
+async def test_what_is_shown_is_what_the_load_generator_counted(
+    processes: Processes, chromium: str, tmp_path: Path, settings: Any
+) -> None:
+    """The generator, a program of its own in C, times what the server can know: from the moment a publication left its
+    publisher to that when a recipient's kernel had it. Its own loop, and the schedule it may be late for, are not in that."""
+    settings.SECRET_KEY = processes.env["SECRET_KEY"]
+    plan = rooms(PROFILE, CONNECTIONS)
     async with house(processes, chromium) as home:
         await asyncio.to_thread(processes.manage, "shell", "-v0", "-c", OPERATOR)
-        options = ("--profile", "sat-june-10k-x10", "--connections", "200")
+        options = ("--profile", PROFILE.name, "--connections", str(CONNECTIONS))
         await asyncio.to_thread(processes.manage, "drill", "seed", *options)
+        printed = await asyncio.to_thread(processes.manage, "shell", "-v0", "--no-imports", "-c", ITEMS)
+        items = {slug: (cue, other) for slug, cue, other in json.loads(printed.splitlines()[-1])}
         page = await operator(home, "/admin/monitoring/")
         await is_live(page)
-        played = ("drill", "load", *options, "--minutes", "0.6", "--url", home.server.url, "--json")
-        drill = asyncio.create_task(asyncio.to_thread(processes.manage, *played))
         shown: list[dict[str, Any]] = []
-        while not drill.done():
-            shown.append(await page.evaluate(SHOWN))
-            await asyncio.sleep(0.5)
-        counted = json.loads(await drill)["load"]
-        most = max(shown, key=lambda seen: sum(seen["count"].values()))
-        print(counted, most, max(seen["connections"] for seen in shown))  # noqa: T201 - compared below
-        assert max(seen["connections"] for seen in shown) == pytest.approx(counted["connections"] + 1, rel=0.05)
-        sent = sum(most["count"].values())
-        assert sent == pytest.approx(counted["deliveries"], rel=0.05)
-        # The generator's clock stops later: its own loop is in it. What the server timed must be within that.
-        assert most["p99_ms"]["P3"] <= 1.05 * counted["latency"]["P3"]["p99_ms"] + 1
+        with Crowds(wedsync.target([home.server.url], [home.server.process.pid]), plan) as crowds:
+            opened = await asyncio.to_thread(crowds.open, 100, 60.0)
+            said = [script(PROFILE, part, items, PLAYED_S, seed) for seed, part in enumerate(crowds.parts, 1)]
+            playing = asyncio.create_task(asyncio.to_thread(crowds.play, said, PLAYED_S, 2.0, tmp_path))
+            while not playing.done():
+                shown.append(await page.evaluate(SHOWN))
+                await asyncio.sleep(0.5)
+            counted = await playing
+            for _ in range(4):  # the last reports are on their way
+                shown.append(await page.evaluate(SHOWN))
+                await asyncio.sleep(0.5)
+    most = max(shown, key=lambda seen: sum(seen["count"].values()))
+    clients = {name: counted[f"{of}_wire_p99_ms"] for name, of in TIMED.items()}
+    print(clients, counted["pubs"] + opened["pubs"], most)  # noqa: T201 - the figures of docs/operations.md
+    assert max(seen["connections"] for seen in shown) == pytest.approx(counted["live"] + 1, rel=0.05)
+    assert most["deliveries"] == pytest.approx(counted["pubs"] + opened["pubs"], rel=0.05)
+    for name, of in TIMED.items():
+        assert most["count"][name] == pytest.approx(counted[f"{of}_measured"], rel=0.05)
+        assert most["p99_ms"][name] == pytest.approx(clients[name], rel=0.05), (name, clients, most)
 
 
+PROFILE = PROFILES[os.environ.get("WEDSYNC_TEST_PROFILE", "sat-june-10k-x10")]
+CONNECTIONS = int(os.environ.get("WEDSYNC_TEST_CONNECTIONS", "400"))
+"""`docs/operations.md` has the figures of 10,000."""
+PLAYED_S = float(os.environ.get("WEDSYNC_TEST_SECONDS", "20"))
+TIMED = {"P2": "p2", "P3": "p3"}
+"""{priority: class of the generator}. To P1 the server adds what follows from a change, which has no mark of the generator."""
+ITEMS = """
+import json
+from django.db.models import Min, Q
+from wedsync.weddings.models import RunSheetItem
+cue = Q(kind="cue")
+rows = RunSheetItem.objects.values_list("wedding__slug").annotate(a=Min("pk", filter=cue), b=Min("pk", filter=~cue))
+print(json.dumps(list(rows)))
+"""
 SHOWN = """
 () => {
   const number = (text) => Number(text.replaceAll(",", "")) || 0;
@@ -158,6 +195,7 @@ SHOWN = """
   const rows = [...document.querySelectorAll("[data-list=latency] tr")];
   return {
     connections: number(document.querySelector("[data-testid=connections]").textContent),
+    deliveries: number(document.querySelector("[data-text=deliveries_note]").textContent.match(/[\\d,]+/)[0]),
     count: Object.fromEntries(rows.map((row) => [row.dataset.key, number(row.querySelector("[data-text=count]").textContent)])),
     p99_ms: Object.fromEntries(rows.map((row) => [row.dataset.key, ms(row.querySelector("[data-text=p99]").textContent)])),
   };

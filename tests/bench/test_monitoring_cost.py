@@ -1,4 +1,4 @@
-"""The measurement of what monitoring costs runs, and counts what a worker does."""
+"""The measurement of what monitoring costs: its reckoning, and a worker that is really switched."""
 
 from __future__ import annotations
 
@@ -7,9 +7,16 @@ import pytest
 from bench import monitoring
 
 
-def test_every_part_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(monitoring, "SECONDS", 1)
+def test_what_is_done_with_reports_is_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(monitoring, "TIMES", 1)
     monkeypatch.setattr(monitoring, "ROOMS", 3)
-    found = monitoring.measured()
-    assert set(found) & set(monitoring.OF_THE_WORKER) == {"counting deliveries", "making the report", monitoring.ENCODING}
-    assert all(figure > 0 for figure in found.values())
+    found = monitoring.beside()
+    assert len(found) == 4 and all(figure > 0 for figure in found.values())
+
+
+def test_a_drift_of_the_machine_is_no_difference() -> None:
+    rising = [1.0 + 0.1 * n for n in range(8)]
+    assert monitoring._compared(rising)["difference"] == pytest.approx(0.0)
+    switched = [0.5 + (0.02 if n % 2 == 0 else 0.0) + 0.1 * n for n in range(8)]
+    assert monitoring._compared(switched)["difference"] == pytest.approx(0.02)
+    assert monitoring._compared(switched)["its standard error"] == pytest.approx(0.0)

@@ -55,20 +55,23 @@ def test_a_run_that_failed_names_the_first_messages_and_nothing_in_them_is_marku
     assert "&lt;b&gt;id-7&lt;/b&gt;" in page and "<b>id-7" not in page
 
 
-def test_charts_show_the_injection_and_alerts_that_had_to_fire() -> None:
-    page = html(
-        run(
-            curve=[{"at_s": n / 2, "p99_ms": {"P1": 5.0 + n}} for n in range(24)],
-            samples=[{"at_s": float(n), "people": 200 - n, "workers": None if n == 3 else 2} for n in range(12)],
-            moments=[
-                {"at_s": 4.0, "sort": "injection", "said": "killed"},
-                {"at_s": 5.0, "sort": "restoration", "said": "back"},
-            ],
-            alarms=[{"rule": "worker-missing", "required": True, "at_s": None, "said": ""}],
-            phases={"P1": {"before": LATENCY, "during": LATENCY, "after": LATENCY}},
-        ),
-        None,
+def eventful(*violations: dict[str, Any]) -> DrillRun:
+    """One with all there can be on its page."""
+    return run(
+        *violations,
+        curve=[{"at_s": n / 2, "p99_ms": {"P1": 5.0 + n}} for n in range(24)],
+        samples=[{"at_s": float(n), "people": 200 - n, "workers": None if n == 3 else 2} for n in range(12)],
+        moments=[
+            {"at_s": 4.0, "sort": "injection", "said": "killed"},
+            {"at_s": 5.0, "sort": "restoration", "said": "back"},
+        ],
+        alarms=[{"rule": "worker-missing", "required": True, "at_s": None, "said": ""}],
+        phases={"P1": {"before": LATENCY, "during": LATENCY, "after": LATENCY}},
     )
+
+
+def test_charts_show_the_injection_and_alerts_that_had_to_fire() -> None:
+    page = html(eventful(), None)
     assert page.count("<svg") == 3 and page.count('class="harm"') == 3
     assert "worker-missing" in page and "did not" in page and "<td>during</td>" in page
 

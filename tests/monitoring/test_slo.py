@@ -47,6 +47,17 @@ def test_few_events_are_no_reading_and_then_the_canaries_speak() -> None:
     assert made.burning(FAST, now_s, canary) == pytest.approx(1_000)
 
 
+def test_a_shorter_day_has_shorter_windows_and_burns_the_same_share_of_its_budget() -> None:
+    seconds = [(1, 100)] * 600 + [(0, 100)] * 4
+    long, now_s = budget(*seconds)
+    short = Budget(STRICT, scale=0.1)
+    for at_s, (bad, total) in enumerate(seconds):
+        short.add(at_s, bad=bad, total=total)
+    assert short.counts(FAST.long_s, now_s)[1] == pytest.approx(0.1 * long.counts(FAST.long_s, now_s)[1], rel=0.1)
+    assert long.burning(FAST, now_s) > 8  # type: ignore[operator]
+    assert short.burning(FAST, now_s) == 0.0  # of its short window, three seconds, nothing is late
+
+
 @given(
     st.lists(st.tuples(st.integers(0, 50), st.integers(50, 100)), min_size=1, max_size=400),
     st.sampled_from([FAST, SLOW, Pair("x", 60, 5)]),

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import UTC, datetime
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from realtime.closing import CloseCode
-from realtime.connection import USUAL, Connection, Item, joined, text_frame
+from realtime.connection import USUAL, Connection, Item, Take, joined, text_frame
 from realtime.frame import Frame
 from realtime.link import Link
 from realtime.messages import Pub, Sender, decode_to_client, encode
@@ -29,7 +28,7 @@ class FakeWire:
         self.answers = list(answers)
         self.closed: list[int] = []
 
-    def open(self, member: Connection, take: Callable[[bytes | None], None]) -> None:
+    def open(self, member: Connection, take: Take) -> None:
         pass
 
     def send(self, frames: bytes, sent: int = 0) -> bool:

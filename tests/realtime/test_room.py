@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
 from realtime.connection import Connection
 from realtime.connection_optimizer import ConnectionPlan
 from realtime.frame import Frame
+from realtime.histogram import edge_s
 from realtime.measures import Measures
 from realtime.messages import Sender
 from realtime.presence import Presence
@@ -35,7 +38,7 @@ class Hall:
 
     def say(self, kind: str = "chat.guests", *, offset: int = 0) -> None:
         entry = Entry("w", offset, kind, 127, f"{kind}{offset}", Sender("p", "planner"), START, b"{}", received_s=0.0)
-        self.room.take(entry) if offset else self.room.pass_on(Frame(entry))
+        self.room.take(entry) if offset else self.room.pass_on(Frame(entry, received_s=0.0))
 
 
 def test_a_large_room_is_served_in_slices_that_never_mix_two_publications() -> None:
@@ -110,3 +113,40 @@ def test_one_that_takes_nothing_is_stuck_and_one_that_takes_a_little_is_not() ->
     connections[id(stuck)].end_too_slow()
     hall.measures.stuck(10)
     assert connections[id(stuck)] not in hall.measures.behind and stuck.closed == [4008]
+
+
+def test_who_is_served_last_has_waited_longest_and_the_first_one_is_not_counted_as_late() -> None:
+    hall = Hall()
+    for _ in range(100):
+        wire = hall.enter()
+        send = wire.send
+        wire.send = lambda *args, send=send: hall.clock.advance(0.001) or send(*args)  # type: ignore[method-assign]
+    hall.clock.advance(0.05)
+    hall.say("reaction")
+    hall.room.flush(0)
+    counted = hall.measures.latency[3]
+    assert len(counted) == hall.measures.deliveries[3] == 100
+    ends_s = (0.075, 0.1, 0.125, 0.15)  # of each quarter
+    found = sorted(counted.counts.items())
+    assert [count for _, count in found] == [25] * 4
+    assert [edge_s(index) for index, _ in found] == pytest.approx(ends_s, rel=0.033)
+
+
+def test_what_the_server_itself_says_has_no_publisher_to_be_timed_from() -> None:
+    hall = Hall()
+    hall.enter("planner")
+    entry = Entry("w", 0, "presence", 127, "p", Sender("system", "system"), START, b"{}")
+    hall.room.pass_on(Frame(entry, received_s=hall.measures.received_s(entry)))
+    hall.room.flush(0)
+    assert hall.measures.deliveries[3] == 1 and not hall.measures.latency[3].counts
+    said = Entry("w", 1, "chat.guests", 127, "c", Sender("p", "planner"), START, b"{}")
+    assert hall.measures.received_s(said) == hall.clock.monotonic()  # of another machine: by its wall clock
+
+
+def test_what_is_replayed_from_the_journal_to_somebody_who_does_not_read_is_no_latency() -> None:
+    hall = Hall()
+    hall.enter()
+    (member,) = hall.room.members()
+    hall.clock.advance(3_600)
+    hall.measures.delivered(hall.room.measures, [Frame(Entry("w", 1, "cue.go", 127, "c", member.member, START, b"{}"))], 1)
+    assert hall.measures.deliveries[1] == 1 and not hall.measures.latency[1].counts

@@ -5,8 +5,14 @@ const DAY = 86_400;
 
 /** A dataset. `colour` is the name of one in `paint`. */
 export const line = (label, colour, more = {}) => ({
-  label, colour, data: [], borderWidth: 2, pointRadius: 0, pointHitRadius: 8, spanGaps: false, ...more,
+  label, colour, data: [], borderWidth: 2, pointRadius: alone, pointHitRadius: 8, spanGaps: false, ...more,
 });
+
+/** A point between two holes has no line: without a dot nobody would see it. */
+function alone({ dataset, dataIndex }) {
+  const known = (point) => point !== undefined && !Number.isNaN(point.y);
+  return known(dataset.data[dataIndex - 1]) || known(dataset.data[dataIndex + 1]) ? 0 : 2.5;
+}
 
 /** @param {HTMLCanvasElement} canvas @param {object[]} datasets @param {{limit?: number | null, unit?: string}} [options] `limit`: drawn across */
 export function draw(canvas, datasets, { limit = null, unit = "" } = {}) {

@@ -56,8 +56,8 @@ def test_a_fleet_of_two_in_words() -> None:
     assert told.texts["live_note"] == "1 kept" and told.texts["have"] == "2" and told.texts["want"] == "3"
     assert "1,200 people expected now" in told.texts["expected"]
     w1 = by_key(told, "workers")["here.w1.a"]
-    assert (w1["busy"], w1["lag"], w1["memory"]) == ("42 %", "4.0 ms", "90 MiB")
-    assert (w1["canary"], w1["plans"]) == ("heard by 1 of 1, 2.0 ms", "12 usual, plain")
+    assert (w1["busy"], w1["lag"], w1["memory"]) == ("42 %", "4.00 ms", "90 MiB")
+    assert (w1["canary"], w1["plans"]) == ("heard by 1 of 1, 2.00 ms", "12 usual, plain")
     rose = by_key(told, "weddings")["rose"]
     assert (rose["where"], rose["promise"], rose["judged"]) == ("w1", "kept", "240 judged, none late")
     assert told.figures["deliveries"] == pytest.approx(240)
@@ -104,7 +104,7 @@ def test_it_fits_into_the_kind_it_is_sent_as() -> None:
 @pytest.mark.parametrize(
     ("said", "expected"),
     [
-        (ms(0.0034), "3.4 ms"), (ms(0.12), "120 ms"), (ms(2.11), "2.1 s"), (ms(None), "not known"),
+        (ms(0.0034), "3.40 ms"), (ms(0.0342), "34.2 ms"), (ms(0.12), "120 ms"), (ms(2.11), "2.1 s"), (ms(None), "not known"),
         (size(31 << 20), "31 MiB"), (size(12), "12 B"), (span(7_500), "2 h 05 min"), (span(59.4), "59 s"),
         (decimal(3.14), "3.1"), (decimal(12_345.6), "12,346"), (count(1, "delivery"), "1 delivery"),
         (count(2, "delivery"), "2 deliveries"), (count(2, "planner"), "2 planners"), (share(0, 9), "none"),

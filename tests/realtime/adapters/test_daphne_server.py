@@ -181,7 +181,7 @@ async def test_a_connection_is_opened_with_what_was_agreed_and_keeps_little(offe
     assert len(vars(protocol)) <= 26, sorted(vars(protocol))
     transport.written = b""
     heard: list[bytes | None] = []
-    protocol.wire.open(Member(), heard.append)
+    protocol.wire.open(Member(), lambda text, _: heard.append(text))
     hello = zlib.compress(b"hello", wbits=-15)
     protocol.dataReceived(bytes([0x81, 0x85]) + bytes(4) + b"plain")
     protocol.dataReceived(bytes([0xC1, 0x80 + len(hello)]) + bytes(4) + hello)
@@ -356,7 +356,7 @@ class Site:
         self.protocol.state, self.protocol.send_queue = self.protocol.STATE_OPEN, []
         self.wire = self.protocol.wire = SocketWire(self.protocol)
         self.member = Connection("w", Sender("m1", "guest"), self.wire)
-        self.member.open(lambda _: None)
+        self.member.open(lambda _, __: None)
         self.read, self.expected, self.controls = b"", b"", 0
 
     def say(self, size: int, n: int) -> None:

@@ -65,7 +65,7 @@ class Pair:
         self.protocol.state, self.protocol.websocket_version = self.protocol.STATE_OPEN, 13
         self.protocol.path, self.protocol.client_addr = b"/", None
         self.protocol.wire = self
-        self.take = self.heard.append
+        self.take = lambda text, _: self.heard.append(text)
         self.send = self.transport.write
         if not short:
             self.protocol.dataReceived = super(WireProtocol, self.protocol).dataReceived

@@ -1,0 +1,56 @@
+"""A worker whose monitoring can be switched off and on: `python -m bench.switched_daphne [daphne's arguments]`, SIGUSR1.
+
+Off, it counts and times no delivery, asks the kernel for no arrival and reports nothing; everything else goes on. The server
+itself has no such switch.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from typing import Any
+
+from daphne.cli import CommandLineInterface
+
+
+def _nothing(*_: Any) -> None:
+    pass
+
+
+class Switch:
+    """Monitoring of this process."""
+
+    def __init__(self) -> None:
+        self._task: asyncio.Task[None] | None = None
+        self.off = False
+
+    def turn(self) -> None:
+        """The other way round. On the loop."""
+        from realtime.adapters.daphne_server import WireProtocol
+        from realtime.bootstrap import services
+        from realtime.reporting import reporting
+
+        parts = services()
+        self.off = not self.off
+        measures, arrivals = vars(parts.hub.measures), vars(WireProtocol.arrivals)
+        if self.off:
+            measures |= dict.fromkeys(("delivered", "published", "seen"), _nothing)
+            arrivals["read"] = lambda raw, n_bytes: raw.recv(n_bytes)
+            for task in [*parts._tasks, self._task]:
+                if task is not None and task.get_name() == "report":
+                    task.cancel()
+            return
+        for name in ("delivered", "published", "seen"):
+            del measures[name]
+        del arrivals["read"]
+        self._task = asyncio.get_running_loop().create_task(reporting(parts), name="report")
+
+
+if __name__ == "__main__":
+    from twisted.internet import reactor
+
+    switch = Switch()
+    # Between two turns of the loop: a handler of its own may come in between two bytecodes.
+    signal.signal(signal.SIGUSR1, lambda *_: reactor._asyncioEventloop.call_soon_threadsafe(switch.turn))
+    CommandLineInterface().run(sys.argv[1:])

@@ -1,0 +1,89 @@
+"""When the kernel had what is being read: what waited for a loop that was busy, or stood still, has waited from then on.
+
+The kernel stamps every segment with its own wall clock (`SO_TIMESTAMPNS`, socket(7)); a read gets the stamp of its last one.
+That takes half a microsecond. How far that clock is from the monotonic one is asked of the kernel, too: a clock that is set, or
+that a process is lied to about, moves no latency.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+from collections.abc import Sequence
+from math import inf
+
+from realtime.clock import Clock
+
+SO_TIMESTAMPNS = 35
+"""asm-generic/socket.h; `socket` does not name it."""
+_STAMP = struct.Struct("@qq")
+ANCILLARY_BYTES = socket.CMSG_SPACE(_STAMP.size)
+Ancillary = Sequence[tuple[int, int, bytes]]
+
+COMPARED_EVERY_S = 1.0
+"""Clocks that are slewed drift by half a millisecond a second at the most (adjtimex(2))."""
+COMPARISONS = 3
+"""The shortest of them counts: the others may have been interrupted."""
+DOUBTED_S, ASKED_AGAIN_S = 0.02, 0.01
+"""Who has waited so long may come from a clock that was set: the clocks are compared again, though not for each of a crowd."""
+
+
+def stamped(raw: socket.socket) -> None:
+    """From now on `raw` tells when it received what is read."""
+    raw.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+
+
+def stamp_s(ancillary: Ancillary) -> float | None:
+    """The kernel's stamp, on its wall clock; None where it gives none."""
+    for level, kind, value in ancillary:
+        if level == socket.SOL_SOCKET and kind == SO_TIMESTAMPNS and len(value) == _STAMP.size:
+            seconds, nanoseconds = _STAMP.unpack(value)
+            return float(seconds + nanoseconds * 1e-9)
+    return None
+
+
+class Arrivals:
+    """Stamps on the monotonic clock, of the one thing that is being read just now."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._ancillary: Ancillary = ()
+        self._ahead_s, self._compared_s = 0.0, -inf
+
+    def read(self, raw: socket.socket, n_bytes: int) -> bytes:
+        """What `raw` has; since when, `current_s` tells. Raises what `recvmsg` does."""
+        data, self._ancillary, _, _ = raw.recvmsg(n_bytes, ANCILLARY_BYTES)
+        return data
+
+    def done(self) -> None:
+        """What was read has been taken."""
+        self._ancillary = ()
+
+    def current_s(self) -> float | None:
+        """When the kernel had what is being read; None when nothing is, or nobody knows. Of pings nobody asks."""
+        found_s = stamp_s(self._ancillary)
+        return self.monotonic_s(found_s) if found_s is not None else None
+
+    def monotonic_s(self, kernel_s: float) -> float:
+        """A stamp as a moment of the monotonic clock, never later than now."""
+        now_s = self._clock.monotonic()
+        if now_s - self._compared_s > COMPARED_EVERY_S:
+            self._compare()
+        if now_s - (kernel_s - self._ahead_s) > DOUBTED_S and now_s - self._compared_s > ASKED_AGAIN_S:
+            self._compare()
+        return min(now_s, kernel_s - self._ahead_s)
+
+    def _compare(self) -> None:
+        best_s = inf
+        # What has no stamp of a network gets one when it is read.
+        asking, answering = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+        with asking, answering:
+            stamped(answering)
+            for _ in range(COMPARISONS):
+                asking.send(b"?")
+                before_s = self._clock.monotonic()
+                kernel_s = stamp_s(answering.recvmsg(1, ANCILLARY_BYTES)[1])
+                self._compared_s = self._clock.monotonic()
+                if kernel_s is not None and self._compared_s - before_s < best_s:
+                    best_s = self._compared_s - before_s
+                    self._ahead_s = kernel_s - (before_s + self._compared_s) / 2
