@@ -135,6 +135,13 @@ static void live(struct member *m, uint64_t now) {
     on_live(m, now);
 }
 
+/* How often our server wants to hear from this member: a ping when nothing came for half of `heartbeat_s`. */
+static void heartbeat(struct member *m, const unsigned char *text, size_t size) {
+    static const char name[] = "\"heartbeat_s\":";
+    const char *at = memmem(text, size, name, sizeof name - 1);
+    if (at) m->ping_s = (float)atof(at + sizeof name - 1) / 2;
+}
+
 /* What the next handshake shows: the ticket and the epoch of `welcome`, and the position that `live` tells. */
 static void remember(struct member *m, const char *text) {
     static char ticket[4096];
@@ -160,7 +167,7 @@ static void joining(struct member *m, const unsigned char *data, size_t size, ui
         live(m, now);
     } else if (options.resume) {
         if (strstr(text, "\"recovered\":true")) totals.recovered++;
-        if (strncmp(text, "{\"t\":\"welcome\"", 14) == 0) remember(m, text);
+        if (strncmp(text, "{\"t\":\"welcome\"", 14) == 0) remember(m, text), heartbeat(m, data, size);
         if (strncmp(text, "{\"t\":\"pub\"", 10) == 0) totals.replayed++;
         if (strncmp(text, "{\"t\":\"snapshot\"", 15) == 0) totals.snapshots++;
     }
@@ -198,6 +205,7 @@ static void message(struct member *m, int first, const unsigned char *data, size
     totals.text_bytes += size;
     if (options.engine_io && size && data[0] == '2') send_frame(m, 1, "3", 1, epoll);
     if (m->state == JOINING) joining(m, data, size, now);
+    if (options.resume && size > 12 && !memcmp(data, "{\"t\":\"plan\"", 11)) heartbeat(m, data, size);
     if (options.error && size > strlen(options.error) && !memcmp(data, options.error, strlen(options.error)))
         totals.refused++, keep_first(totals.first_refusal, "", (const char *)data, (int)size);
     else on_publication(m, data, size, now);

@@ -22,7 +22,7 @@ from realtime.drills.workloads import PROFILES, rooms
 PROFILE = PROFILES["sat-june-100k"]
 CONNECTIONS, WORKERS, SECONDS = 100_000, 7, 300.0
 IN_FLIGHT, PATIENCE_S, DRAIN_S = 600, 600.0, 30.0
-SETTLE_S = 15.0
+SETTLE_S = 30.0
 ITEMS = """
 SELECT w.slug, min(i.id) FILTER (WHERE i.kind = 'cue'), min(i.id) FILTER (WHERE i.kind <> 'cue')
 FROM weddings_runsheetitem i JOIN weddings_wedding w ON w.id = i.wedding_id GROUP BY w.slug

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from realtime.config import RealtimeConfig
-from realtime.connection_optimizer import ConnectionOptimizer, ConnectionStats, Told
+from realtime.connection_optimizer import CROWDED, UNCROWDED, ConnectionOptimizer, ConnectionStats, Told
 from realtime.link import Link
 from realtime.roles import Role
 
@@ -46,6 +46,18 @@ def test_what_was_not_measured_is_no_reason() -> None:
 def test_planners_learn_within_seconds_that_they_are_cut_off_whatever_their_phone_says() -> None:
     assert OPTIMIZER.plan(ConnectionStats(Role.PLANNER, Told(visible=False))).heartbeat_s == CONFIG.planner_heartbeat_s
     assert OPTIMIZER.plan(ConnectionStats(Role.GUEST, Told(visible=False))).heartbeat_s > CONFIG.heartbeat_s
+
+
+def test_a_crowded_process_asks_for_fewer_heartbeats_and_does_not_change_its_mind_at_each_arrival() -> None:
+    optimizer = ConnectionOptimizer(CONFIG)
+    told = []
+    for connections in (CROWDED, CROWDED + 1, UNCROWDED + 1, UNCROWDED, CROWDED):
+        optimizer.serve(connections)
+        plans = [optimizer.plan(ConnectionStats(role)) for role in (Role.PLANNER, Role.GUEST)]
+        assert not any(plan.light for plan in plans)
+        told.append([plan.heartbeat_s for plan in plans])
+    usual, rare = [2.0, 25.0], [4.0, 50.0]
+    assert told == [usual, rare, rare, usual, usual]
 
 
 @pytest.mark.parametrize(
