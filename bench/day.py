@@ -40,7 +40,7 @@ DATA = {
     "photo.new": '{"photo":"p%i","url":"https://photos.example/p","caption":"@"}',
     "reaction": '{"target":"@","emoji":"\N{PARTY POPPER}"}',
 }
-SHORT = ("rsvp.change",)
+SHORT = ("rsvp.change", "seating.change")
 """Kinds whose mark stands in a field that takes no more than it."""
 
 
