@@ -23,10 +23,11 @@ SLOW_HEARTBEAT = 2.5
 """Times the usual interval for a phone in a pocket or one that saves data: each packet wakes its radio."""
 BATCH_S = 0.25
 CROWDED, UNCROWDED = 12_000, 10_000
-"""Connections of this process from which on heartbeats are rarer, and down to which they stay so. At 12,000 their 1,650 a second
-take a tenth of a core here, and another tenth wherever else these sockets end on the same machine."""
+"""Connections of this process from which on heartbeats are rarer, and down to which they stay so. At 12,000 their 1,650 a
+second take a tenth of a core."""
 CROWDED_HEARTBEAT = 2.0
-"""Times the usual interval then. Late news for all are worse than the one screen that learns two seconds later that it is cut off."""
+"""Times the usual interval then. News that come late to all are worse than a screen that learns two seconds later that it is
+cut off."""
 
 
 class Told(Struct, frozen=True):
