@@ -41,14 +41,18 @@ class WeddingMinutes:
         self._began_s = float("inf")
 
     def step(self, reports: Sequence[WorkerReport], now: datetime) -> list[tuple[str, Minute]]:
-        """[(wedding, its finished minute)]. A minute that was seen for less than half of its seconds is no record."""
+        """[(wedding, its finished minute)]. A minute that was seen for less than half of its seconds is no record: what was
+        counted in it counts with the next one, how many were there does not."""
         minute = int(now.timestamp()) // MINUTE_S
         self._began_s = min(self._began_s, now.timestamp())
         done: list[tuple[str, Minute]] = []
         if minute != self._minute:
-            if self._minute is not None and self._rounds >= MINUTE_S / 2:
+            if self._rounds >= MINUTE_S / 2:
                 done = [(name, self._finished(kept)) for name, kept in self._sums.items()]
-            self._minute, self._rounds, self._sums = minute, 0, {}
+                self._sums = {}
+            for kept in self._sums.values():
+                kept.people = {}
+            self._minute, self._rounds = minute, 0
         self._rounds += 1
         last: dict[tuple[str, str], WeddingReport] = {}
         for report in reports:
