@@ -8,6 +8,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import connections
 
 from monitoring.models.audit import append
 from realtime.bootstrap import registry_at
@@ -56,7 +57,7 @@ class Command(BaseCommand):
             found = self._found(await registry.reports(), slot, own)
             if not own:  # the end of a pod is no decision of a person
                 who = options["by"] or getpass.getuser()
-                await asyncio.to_thread(append, who, "drain", options["reason"], SystemClock().now(), found.worker)
+                await asyncio.to_thread(_keep, who, "drain", options["reason"], SystemClock().now(), found.worker)
             if found.state != "draining":
                 await registry.order(found.worker, Drain(options["reason"], options["deadline"]))
             self.stdout.write(f"{found.slot} is told to send its {sum(found.connections.values()):,} people elsewhere.")
@@ -91,6 +92,14 @@ class Command(BaseCommand):
             if clock.monotonic() > until_s:
                 raise CommandError(f"{found.slot} has not ended after {deadline_s + MORE_S:.0f} s")
             await clock.sleep(POLL_S)
+
+
+def _keep(*entry: Any) -> None:
+    """Into the audit, from a thread whose connections nobody else closes."""
+    try:
+        append(*entry)
+    finally:
+        connections.close_all()
 
 
 def _redis() -> str:
