@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -13,7 +14,7 @@ import pytest
 from django.conf import settings
 
 from realtime.drills.mounts import may_mount, mount, unmount
-from tests.processes import die_with_parent, wait_until
+from tests.processes import answers, die_with_parent, wait_until
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(200)]
 DISK_BYTES = 24 * 1_048_576
@@ -42,6 +43,11 @@ def fill(disk: Path) -> Path:
                 return ballast
 
 
+def servers(disk: Path) -> list[str]:
+    """What the logs of servers on it say they listen at."""
+    return [found for log in disk.glob("*/server.log") for found in re.findall(r"http://[\d.]+:\d+", log.read_text())]
+
+
 def started(disk: Path) -> subprocess.Popen[str]:
     asked = ["drill", "kill", "--connections", "60", "--minutes", "0.2", "--json"]
     env = os.environ | {"TMPDIR": str(disk), "WEDSYNC_VAR": str(disk / "var")}
@@ -57,7 +63,7 @@ def left(disk: Path) -> list[str]:
 
 def test_it_is_full_in_the_middle(disk: Path) -> None:
     drill = started(disk)
-    wait_until(lambda: any(path.stat().st_size for path in disk.glob("*/server.log")), "its server runs", 60)
+    wait_until(lambda: any(answers(f"{url}/readyz") for url in servers(disk)), "its server is ready", 60)
     ballast = fill(disk)
     out, said = drill.communicate(timeout=120)
     assert drill.returncode in (0, 1, 2) and "Traceback" not in said, said

@@ -167,7 +167,8 @@ class Command(BaseCommand):
         asked = series.Asked(options["connections"], options["minutes"], options["seed"], options["database_url"], reports)
         clock, outcomes = SystemClock(), list[series.Outcome]()
         began_s, stopped = clock.monotonic(), False
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        for number in (signal.SIGINT, signal.SIGTERM):  # a shell has its background jobs ignore Ctrl-C
+            signal.signal(number, signal.default_int_handler)
         try:
             with self._bar_and_lines("starting") as (progress, lines):
                 for outcome in series.played(drills, asked, clock, progress):
