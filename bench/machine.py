@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from realtime.clock import SystemClock
+from realtime.fleet import processes
 
 ROOT = Path(__file__).parent.parent
 CACHE = Path(os.environ.get("WEDSYNC_BENCH_CACHE", ROOT / "var/bench"))
@@ -116,12 +117,7 @@ def running(
             raise CannotMeasure(f"{Path(command[0]).name} did not start: {log.read_text(errors='replace')[-1_000:]}")
         yield process
     finally:
-        process.terminate()
-        try:
-            process.wait(STOP_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        processes.end(process, STOP_S)
 
 
 def wait_until(condition: Callable[[], bool]) -> None:

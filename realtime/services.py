@@ -129,9 +129,9 @@ class Services:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        if self.slot != WEB_SLOT:
-            await say_goodbye(self)
         await self.committer.stop()
+        if self.slot != WEB_SLOT:  # after what is owed: Redis may be slow to answer
+            await say_goodbye(self)
         await self.mailbox.stop()
         await self.registry.stop()
         self.loop, self._tasks = None, []

