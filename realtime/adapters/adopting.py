@@ -37,7 +37,7 @@ def adopt(fd: int, server: Any) -> None:
             protocol._raw_query_string = query
         transport = tcp.Server(raw, protocol, peer, None, peer[1], reactor)
         transport.repstr = f"<{type(protocol).__name__} of {peer[0]}:{peer[1]}>"
-    except OSError:
+    except BaseException:
         raw.close()
         raise
     try:

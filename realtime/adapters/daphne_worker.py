@@ -50,6 +50,8 @@ class FleetServer(Server):  # type: ignore[misc]  # Daphne has no types
             adopt(fd, self)
         except OSError as error:  # it went away while it was on its way to us
             logger.debug("a socket could not be adopted: %r", error)
+        except Exception:  # those that came with it are ours, too, and wait
+            logger.exception("a socket could not be adopted")
 
 
 class Porter:
