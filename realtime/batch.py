@@ -49,9 +49,8 @@ class _Row(Struct):
 
 
 _COLUMNS = ["room_id", *_Row.__struct_fields__[1:]]
-_INSERT = "INSERT INTO realtime_journalentry ({}) VALUES ({})".format(
-    ", ".join(f'"{column}"' for column in _COLUMNS), ", ".join(["%s"] * len(_COLUMNS))
-)
+_INSERT = "INSERT INTO realtime_journalentry ({}) VALUES ".format(", ".join(f'"{column}"' for column in _COLUMNS))
+_VALUES = "({})".format(", ".join(["%s"] * len(_COLUMNS)))
 _LOCK = "SELECT id, name, last_offset, heads FROM realtime_room WHERE name IN ({}) ORDER BY id"
 _KNOWN = """SELECT r.name, e.member, e.client_id, e."offset"
 FROM realtime_journalentry e JOIN realtime_room r ON r.id = e.room_id
@@ -121,7 +120,11 @@ class Batch:
             touched = {row.room for row in self._rows}
             rooms = [(room.last_offset, json.dumps(room.heads), room.pk) for room in self.rooms.values() if room.pk in touched]
             with connection.cursor() as cursor:
-                cursor.executemany(_INSERT, [msgspec.structs.astuple(row) for row in self._rows])
+                # All in one statement: SQLite gives the interpreter away once for each.
+                cursor.execute(
+                    _INSERT + ", ".join([_VALUES] * len(self._rows)),
+                    [value for row in self._rows for value in msgspec.structs.astuple(row)],
+                )
                 cursor.executemany(_ADVANCE, rooms)
         return outcomes
 

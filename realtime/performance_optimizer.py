@@ -27,6 +27,8 @@ LAG_UP_S = 0.060
 LAG_DOWN_S = 0.020
 BACKLOG_UP_S, BACKLOG_DOWN_S = 0.25, 0.1
 """A quarter of a second of chat that waits for the journal is more than it gets through; a tenth comes with every burst."""
+BACKLOG_FAR_S = 0.5
+"""So far behind, the last step is taken at once: those before it shed nothing that the journal stores."""
 SHED_AFTER_S, CALM_AFTER_S = 0.3, 3.0
 """A lag must last before anything is shed, and calm ten times as long before it is allowed again: load comes back in waves."""
 RELAPSE_S, CALM_MAX_S = 10.0, 30.0
@@ -112,10 +114,11 @@ class RealtimePerformanceOptimizer:
             self._strained_since_s = now_s
             relapse = now_s - self._eased_s < RELAPSE_S
             self._calm_after_s = min(CALM_MAX_S, self._calm_after_s * 2) if relapse else CALM_AFTER_S
+            higher = LEVEL_MAX if reading.backlog_s > BACKLOG_FAR_S else level + 1
             why = f"{reading.outbox_bytes >> 20} MiB wait" if full else f"late by {reading.lag_s * 1_000:.0f} ms"
             if not full and not late:
                 why = f"{reading.backlog_s:.1f} s behind with the journal"
-            return self._changed(f"{why}: shed {LEVELS[level + 1]}", shed_level=level + 1)
+            return self._changed(f"{why}: shed {LEVELS[higher]}", shed_level=higher)
         if calm and level and now_s - (self._calm_since_s or 0.0) >= self._calm_after_s:
             self._calm_since_s = self._eased_s = now_s
             return self._changed(f"calm: shed {LEVELS[level - 1] or 'nothing'}", shed_level=level - 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -105,6 +106,11 @@ def test_a_journal_that_cannot_keep_up_is_an_overload_too() -> None:
     for n in range(12):
         tuning = optimizer.step(Reading(0.1, backlog_s=0.8), n / 10)
     assert tuning.shed_level == 3 and "0.8 s behind with the journal" in tuning.reason
+
+
+@pytest.mark.parametrize(("backlog_s", "expected"), [(0.4, [0, 0, 0, 1, 1, 1, 2]), (0.6, [0, 0, 0, 3, 3, 3, 3])])
+def test_far_behind_with_the_journal_the_last_step_is_the_next(backlog_s: float, expected: list[int]) -> None:
+    assert levels(*[Reading(0.1, backlog_s=backlog_s)] * 7) == expected
 
 
 def test_an_emergency_makes_the_ephemeral_wait_for_a_second() -> None:
