@@ -7,6 +7,7 @@ from collections.abc import Container, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
+from realtime.errors import RegistryUnavailable
 from realtime.policy.balancing import Bound, Placement, Server, Worker, first_choice, place, plan_homes, shard, shards_of
 from realtime.policy.fleet_load import as_held, as_workers
 from realtime.policy.rebalancing import Held, MovePlan, Rebalancing, rebalance
@@ -86,7 +87,10 @@ class RealtimeLoadBalancer:
             for move in moves:
                 worker = next(report.worker for report in reports if report.slot == move.source)
                 await self._registry.order(worker, Move(move.wedding, move.reason, move.per_s))
-        except Exception:  # nothing was moved then: the plan is made again, on newer reports
+        except (OSError, RegistryUnavailable) as error:  # nothing was moved then: the plan is made again, on newer reports
+            logger.warning("the workers could not be arranged: %s", error)
+            return []
+        except Exception:
             logger.exception("the workers could not be arranged")
             return []
         self._past = past

@@ -1,0 +1,44 @@
+"""`manage.py serve` before anything is started."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import connections
+from django.db.backends.sqlite3.base import DatabaseWrapper
+
+from realtime.management.commands import serve
+
+pytestmark = pytest.mark.django_db(databases=["default", "history"])
+
+
+@pytest.mark.parametrize("alias", ["default", "history"])
+def test_a_database_without_tables_is_told_once_and_how_it_gets_them(
+    alias: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    empty = DatabaseWrapper(connections[alias].settings_dict | {"NAME": tmp_path / "empty.sqlite3"}, alias)
+    monkeypatch.setattr(serve, "connections", {alias: empty})
+    with pytest.raises(
+        CommandError, match=rf"the database {alias} is not up to date \(\d+ migrations\): manage.py migrate"
+    ) as told:
+        call_command("serve", port=0)
+    assert told.value.returncode == 2
+    assert ("--database history" in str(told.value)) == (alias == "history")
+
+
+def test_a_database_that_is_away_is_no_reason_not_to_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    away = DatabaseWrapper(connections["default"].settings_dict | {"NAME": tmp_path / "no folder" / "x.sqlite3"}, "default")
+    monkeypatch.setattr(serve, "connections", {"default": away})
+    begun: list[Any] = []
+
+    def begin(*address: Any) -> None:
+        begun.append(address)
+        raise OSError(98, "Address already in use")
+
+    monkeypatch.setattr("realtime.fleet.processes.listen", begin)
+    with pytest.raises(CommandError, match="cannot be had: Address already in use"):
+        call_command("serve", port=1)
+    assert begun == [("127.0.0.1", 1)]
