@@ -16,6 +16,8 @@ Verdict = Literal["ok", "risk", "stop"]
 REQUIRED = ("load", "storm", "kill", "deploy", "slow-clients", "poison")
 """Drills that cover what happens on any Saturday: load, a network that blinks, a crash, a release, bad phones, bad input."""
 REQUIRED_WITH_REDIS = ("redis-kill",)
+SIZED = ("load", "storm")
+"""Those that are about size: with fewer people than are expected they say little."""
 DRILL_AGE = timedelta(days=7)
 """The weekly drills of ops.md 5.3."""
 PAGE_AGE = timedelta(days=7)
@@ -37,10 +39,11 @@ class PageTest(Struct, frozen=True):
 
 
 class Drilled(Struct, frozen=True):
-    """The last runs of one drill. None: never."""
+    """The last runs of one drill. None: never. `people`: the most it passed with within `DRILL_AGE`, None where nobody said."""
 
     passed_at: datetime | None
     failed_at: datetime | None
+    people: int | None = None
 
 
 class Capacity(Struct, frozen=True):
@@ -184,6 +187,9 @@ def _drills(facts: Facts, now: datetime) -> Iterable[Check]:
             yield Check(f"drill {name}", "stop", "It has never passed here.", do)
         elif now - ran.passed_at > DRILL_AGE:
             yield Check(f"drill {name}", "stop", f"It passed {_ago(now, ran.passed_at)}, which is too long.", do)
+        elif name in SIZED and ran.people is not None and ran.people < (facts.peak or 0):
+            said = f"It passed {_ago(now, ran.passed_at)}, with {ran.people:,} people; {facts.peak:,} are expected."
+            yield Check(f"drill {name}", "risk", said, f"Run manage.py drill {name} --connections {facts.peak}.")
         else:
             yield Check(f"drill {name}", "ok", f"It passed {_ago(now, ran.passed_at)}.")
 

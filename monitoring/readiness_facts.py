@@ -14,7 +14,7 @@ from monitoring.alerting import free_share
 from monitoring.capacity import last_calibration
 from monitoring.models.alerts import Alert, AlertRule, Incident, Silence
 from monitoring.models.drills import DrillRun
-from monitoring.readiness import Capacity, Drilled, Facts, Step
+from monitoring.readiness import DRILL_AGE, SIZED, Capacity, Drilled, Facts, Step
 from realtime.bootstrap import services
 from realtime.errors import RegistryUnavailable
 from realtime.policy.forecast import Booking, Forecast
@@ -94,7 +94,16 @@ def _capacity() -> Capacity | None:
 def _drills() -> dict[str, Drilled]:
     last = DrillRun.objects.order_by("name").values_list("name")
     found = last.annotate(passed_at=Max("ended_at", filter=Q(passed=True)), failed_at=Max("ended_at", filter=Q(passed=False)))
-    return {name: Drilled(passed_at, failed_at) for name, passed_at, failed_at in found}
+    return {name: Drilled(passed_at, failed_at, _people(name, passed_at)) for name, passed_at, failed_at in found}
+
+
+def _people(name: str, passed_at: datetime | None) -> int | None:
+    """The most that a drill passed with in the week up to its last pass."""
+    if name not in SIZED or passed_at is None:
+        return None
+    lately = DrillRun.objects.filter(name=name, passed=True, ended_at__gt=passed_at - DRILL_AGE)
+    said = [options.get("connections") for options in lately.values_list("options", flat=True)]
+    return max((count for count in said if count), default=None)
 
 
 def _silences(of_day: list[Booking]) -> tuple[str, ...]:

@@ -89,6 +89,7 @@ def test_what_is_missing_stops_and_says_what_to_do(changed: dict[str, Any], name
         ({"capacity": Capacity(7_250, NOW - 40 * DAY)}, "capacity"),
         ({"workers_max": 1, "peak": 5_000, "plan": ()}, "capacity"),
         ({"plan": ()}, "plan"),
+        ({"drills": DRILLS | {"load": Drilled(NOW - DAY, None, 200)}}, "drill load"),
         ({"rehearsed_at": None}, "rehearsal"),
         ({"incidents": ("Incident 3: slow",)}, "incidents"),
         ({"silences": ("journal-down until Sunday",)}, "silences"),
@@ -101,6 +102,11 @@ def test_a_risk_is_told_and_does_not_stop(changed: dict[str, Any], name: str) ->
     assert answer.go
     risk = next(check for check in answer.checks if check.name == name)
     assert risk.verdict == "risk" and risk.do
+
+
+def test_a_drill_with_as_many_as_are_expected_is_no_risk() -> None:
+    answer = judge(facts(drills=DRILLS | {"load": Drilled(NOW - DAY, None, 14_500), "kill": Drilled(NOW - DAY, None, 1)}), NOW)
+    assert {check.verdict for check in answer.checks if check.name.startswith("drill")} == {"ok"}
 
 
 def test_a_day_without_weddings_needs_no_plan() -> None:

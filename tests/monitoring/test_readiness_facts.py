@@ -124,6 +124,20 @@ def test_a_rehearsal_of_a_file_is_none_of_these_weddings(prepared: None, options
     assert {check["name"]: check["verdict"] for check in checks}["rehearsal"] == verdict
 
 
+@pytest.mark.parametrize(
+    ("people", "verdict"), [((40, 10_000), "ok"), ((10, 40), "risk")], ids=["a large one before", "small ones"]
+)
+def test_a_small_load_is_no_rehearsal_of_a_large_day(prepared: None, people: tuple[int, ...], verdict: str) -> None:
+    for hours, connections in zip((2, 50), people, strict=True):
+        ended = EVE - timedelta(hours=hours)
+        DrillRun.objects.create(
+            name="load", started_at=ended, ended_at=ended, passed=True, options={"connections": connections}
+        )
+    checks = json.loads(run("2027-06-12", "--workers", "2", "--json")[1])["checks"]
+    found = next(check for check in checks if check["name"] == "drill load")
+    assert found["verdict"] == verdict and ("with 40 people" in found["said"]) == (verdict == "risk")
+
+
 def test_open_risks_are_told(prepared: None) -> None:
     Incident.objects.create(title="slow", started_at=EVE, detected_at=EVE)
     Silence.objects.create(
