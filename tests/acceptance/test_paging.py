@@ -32,14 +32,14 @@ from tests.processes import Processes
 pytestmark = [pytest.mark.acceptance, pytest.mark.daphne]
 SHORTER = 10
 CALM, SLOW = [f"calm-{n}" for n in range(6)], "slow-one"
-GUESTS = 8
+GUESTS, SPEAKERS = 8, 10
 SAID_EVERY_S = 0.025
 STALL_S, EVERY_S = 0.2, 1.0
 DEAF_S = 1.5
 BULK = {"pad": "x" * 50_000}
 LONG_WINDOW_S = 300 / SHORTER
-PAGED_S = 35 / SHORTER
-"""docs/operations.md: a tenth late is 0.96 % of the five minutes before after 29 seconds."""
+TENTH_S, KEPT_S = 29 / SHORTER, 6 / SHORTER
+"""docs/operations.md: a tenth late is 0.96 % of the five minutes before after 29 seconds; kept for as long as the rule asks."""
 REPORTED_S = 3 * EVERY_S
 """A stall, the report of it and the look at that come once a second, however long the day is."""
 SETTINGS = f"""
@@ -138,7 +138,8 @@ async def stalling(pid: int, clock: SystemClock) -> None:
 async def test_a_slow_wedding_and_a_stalling_worker_are_told_apart_and_end(
     processes: Processes, redis_url: str, settings: Any
 ) -> None:
-    processes.env |= {"REDIS_URL": redis_url, "WEDSYNC_DAY_H": f"{16 / SHORTER:g}"}
+    # The slow one is to stay: how late it is is judged here, not whether it is sent away.
+    processes.env |= {"REDIS_URL": redis_url, "WEDSYNC_DAY_H": f"{16 / SHORTER:g}", "WEDSYNC_STUCK_AFTER_S": "120"}
     settings.SECRET_KEY = processes.env["SECRET_KEY"]
     for database in ("default", "history"):
         processes.manage("migrate", "-v0", "--database", database)
@@ -154,11 +155,15 @@ async def test_a_slow_wedding_and_a_stalling_worker_are_told_apart_and_end(
 
     async with AsyncExitStack() as stack:
         fleet = await stack.enter_async_context(Fleet(clock))
-        says = [client(room, "load", 0) for room in CALM]
+        # Many who speak seldom, as at a wedding: what one says while a worker stands still is one message, with its own stamp.
+        says = [client(room, "load", n) for n in range(SPEAKERS) for room in CALM]
         bulk = client(SLOW, "load", 0)
         guests = [client(room, "guest", n) for room in CALM for n in range(GUESTS)]
         crew = [client(SLOW, "vendor", n) for n in range(GUESTS)]
-        await asyncio.gather(*(member.connect() for member in (*says, bulk, *guests, *crew)))
+        everybody = (*says, bulk, *guests, *crew)
+        for member in everybody:
+            stack.callback(member.abandon)
+        await asyncio.gather(*(member.connect() for member in everybody))
         small = await asyncio.to_thread(open_socket, server.port, SLOW, ticket(SLOW, "vendor", 99, clock.now()), 4_096)
         stack.enter_context(closing(small))
         async with meanwhile(
@@ -175,7 +180,8 @@ async def test_a_slow_wedding_and_a_stalling_worker_are_told_apart_and_end(
 
             page = "burn-now P0 and P1 within 100 ms"
             reports: list[WorkerReport] = await registry.reports()
-            victim = max(reports, key=lambda report: sum(name in CALM for name in report.weddings))
+            calm = {report.slot: sum(name in CALM for name in report.weddings) for report in reports}
+            victim = max(reports, key=lambda report: calm[report.slot])
             async with meanwhile(asyncio.ensure_future(stalling(victim.pid, clock))):
                 took_s["stall paged"] = await desk.until("it pages", lambda told: page in told, 2 * LONG_WINDOW_S)
                 lag = f"worker-lag {victim.slot}"
@@ -188,5 +194,6 @@ async def test_a_slow_wedding_and_a_stalling_worker_are_told_apart_and_end(
     await registry.stop()
     print(took_s)  # noqa: T201 - the figures of docs/operations.md
     told = desk.told()
-    assert took_s["stall paged"] <= PAGED_S + REPORTED_S, took_s
+    share = calm[victim.slot] / len(CALM)  # of what is said in time otherwise: only its weddings are late
+    assert took_s["stall paged"] <= TENTH_S / share + KEPT_S + REPORTED_S, (took_s, share)
     assert all(told[name] == [True] for name in names), told
