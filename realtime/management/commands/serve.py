@@ -41,9 +41,9 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         workers = self._workers(options["workers"])
-        _require_tables()
         if not 0 <= options["port"] < 65_536:  # the kernel would take the rest of a division
             raise CommandError(f"--port {options['port']}: from 1 to 65535, or 0 for any", returncode=MISUSE)
+        _require_tables()
         try:
             listener = processes.listen(options["host"], options["port"])
         except OSError as error:
