@@ -1,6 +1,7 @@
 """When the kernel had what is being read: what waited for a loop that was busy, or stood still, has waited from then on.
 
 The kernel stamps every segment with its own wall clock (`SO_TIMESTAMPNS`, socket(7)); a read gets the stamp of its last one.
+Of several messages in one read the earlier ones count from that, too: who speaks seldom, as people do, sends one at a time.
 That takes half a microsecond. How far that clock is from the monotonic one is asked of the kernel, too: a clock that is set, or
 that a process is lied to about, moves no latency.
 """

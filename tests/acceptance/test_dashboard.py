@@ -171,8 +171,8 @@ async def test_what_is_shown_is_what_the_load_generator_counted(
     assert most["deliveries"] == pytest.approx(counted["pubs"] + opened["pubs"], rel=0.05)
     for name, of in TIMED.items():
         assert most["count"][name] == pytest.approx(counted[f"{of}_measured"], rel=0.05)
-        # A few deliveries of some hundred, and the way of a stamp, make a millisecond: a hundredth of what is promised.
-        assert most["p99_ms"][name] == pytest.approx(clients[name], rel=0.05, abs=1.0), (name, clients, most)
+        # Half a millisecond is what a few deliveries of several hundred, and the way of a stamp, may make of it.
+        assert most["p99_ms"][name] == pytest.approx(clients[name], rel=0.05, abs=0.5), (name, clients, most)
 
 
 PROFILE = PROFILES[os.environ.get("WEDSYNC_TEST_PROFILE", "sat-june-10k-x10")]

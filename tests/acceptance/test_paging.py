@@ -38,8 +38,8 @@ STALL_S, EVERY_S = 0.2, 1.0
 DEAF_S = 1.5
 BULK = {"pad": "x" * 50_000}
 LONG_WINDOW_S = 300 / SHORTER
-TENTH_S, KEPT_S = 29 / SHORTER, 6 / SHORTER
-"""docs/operations.md: a tenth late is 0.96 % of the five minutes before after 29 seconds; kept for as long as the rule asks."""
+PAGED_S = 35 / SHORTER
+"""docs/operations.md: a tenth late is 0.96 % of the five minutes before after 29 seconds."""
 REPORTED_S = 3 * EVERY_S
 """A stall, the report of it and the look at that come once a second, however long the day is."""
 SETTINGS = f"""
@@ -180,8 +180,7 @@ async def test_a_slow_wedding_and_a_stalling_worker_are_told_apart_and_end(
 
             page = "burn-now P0 and P1 within 100 ms"
             reports: list[WorkerReport] = await registry.reports()
-            calm = {report.slot: sum(name in CALM for name in report.weddings) for report in reports}
-            victim = max(reports, key=lambda report: calm[report.slot])
+            victim = max(reports, key=lambda report: sum(name in CALM for name in report.weddings))
             async with meanwhile(asyncio.ensure_future(stalling(victim.pid, clock))):
                 took_s["stall paged"] = await desk.until("it pages", lambda told: page in told, 2 * LONG_WINDOW_S)
                 lag = f"worker-lag {victim.slot}"
@@ -194,6 +193,5 @@ async def test_a_slow_wedding_and_a_stalling_worker_are_told_apart_and_end(
     await registry.stop()
     print(took_s)  # noqa: T201 - the figures of docs/operations.md
     told = desk.told()
-    share = calm[victim.slot] / len(CALM)  # of what is said in time otherwise: only its weddings are late
-    assert took_s["stall paged"] <= TENTH_S / share + KEPT_S + REPORTED_S, (took_s, share)
+    assert took_s["stall paged"] <= PAGED_S + REPORTED_S, took_s
     assert all(told[name] == [True] for name in names), told
