@@ -20,7 +20,7 @@ WAITING_MAX = 8_000
 PATIENCE_S = 10.0
 """A worker that died is back within 6 s; a client gives up its handshake after 10."""
 RETURN_S = 10.0
-"""The place of those a worker has lost is kept so long: after a storm they are back within 8 s (ops.md 5.2)."""
+"""The place of those a worker has lost is kept at least so long: after a storm they are back within 8 s (ops.md 5.2)."""
 EMPTY_S = 3.0
 """A slot that took nobody for longer starts slowly when it is filled again: its process is a new one, and cold."""
 NOWHERE = ""
@@ -52,8 +52,9 @@ class _Queue:
     passed_total: int = 0
     late: bool = False
     """It let a pass run out, and has not been heard of since."""
-    kept: int = 0
-    kept_until_s: float = 0.0
+    most: tuple[int, int] = (0, 0)
+    """The most it has held, in the last whole window and since."""
+    window_ends_s: float = 0.0
 
     @property
     def load(self) -> float:
@@ -67,14 +68,14 @@ class _Queue:
             return self.passed_total + len(self.waiting)
         on_the_way = self.passed_total - status.passes_total
         now = status.connections + status.arriving + (on_the_way if on_the_way > 0 else 0) + len(self.waiting)
-        return now if now > self.kept else self.kept
+        return max(now, *self.most)
 
     def keep(self, now_s: float) -> None:
-        """It was heard of: remember the most that it has held lately."""
+        """It was heard of: remember the most that it has held for `RETURN_S` at least, twice as long at most."""
         assert self.status is not None
-        held = self.status.connections + self.status.arriving
-        if held >= self.kept or now_s >= self.kept_until_s:
-            self.kept, self.kept_until_s = held, now_s + RETURN_S
+        if now_s >= self.window_ends_s:
+            self.most, self.window_ends_s = (self.most[1], 0), now_s + RETURN_S
+        self.most = self.most[0], max(self.most[1], self.status.connections + self.status.arriving)
 
 
 class Desk:

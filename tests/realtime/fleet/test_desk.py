@@ -152,10 +152,24 @@ def test_a_storm_that_one_worker_notices_first_does_not_split_weddings() -> None
     hall.hear("w1.1", "w2.1", connections=5_000, passes_total=5_000)
     hall.hear("w2.1", passes_total=5_000)  # it has noticed that all are gone; the other one is still busy with that
     assert {hall.come(wedding)[0] for _ in range(200)} == {"w1.1"}
-    hall.now_s += RETURN_S
-    hall.hear("w1.1", connections=5_000, passes_total=5_200)
-    hall.hear("w2.1", passes_total=5_000)
+    for _ in range(2):
+        hall.now_s += RETURN_S
+        hall.hear("w1.1", connections=5_000, passes_total=5_200)
+        hall.hear("w2.1", passes_total=5_000)
     assert hall.come(wedding)[0] == "w2.1"  # by then they would be back
+
+
+def test_a_storm_does_not_split_weddings_because_a_few_had_left_before_it() -> None:
+    hall = Hall()
+    wedding = next(name for name in map(str, range(100)) if hall.come(name)[0] == "w1.1")
+    hall.hear("w1.1", "w2.1", connections=5_000, passes_total=5_000)
+    hall.now_s += RETURN_S - 1
+    hall.hear("w1.1", "w2.1", connections=4_990, passes_total=5_000)
+    hall.hear("w1.1", "w2.1", passes_total=5_000)
+    hall.now_s += 2
+    hall.hear("w1.1", connections=400, passes_total=5_400)
+    hall.hear("w2.1", connections=100, passes_total=5_100)
+    assert {hall.come(wedding)[0] for _ in range(50)} == {"w1.1"}
 
 
 def test_those_who_come_together_are_passed_together() -> None:
