@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import ast
+import contextlib
+import re
+import sys
 from functools import cache
+from importlib.metadata import PackageNotFoundError, packages_distributions, requires
 from pathlib import Path
 
 import pytest
@@ -134,3 +138,31 @@ def test_rooms_are_small(name: str) -> None:
     functions = [n for n in ast.walk(ast.parse(text)) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)]
     long = {f.name: f.end_lineno - f.lineno + 1 for f in functions if f.end_lineno}
     assert {function: lines for function, lines in long.items() if lines > FUNCTION_LINES_MAX} == {}
+
+
+def installed(names: set[str]) -> set[str]:
+    """The distributions of these names, and those that they bring."""
+    found: set[str] = set()
+    while names:
+        found |= names
+        brought: set[str] = set()
+        for name in names:
+            with contextlib.suppress(PackageNotFoundError):  # not for this platform
+                brought |= {plain(line) for line in requires(name) or () if "extra ==" not in line}
+        names = brought - found
+    return found
+
+
+def plain(requirement: str) -> str:
+    """The name in it, as packages are compared by (PEP 503)."""
+    return re.split(r"[^\w.-]", requirement, maxsplit=1)[0].lower().replace("_", "-")
+
+
+def test_what_runs_needs_only_what_is_pinned_for_it() -> None:
+    lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    there = installed({plain(line) for line in lines if "==" in line})
+    providers = packages_distributions()
+    wanted = {name.partition(".")[0]: path.name for path in SOURCES for name in imports(path)}
+    foreign = wanted.keys() - {"realtime", "wedsync", "monitoring"} - sys.stdlib_module_names
+    assert "msgspec" in foreign
+    assert {f"{n} in {wanted[n]}" for n in foreign if not {plain(d) for d in providers.get(n, ())} & there} == set()
