@@ -107,7 +107,8 @@ class Site:
         assert await asyncio.to_thread(again.wait, 60) == 0
 
     async def round(self, fleet: Fleet, tickets: dict[str, str], prefix: str) -> None:
-        self.server = await asyncio.to_thread(self.processes.server, self.port)
+        if self.server is None:
+            self.server = await asyncio.to_thread(self.processes.server, self.port)
         killed = asyncio.Event()
         publishers = [
             asyncio.create_task(self.over_websocket(fleet, tickets, f"{prefix}w")),
@@ -120,9 +121,8 @@ class Site:
             await asyncio.wait_for(self.answered.wait(), 30)
         self.server.kill()
         killed.set()
-        again = await asyncio.to_thread(self.processes.server, self.port)
+        self.server = await asyncio.to_thread(self.processes.server, self.port)
         await asyncio.wait_for(asyncio.gather(*publishers), 90)
-        again.kill()
 
     def verify(self, prefixes: list[str]) -> None:
         found = self.read()
@@ -152,6 +152,8 @@ async def run(site: Site) -> None:
     async with Fleet(SystemClock()) as fleet:
         for prefix in prefixes:
             await site.round(fleet, tickets, prefix)
+    assert site.server is not None
+    site.server.kill()
     site.verify(prefixes)
     assert len(site.acknowledged) == ROUNDS * (OVER_WEBSOCKET + OVER_HTTP)
 
