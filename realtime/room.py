@@ -74,6 +74,7 @@ class HeldRoom:
         self.ahead: dict[int, Entry] = {}
         self.cohorts: dict[Cohort, set[Connection]] = {}
         self.roles: Counter[str] = Counter()
+        self.n_members = 0
         self.provisional: dict[tuple[str, str], Frame] = {}
         # {cohort: what all its members get with the next flush}
         self.pending: dict[Cohort, list[Item]] = {}
@@ -88,10 +89,6 @@ class HeldRoom:
         self.states: dict[int, tuple[float, asyncio.Task[State]]] = {}
         self.snapshots: deque[tuple[State, bytes]] = deque(maxlen=len(VIEWS))
 
-    @property
-    def n_members(self) -> int:
-        return sum(len(cohort) for cohort in self.cohorts.values())
-
     def members(self) -> Iterator[Connection]:
         """Every connection of the room."""
         return (connection for cohort in self.cohorts.values() for connection in cohort)
@@ -103,6 +100,7 @@ class HeldRoom:
     def attach(self, connection: Connection) -> None:
         self.cohorts.setdefault(connection.cohort, set()).add(connection)
         self.roles[connection.member.role] += 1
+        self.n_members += 1
         self.empty_since_s = None
 
     def detach(self, connection: Connection) -> bool:
@@ -112,6 +110,7 @@ class HeldRoom:
             return False
         cohort.discard(connection)
         self.roles[connection.member.role] -= 1
+        self.n_members -= 1
         if not cohort:
             del self.cohorts[connection.cohort]
         return True

@@ -172,9 +172,10 @@ class WireProtocol(Resting, WebSocketProtocol):  # type: ignore[misc]  # Daphne 
         """Daphne's, without its ping for one that has shown that it is there."""
         if self.state == self.STATE_OPEN and self.wire is not None:
             now_s, server = time.time(), self.server  # noqa: TID251 - Daphne's clock
-            if now_s - self.last_ping > server.ping_interval and self.wire.heard(server.ping_interval):
+            quiet_s = self.wire.quiet_s(server.ping_interval)
+            if now_s - self.last_ping > quiet_s and self.wire.heard(quiet_s):
                 self.last_ping = now_s
-            if now_s - self.last_ping <= server.ping_interval and now_s - self.socket_opened <= server.websocket_timeout:
+            if now_s - self.last_ping <= quiet_s and now_s - self.socket_opened <= server.websocket_timeout:
                 return
         super().check_timeouts()
 

@@ -19,6 +19,8 @@ from realtime.link import Link
 # tcpi_data_segs_out.
 _TCP_INFO, TCP_INFO_BYTES = struct.Struct("=44xI20xII24xI44xI4xI"), 160
 _COUNT = struct.Struct("@i")
+QUIET_SHARE = 0.8
+"""Of a heartbeat: the client says something after half of it."""
 ROUNDING_US = 16
 """The kernel keeps both in fractions of a microsecond."""
 
@@ -126,6 +128,11 @@ class SocketWire:
             return None  # a single sample (RFC 6298, 2.2), of the handshake: it says how late we accepted, not how far it is
         # The shortest: the smoothed one remembers for long how late the handshake of a storm was.
         return Link(shortest_us / 1e6, jitter_us / 1e6, self._unacked_bytes(), lost, sent)
+
+    def quiet_s(self, usual_s: float) -> float:
+        """How long the other end may be silent before it is asked whether it is there: `usual_s`, or as long as it was told
+        that it may be. A phone in a pocket says something every half minute, and each packet wakes its radio."""
+        return max(usual_s, QUIET_SHARE * self._member.plan.heartbeat_s) if self._member is not None else usual_s
 
     def heard(self, seconds: float) -> bool:
         """Whether the other end has acknowledged all, and something that was sent within so long: it need not be pinged."""

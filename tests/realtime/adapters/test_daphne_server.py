@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import inspect
 import socket
+import time
 import zlib
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -30,6 +31,7 @@ from realtime.adapters.socket_wire import ROUNDING_US, SocketWire
 from realtime.closing import CloseCode
 from realtime.compression import DEFLATE_EXTENSION
 from realtime.connection import WIRE_EXTENSION, Connection, joined
+from realtime.connection_optimizer import ConnectionPlan
 from realtime.deflate import Inflater
 from realtime.frame import Frame
 from realtime.messages import Sender
@@ -274,6 +276,28 @@ def test_a_full_socket_keeps_the_order_and_says_when_it_has_drained() -> None:
     assert wire.send(b"more") and theirs.recv(10) == b"more"
     transport.socket.close()
     theirs.close()
+
+
+@pytest.mark.parametrize(
+    ("heartbeat_s", "silent_s", "asked"),
+    [(2.0, 19, False), (2.0, 21, True), (25.0, 19, False), (25.0, 21, True), (62.5, 49, False), (62.5, 51, True)],
+)
+async def test_who_may_be_silent_longer_is_asked_later(heartbeat_s: float, silent_s: float, asked: bool) -> None:
+    server = Accepting(None)
+    server.websocket_timeout = 86_400  # type: ignore[attr-defined]
+    protocol = WireFactory(server).buildProtocol(None)
+    protocol._raw_query_string = b""
+    transport = Silent()
+    protocol.makeConnection(transport)
+    protocol.dataReceived(ASKING % b"odd")
+    await asyncio.wait_for(server.connections[protocol]["application_instance"], 5)  # type: ignore[arg-type]
+    member = Member()
+    member.plan = ConnectionPlan(heartbeat_s)  # type: ignore[attr-defined]
+    protocol.wire.open(member, lambda text, _: None)
+    before, protocol.last_ping = transport.written, time.time() - silent_s  # noqa: TID251 - Daphne's clock
+    protocol.check_timeouts()
+    assert (transport.written[len(before) :][:1] == b"\x89") == asked
+    assert (protocol.last_ping > time.time() - 1) == asked  # noqa: TID251 - Daphne's clock
 
 
 def test_the_kernel_says_how_the_other_end_is_reached() -> None:
