@@ -15,7 +15,9 @@ from realtime.adapters.arrivals import Arrivals
 logger = logging.getLogger(__name__)
 
 
-ROUNDED_S = 0.0005
+ROUNDED_S = 0.000_501
+"""Half a millisecond, so that uvloop's rounding is upwards, and a little: seconds since the machine's start are exact to a few
+trillionths only."""
 
 
 class Loop(uvloop.Loop):  # type: ignore[misc, unused-ignore]
