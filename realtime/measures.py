@@ -13,9 +13,9 @@ from realtime.kinds import KINDS, Priority
 from realtime.publication import Entry
 
 PRIORITIES = tuple(Priority)
-ROUND_SHARE, PARTS = 0.02, 4
-"""A round through the members of a room that takes more than a bucket of the latency is counted in parts: they had it one after
-the other, and the first one long before the last."""
+ROUND_SHARE = 0.02
+"""Of the latency, a bucket: members of a room who were served further apart than that are counted apart. They had it one after
+the other, the first one long before the last, and at no even pace when the process was kept waiting in between."""
 
 
 class RoomMeasures:
@@ -98,23 +98,20 @@ class Measures:
         """The clock that latencies are of."""
         return self._clock.monotonic()
 
-    def delivered(self, room: RoomMeasures, frames: Sequence[Frame], n_members: int, since_s: float | None = None) -> None:
-        """All of `frames` have been handed to the kernel for `n_members`, one after the other `since_s`; None: just now."""
-        now_s = self._clock.monotonic()
-        took_s = 0.0 if since_s is None else now_s - since_s
+    def delivered(self, room: RoomMeasures, frames: Sequence[Frame], served: Sequence[tuple[int, float]]) -> None:
+        """All of `frames` are with the kernel. `served`: (so many more members, when the last of them was served)."""
+        n_members, last_s = sum([n for n, _ in served]), served[-1][1]
         for frame in frames:
             self.deliveries[frame.priority] += n_members
             if frame.received_s is None:
                 continue
-            latency_s = now_s - frame.received_s
+            parts = _parts(served, ROUND_SHARE * (last_s - frame.received_s))
             kept = [] if room.fenced else [self.latency[frame.priority]]
             if frame.priority <= Priority.P1:
                 kept.append(room.latency)
             for histogram in kept:
-                if took_s > ROUND_SHARE * latency_s:
-                    _spread(histogram, latency_s, n_members, took_s)
-                else:
-                    histogram.record(latency_s, n_members)
+                for n, at_s in parts:
+                    histogram.record(at_s - frame.received_s, n)
         room.deliveries_total += n_members * len(frames)
 
     def seen(self, room: RoomMeasures, frames: Sequence[Frame]) -> float | None:
@@ -131,11 +128,15 @@ class Measures:
         return ms
 
 
-def _spread(histogram: Histogram, latency_s: float, n_members: int, took_s: float) -> None:
-    """Count each quarter of the members at the moment when the last of it was served, at an even pace."""
-    counted = 0
-    for part in range(1, PARTS + 1):
-        upto = n_members * part // PARTS
-        if upto > counted:
-            histogram.record(latency_s - took_s * (n_members - upto) / n_members, upto - counted)
-            counted = upto
+def _parts(served: Sequence[tuple[int, float]], apart_s: float) -> Sequence[tuple[int, float]]:
+    """The same with fewer parts: those within `apart_s` count as served with the last of them."""
+    if served[-1][1] - served[0][1] <= apart_s:
+        return [(sum([n for n, _ in served]), served[-1][1])]
+    parts, count, at_s, until_s = [], 0, 0.0, served[0][1] + apart_s
+    for n, next_s in served:
+        if count and next_s > until_s:
+            parts.append((count, at_s))
+            count, until_s = 0, next_s + apart_s
+        count, at_s = count + n, next_s
+    parts.append((count, at_s))
+    return parts

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from realtime.connection import Connection
@@ -12,7 +14,7 @@ from realtime.measures import Measures
 from realtime.messages import Sender
 from realtime.presence import Presence
 from realtime.publication import Entry, Position
-from realtime.room import SLICE_MEMBERS, HeldRoom
+from realtime.room import SLICE_MEMBERS, TIMED_MEMBERS, HeldRoom
 from tests.fakes import START, ManualClock
 from tests.realtime.test_connection import FakeWire, pubs_of
 
@@ -115,21 +117,26 @@ def test_one_that_takes_nothing_is_stuck_and_one_that_takes_a_little_is_not() ->
     assert connections[id(stuck)] not in hall.measures.behind and stuck.closed == [4008]
 
 
-def test_who_is_served_last_has_waited_longest_and_the_first_one_is_not_counted_as_late() -> None:
-    hall = Hall()
+@pytest.mark.parametrize("kept_waiting_s", [0.0, 0.2])
+def test_each_is_counted_when_it_was_served_also_where_the_process_was_kept_waiting_in_between(kept_waiting_s: float) -> None:
+    hall, moments_s = Hall(), list[float]()
     for _ in range(100):
         wire = hall.enter()
-        send = wire.send
-        wire.send = lambda *args, send=send: hall.clock.advance(0.001) or send(*args)  # type: ignore[method-assign]
+
+        def send(*args: Any, send: Any = wire.send) -> bool:
+            hall.clock.advance(0.001 + (kept_waiting_s if len(moments_s) == 40 else 0.0))
+            moments_s.append(hall.clock.monotonic())
+            return bool(send(*args))
+
+        wire.send = send  # type: ignore[method-assign]
     hall.clock.advance(0.05)
     hall.say("reaction")
     hall.room.flush(0)
     counted = hall.measures.latency[3]
     assert len(counted) == hall.measures.deliveries[3] == 100
-    ends_s = (0.075, 0.1, 0.125, 0.15)  # of each quarter
-    found = sorted(counted.counts.items())
-    assert [count for _, count in found] == [25] * 4
-    assert [edge_s(index) for index, _ in found] == pytest.approx(ends_s, rel=0.033)
+    found = [edge_s(index) for index, count in sorted(counted.counts.items()) for _ in range(count)]
+    for right_s, found_s in zip(moments_s, found, strict=True):
+        assert right_s - 1e-9 <= found_s <= 1.033 * (right_s + 0.001 * TIMED_MEMBERS), (right_s, found_s)
 
 
 def test_what_the_server_itself_says_has_no_publisher_to_be_timed_from() -> None:
@@ -148,5 +155,6 @@ def test_what_is_replayed_from_the_journal_to_somebody_who_does_not_read_is_no_l
     hall.enter()
     (member,) = hall.room.members()
     hall.clock.advance(3_600)
-    hall.measures.delivered(hall.room.measures, [Frame(Entry("w", 1, "cue.go", 127, "c", member.member, START, b"{}"))], 1)
+    frame = Frame(Entry("w", 1, "cue.go", 127, "c", member.member, START, b"{}"))
+    hall.measures.delivered(hall.room.measures, [frame], [(1, hall.clock.monotonic())])
     assert hall.measures.deliveries[1] == 1 and not hall.measures.latency[1].counts
