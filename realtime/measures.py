@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from realtime.clock import Clock
 from realtime.connection import Connection
@@ -13,9 +14,9 @@ from realtime.kinds import KINDS, Priority
 from realtime.publication import Entry
 
 PRIORITIES = tuple(Priority)
-ROUND_SHARE = 0.02
-"""Of the latency, a bucket: members of a room who were served further apart than that are counted apart. They had it one after
-the other, the first one long before the last, and at no even pace when the process was kept waiting in between."""
+ROUND_SHARE = 0.03
+"""Of the latency, about a bucket: members of a room who were served further apart than that are counted apart. They had it one
+after the other, the first one long before the last, and at no even pace when the process was kept waiting in between."""
 
 
 class RoomMeasures:
@@ -39,6 +40,8 @@ class Measures:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
+        self.now_s = clock.monotonic
+        """The clock that latencies are of."""
         self.publications = [0] * len(PRIORITIES)
         self.deliveries = [0] * len(PRIORITIES)
         self.latency = [Histogram() for _ in PRIORITIES]
@@ -94,25 +97,19 @@ class Measures:
         kind = KINDS.get(entry.kind)
         self.publications[kind.priority if kind is not None else Priority.P1] += 1
 
-    def now_s(self) -> float:
-        """The clock that latencies are of."""
-        return self._clock.monotonic()
-
-    def delivered(self, room: RoomMeasures, frames: Sequence[Frame], served: Sequence[tuple[int, float]]) -> None:
-        """All of `frames` are with the kernel. `served`: (so many more members, when the last of them was served)."""
-        n_members, last_s = sum([n for n, _ in served]), served[-1][1]
+    def delivered(self, room: RoomMeasures, frames: Sequence[Frame], moments: Sequence[float]) -> None:
+        """All of `frames` are with the kernel. `moments`: for each member when, in order."""
         for frame in frames:
-            self.deliveries[frame.priority] += n_members
+            self.deliveries[frame.priority] += len(moments)
             if frame.received_s is None:
                 continue
-            parts = _parts(served, ROUND_SHARE * (last_s - frame.received_s))
             kept = [] if room.fenced else [self.latency[frame.priority]]
             if frame.priority <= Priority.P1:
                 kept.append(room.latency)
-            for histogram in kept:
-                for n, at_s in parts:
+            for at_s, n in _parts(moments, ROUND_SHARE * (moments[-1] - frame.received_s)):
+                for histogram in kept:
                     histogram.record(at_s - frame.received_s, n)
-        room.deliveries_total += n_members * len(frames)
+        room.deliveries_total += len(moments) * len(frames)
 
     def seen(self, room: RoomMeasures, frames: Sequence[Frame]) -> float | None:
         """A recipient has acknowledged `frames`. How long the last of them took, ms; None when it was not to be acknowledged at
@@ -128,15 +125,10 @@ class Measures:
         return ms
 
 
-def _parts(served: Sequence[tuple[int, float]], apart_s: float) -> Sequence[tuple[int, float]]:
-    """The same with fewer parts: those within `apart_s` count as served with the last of them."""
-    if served[-1][1] - served[0][1] <= apart_s:
-        return [(sum([n for n, _ in served]), served[-1][1])]
-    parts, count, at_s, until_s = [], 0, 0.0, served[0][1] + apart_s
-    for n, next_s in served:
-        if count and next_s > until_s:
-            parts.append((count, at_s))
-            count, until_s = 0, next_s + apart_s
-        count, at_s = count + n, next_s
-    parts.append((count, at_s))
-    return parts
+def _parts(moments: Sequence[float], apart_s: float) -> Iterator[tuple[float, int]]:
+    """(moment, how many): those within `apart_s` count as served with the last of them."""
+    start = 0
+    while start < len(moments):
+        end = len(moments) if moments[-1] - moments[start] <= apart_s else bisect_right(moments, moments[start] + apart_s)
+        yield moments[end - 1], end - start
+        start = end

@@ -27,8 +27,6 @@ AHEAD_MAX = 1_000
 
 SLICE_MEMBERS = 500
 """Served in one turn of the loop, about 2 ms: between two slices of a big room all other rooms have their turn."""
-TIMED_MEMBERS = 8
-"""Share one look at the clock: 0.1 ms, and a process that is kept waiting in the middle of a room is seen."""
 _RANK = (Role.PLANNER, Role.VENDOR, Role.COUPLE, Role.STAFF, Role.DISPLAY, Role.GUEST, Role.LOAD)
 RANKS = {view: min(rank for rank, role in enumerate(_RANK) if VIEWS[role] == view) for view in VIEWS.values()}
 """Who is served first inside a flush: planner, vendor, couple, display, guest (design.md, Roles)."""
@@ -182,22 +180,17 @@ class HeldRoom:
         return bool(self.slices)
 
     def _write(self, members: Iterable[Connection], items: list[Item], frames: bytes) -> None:
-        size, now_s, rest = len(frames), self._measures.now_s, iter(members)
-        served: list[tuple[int, float]] = []
-        while part := list(islice(rest, TIMED_MEMBERS)):
-            n_sent = 0
-            for connection in part:
-                # The shortest way there is: one call for each member, of the socket itself.
-                try:
-                    sent = connection.push(frames)
-                except OSError:
-                    sent = 0
-                if sent == size or self._write_slowly(connection, items, frames, sent):
-                    n_sent += 1
-            if n_sent:
-                served.append((n_sent, now_s()))
-        if served:
-            self._measures.delivered(self.measures, [frame for _, frame in items], served)
+        size, now_s, moments = len(frames), self._measures.now_s, list[float]()
+        for connection in members:
+            # The shortest way there is: one call for each member, of the socket itself.
+            try:
+                sent = connection.push(frames)
+            except OSError:
+                sent = 0
+            if sent == size or self._write_slowly(connection, items, frames, sent):
+                moments.append(now_s())
+        if moments:
+            self._measures.delivered(self.measures, [frame for _, frame in items], moments)
 
     def _write_slowly(self, connection: Connection, items: list[Item], frames: bytes, sent: int) -> bool:
         try:

@@ -10,11 +10,11 @@ from realtime.connection import Connection
 from realtime.connection_optimizer import ConnectionPlan
 from realtime.frame import Frame
 from realtime.histogram import edge_s
-from realtime.measures import Measures
+from realtime.measures import ROUND_SHARE, Measures
 from realtime.messages import Sender
 from realtime.presence import Presence
 from realtime.publication import Entry, Position
-from realtime.room import SLICE_MEMBERS, TIMED_MEMBERS, HeldRoom
+from realtime.room import SLICE_MEMBERS, HeldRoom
 from tests.fakes import START, ManualClock
 from tests.realtime.test_connection import FakeWire, pubs_of
 
@@ -124,7 +124,7 @@ def test_each_is_counted_when_it_was_served_also_where_the_process_was_kept_wait
         wire = hall.enter()
 
         def send(*args: Any, send: Any = wire.send) -> bool:
-            hall.clock.advance(0.001 + (kept_waiting_s if len(moments_s) == 40 else 0.0))
+            hall.clock.advance(0.001 + (kept_waiting_s if len(moments_s) == 37 else 0.0))
             moments_s.append(hall.clock.monotonic())
             return bool(send(*args))
 
@@ -136,7 +136,7 @@ def test_each_is_counted_when_it_was_served_also_where_the_process_was_kept_wait
     assert len(counted) == hall.measures.deliveries[3] == 100
     found = [edge_s(index) for index, count in sorted(counted.counts.items()) for _ in range(count)]
     for right_s, found_s in zip(moments_s, found, strict=True):
-        assert right_s - 1e-9 <= found_s <= 1.033 * (right_s + 0.001 * TIMED_MEMBERS), (right_s, found_s)
+        assert right_s - 1e-9 <= found_s <= 1.033 * (right_s + ROUND_SHARE * moments_s[-1]), (right_s, found_s)
 
 
 def test_what_the_server_itself_says_has_no_publisher_to_be_timed_from() -> None:
@@ -156,5 +156,5 @@ def test_what_is_replayed_from_the_journal_to_somebody_who_does_not_read_is_no_l
     (member,) = hall.room.members()
     hall.clock.advance(3_600)
     frame = Frame(Entry("w", 1, "cue.go", 127, "c", member.member, START, b"{}"))
-    hall.measures.delivered(hall.room.measures, [frame], [(1, hall.clock.monotonic())])
+    hall.measures.delivered(hall.room.measures, [frame], [hall.clock.monotonic()])
     assert hall.measures.deliveries[1] == 1 and not hall.measures.latency[1].counts
