@@ -27,8 +27,7 @@ class Clock(Protocol):
 class SystemClock:
     """The clock of the machine."""
 
-    def monotonic(self) -> float:
-        return time.monotonic()
+    monotonic = staticmethod(time.monotonic)  # asked for every delivery: no call of ours around it
 
     def now(self) -> datetime:
         return datetime.now(UTC)

@@ -14,9 +14,9 @@ from realtime.kinds import KINDS, Priority
 from realtime.publication import Entry
 
 PRIORITIES = tuple(Priority)
-ROUND_SHARE = 0.03
-"""Of the latency, about a bucket: members of a room who were served further apart than that are counted apart. They had it one
-after the other, the first one long before the last, and at no even pace when the process was kept waiting in between."""
+ROUND_SHARE, ROUND_S = 0.03, 0.000_1
+"""Of the latency, about a bucket, and what is nothing to anybody: members of a room who were served further apart are counted
+apart. They had it one after the other, the first one long before the last, and at no even pace when the process was kept waiting."""
 
 
 class RoomMeasures:
@@ -106,7 +106,7 @@ class Measures:
             kept = [] if room.fenced else [self.latency[frame.priority]]
             if frame.priority <= Priority.P1:
                 kept.append(room.latency)
-            for at_s, n in _parts(moments, ROUND_SHARE * (moments[-1] - frame.received_s)):
+            for at_s, n in _parts(moments, max(ROUND_S, ROUND_SHARE * (moments[-1] - frame.received_s))):
                 for histogram in kept:
                     histogram.record(at_s - frame.received_s, n)
         room.deliveries_total += len(moments) * len(frames)
