@@ -16,7 +16,7 @@ from realtime.publication import Entry
 PRIORITIES = tuple(Priority)
 ROUND_SHARE, ROUND_S = 0.03, 0.000_1
 """Of the latency, about a bucket, and what is nothing to anybody: members of a room who were served further apart are counted
-apart. They had it one after the other, the first long before the last, and at no even pace when the process was kept waiting."""
+apart. They had it one after the other, the first long before the last, at no even pace when the process was kept waiting."""
 
 
 class RoomMeasures:
