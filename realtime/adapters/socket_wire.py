@@ -131,7 +131,7 @@ class SocketWire:
 
     def quiet_s(self, usual_s: float) -> float:
         """How long the other end may be silent before it is asked whether it is there: `usual_s`, or as long as it was told
-        that it may be. A phone in a pocket says something every half minute, and each packet wakes its radio."""
+        that it may be. Whether the network is there, TCP's keep-alive asks meanwhile."""
         return max(usual_s, QUIET_SHARE * self._member.plan.heartbeat_s) if self._member is not None else usual_s
 
     def heard(self, seconds: float) -> bool:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
 import redis
 
 from realtime.fleet.processes import redis_binary, redis_command
-
-WAIT_S = 10.0
+from tests.processes import wait_until
 
 
 def answers(url: str) -> bool:
@@ -31,10 +29,7 @@ def test_a_machine_without_a_redis_has_the_one_among_the_packages(tmp_path: Path
     command, url = redis_command(binary, tmp_path)
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
         try:
-            until_s = time.monotonic() + WAIT_S
-            while not (up := answers(url)) and time.monotonic() < until_s and process.poll() is None:
-                time.sleep(0.02)
-            assert up
+            wait_until(lambda: answers(url), "it answers", 10.0)
         finally:
             process.terminate()
     assert process.returncode == 0
