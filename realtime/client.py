@@ -267,7 +267,7 @@ class Client:
                 self.session.moving.failed(now_s)
         elif wire is self._first:
             self._first = None
-            self.session.first_gone(now_s)
+            self._hand_on(self.session.first_gone(now_s))
         else:
             self._lost(code, now_s)
         self._pump()
@@ -328,7 +328,7 @@ class Client:
         elif self._first is not None and moving.close_now(now_s):
             self._first.close(graceful=True)
             self._first = None
-            self.session.first_gone(now_s)
+            self._hand_on(self.session.first_gone(now_s))
             self._pump()
 
     # -- the application ----------------------------------------------------------------------------------------------

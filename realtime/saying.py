@@ -26,6 +26,8 @@ class Saying:
     def __init__(self) -> None:
         self.outbox = Outbox()
         self._fleeting: set[str] = set()
+        # Of those the ones that were said on a connection that a move leaves behind.
+        self._behind: set[str] = set()
 
     def once(self, id: str) -> None:
         """An ephemeral publication whose answer somebody waits for."""
@@ -34,9 +36,24 @@ class Saying:
     def lost(self) -> list[Event]:
         """The connection is gone: what is durable is said again on the next one."""
         self.outbox.again()
-        lost: list[Event] = [Settled(ref, Error(LOST, ConnectionLost().message, ref)) for ref in sorted(self._fleeting)]
-        self._fleeting.clear()
-        return lost
+        return self._lost(set(self._fleeting))
+
+    def crossing(self) -> None:
+        """From now on things are said on another connection; this one may still bring answers."""
+        self._behind = set(self._fleeting)
+
+    def first_gone(self, *, answered: bool) -> list[Event]:
+        """The connection that was left behind is closed. `answered`: all that is durable was answered on it, or promised: a
+        promise that it did not live to keep has to be made again by the other one."""
+        if answered:
+            self.outbox.promises_again()
+        else:
+            self.outbox.again()
+        return self._lost(self._behind & self._fleeting)
+
+    def _lost(self, refs: set[str]) -> list[Event]:
+        self._fleeting -= refs
+        return [Settled(ref, Error(LOST, ConnectionLost().message, ref)) for ref in sorted(refs)]
 
     def ok(self, ok: Ok) -> list[Event]:
         if ok.ref in self.outbox:

@@ -272,6 +272,7 @@ class ClientSession:
             case Live(up_to, present):
                 self.moves += 1
                 self.moving.live(now_s)
+                self.saying.crossing()
                 self._flush(now_s)
                 self.position = max(up_to, self.position or 0)
                 return [Moved(self.position, present)]
@@ -279,13 +280,14 @@ class ClientSession:
                 return self._pub(pub, now_s)
         return []
 
-    def first_gone(self, now_s: float) -> None:
-        """The first connection is closed: what was not answered on it is said again."""
-        if self.moving is not None:
-            if not self.moving.answered:
-                self.outbox.again()
-            self.moving.closed(now_s)
+    def first_gone(self, now_s: float) -> list[Event]:
+        """The first connection is closed: what was not answered on it for good is said again."""
+        if self.moving is None:
+            return []
+        lost = self.saying.first_gone(answered=self.moving.answered)
+        self.moving.closed(now_s)
         self._flush(now_s)
+        return lost
 
     # -- what arrives -------------------------------------------------------------------------------------------------
 

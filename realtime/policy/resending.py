@@ -91,6 +91,12 @@ class Outbox:
         for pending in self._pending.values():
             pending.answered = False
 
+    def promises_again(self) -> None:
+        """Who promised is gone: what was promised is said again, ahead of everything. What is on its way is not touched."""
+        for id, pending in self._pending.items():
+            if pending.answered:
+                pending.answered, self._urgent[id] = False, -math.inf
+
     def settle(self, id: str) -> None:
         pending = self._pending.pop(id)
         self._n_bytes -= len(pending.text)

@@ -574,6 +574,41 @@ def test_what_the_first_connection_did_not_answer_is_said_again() -> None:
     assert [m.id for m in sent(session) if isinstance(m, Publish)] == ["a"]
 
 
+def test_an_emergency_that_is_promised_on_the_first_connection_is_said_again_on_the_second() -> None:
+    session = moving()
+    session.publish("fire", "emergency.alert", ALERT, 0.0)
+    tell(session, Ok("fire", provisional=True))
+    sent(session)
+    second(session, welcome(recovered=True), Live(5), now_s=1.0)
+    session.publish("b", "chat.crew", CHAT, 1.0)
+    assert [m.id for m in sent(session) if isinstance(m, Publish)] == ["b"]  # a promise holds nothing up
+    assert session.first_gone(2.0) == []
+    assert [m.id for m in sent(session) if isinstance(m, Publish)] == ["fire"]
+    assert [type(event) for event in tell(session, Ok("fire", 6), Ok("b", 7))] == [Settled, Settled]
+
+
+def test_a_promise_that_was_kept_before_the_first_connection_closed_is_not_said_again() -> None:
+    session = moving()
+    session.publish("fire", "emergency.alert", ALERT, 0.0)
+    tell(session, Ok("fire", provisional=True))
+    second(session, welcome(recovered=True), Live(5), now_s=1.0)
+    assert [type(event) for event in session.receive(encode(Ok("fire", 6)), 1.2, first=True)] == [Settled]
+    sent(session)
+    session.first_gone(2.0)
+    assert sent(session) == []
+
+
+def test_something_ephemeral_without_an_answer_on_the_first_connection_is_lost_with_it() -> None:
+    session = moving()
+    session.publish("a", "reaction", Raw(b'{"emoji":"x"}'), 0.0)
+    second(session, welcome(recovered=True), Live(5), now_s=1.0)
+    session.publish("b", "reaction", Raw(b'{"emoji":"x"}'), 1.0)
+    (event,) = session.first_gone(2.0)
+    assert isinstance(event, Settled) and isinstance(event.reply, Error)
+    assert (event.ref, event.reply.code) == ("a", "connection_lost")
+    assert [type(event) for event in tell(session, Ok("b"))] == [Settled]
+
+
 def test_a_snapshot_is_no_move() -> None:
     assert moving().receive_second(encode(welcome()), 0.0) is None
 

@@ -150,3 +150,20 @@ def test_without_anything_to_go_on_from_it_comes_back_in_the_usual_way() -> None
         """
     )
     assert (closed, dropped) == ([1006], [True, True])
+
+
+def test_an_emergency_that_was_only_promised_is_said_again_when_the_first_connection_goes() -> None:
+    promised, kept = (
+        in_node(
+            """
+            first.says({ t: "ok", ref: "a", provisional: true });"""
+            + ARRIVE
+            + answer
+            + """
+            turn(600);
+            console.log(JSON.stringify([first.closed, second.sent.filter((m) => m.t === "publish").map((m) => m.id)]));"""
+        )
+        for answer in ("", 'first.says({ t: "ok", ref: "a", offset: 8 });')
+    )
+    assert promised == [True, ["a"]]
+    assert kept == [True, []]

@@ -27,6 +27,7 @@ export class MovingLink {
   #resume = "";
   #shown = null; // while moving: ephemeral publications that came
   #waiting = new Map(); // what was said and is not answered
+  #promised = new Map(); // what has left without the journal: its final answer is to come
   #held = [];
   #over = false;
   #until = 0;
@@ -92,12 +93,19 @@ export class MovingLink {
   }
 
   /** Where this member is, so that the second connection can go on from there. */
-  #note({ t, epoch, resume, offset = 0, up_to, ref }) {
+  #note({ t, epoch, resume, offset = 0, up_to, ref, provisional = false }) {
     if (t === "welcome") [this.#epoch, this.#resume] = [epoch, resume];
     else if (t === "snapshot") this.#position = offset;
     else if (t === "live") this.#position = up_to;
     else if (t === "pub") this.#position = Math.max(this.#position, offset);
-    else if (ref) this.#waiting.delete(ref);
+    else if (ref) this.#answered(ref, provisional);
+  }
+
+  #answered(ref, provisional) {
+    const text = this.#waiting.get(ref) ?? this.#promised.get(ref);
+    this.#waiting.delete(ref);
+    this.#promised.delete(ref);
+    if (provisional && text) this.#promised.set(ref, text);
   }
 
   #isNew({ from, id }) {
@@ -150,7 +158,8 @@ export class MovingLink {
   #firstIsGone() {
     this.#first?.drop();
     this.#first = null;
-    for (const text of this.#waiting.values()) this.#link.send(text);
+    // Who promised is gone as well. Said to both it is stored once, by its id.
+    for (const text of [...this.#promised.values(), ...this.#waiting.values()]) this.#link.send(text);
     this.#speak();
     setTimeout(() => (this.#shown = null), ANSWERS_MS);
   }
