@@ -88,8 +88,7 @@ async def own_server(
         child |= {"WEDSYNC_LOAD_TESTING": "1", "PYTHONUNBUFFERED": "1"}
         child |= {"DATABASE_URL": database_url} if database_url else {}
         child |= env or {}
-        for database in ("default", "history"):
-            await asyncio.to_thread(manage, child, "migrate", "--verbosity", "0", "--database", database)
+        await asyncio.gather(*(asyncio.to_thread(_migrate, child, database) for database in ("default", "history")))
         await asyncio.to_thread(manage, child, "drill", "seed", stdin=json.dumps(list(rooms)))
         port, log = free_port(), Path(var) / "server.log"
         process = _start(child, port, log, workers)
@@ -99,6 +98,10 @@ async def own_server(
             yield Running(url, process.pid, str(log), var, env=child)
         finally:
             await asyncio.to_thread(processes.end, process, STOP_S)
+
+
+def _migrate(env: dict[str, str], database: str) -> None:
+    manage(env, "migrate", "--verbosity", "0", "--database", database)
 
 
 @contextmanager

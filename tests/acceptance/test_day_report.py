@@ -32,8 +32,7 @@ RECORDED_S = 150.0
 
 
 async def test_its_figures_are_those_of_the_journal_and_the_clients(processes: Processes) -> None:
-    for database in ("default", "history"):
-        processes.manage("migrate", "-v0", "--database", database)
+    processes.migrate()
     processes.manage("shell", "--no-imports", "-c", WEDDING)
     server = await asyncio.to_thread(processes.server)
     async with Crowd(processes, ROOM, [server.url.replace("http", "ws")], MIX) as crowd:

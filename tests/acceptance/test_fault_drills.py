@@ -145,8 +145,7 @@ def test_a_day_log_is_played_again(processes: Processes) -> None:
 
 
 def test_a_saturday_is_rehearsed_and_readiness_knows(processes: Processes) -> None:
-    for database in ("default", "history"):
-        processes.manage("migrate", "-v0", "--database", database)
+    processes.migrate()
     processes.manage("import_calendar", "wedsync/weddings/demo/calendar/saturday-june.csv")
     page = processes.folder / "rehearsal.html"
     command = (

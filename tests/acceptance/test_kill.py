@@ -18,7 +18,7 @@ from realtime.client import Client, Fleet
 from realtime.clock import SystemClock
 from tests.processes import Processes, Server, free_port
 
-pytestmark = pytest.mark.acceptance
+pytestmark = [pytest.mark.acceptance, pytest.mark.unhurried]
 
 ROUNDS = int(os.environ.get("WEDSYNC_TEST_KILL_ROUNDS", "20"))
 OVER_WEBSOCKET, OVER_HTTP, IN_TRANSACTIONS = 500, 250, 250

@@ -34,8 +34,7 @@ def left(processes: Processes) -> str:
 
 
 def test_kill_on_the_running_fleet(processes: Processes) -> None:
-    processes.manage("migrate", "-v0")
-    processes.manage("migrate", "-v0", "--database", "history")
+    processes.migrate()
     fleet = processes.fleet()
     before = {row["pid"] for row in fleet.workers()}
     command = ("drill", "kill", "--live", "--connections", "60", "--minutes", "0.2", "--json")

@@ -15,7 +15,7 @@ from playwright.async_api import Page, WebSocketRoute, expect
 from tests.browser import House, house, is_live, row, until
 from tests.processes import ROOT, Processes
 
-pytestmark = pytest.mark.acceptance
+pytestmark = [pytest.mark.acceptance, pytest.mark.unhurried, pytest.mark.xdist_group("browsers")]
 
 SATURDAY = (ROOT / "wedsync/weddings/demo/calendar/saturday-june.csv").read_bytes()
 PAGE_MAX_BYTES = 150_000

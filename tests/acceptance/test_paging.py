@@ -141,8 +141,7 @@ async def test_a_slow_wedding_and_a_stalling_worker_are_told_apart_and_end(
     # The slow one is to stay: how late it is is judged here, not whether it is sent away.
     processes.env |= {"REDIS_URL": redis_url, "WEDSYNC_DAY_H": f"{16 / SHORTER:g}", "WEDSYNC_STUCK_AFTER_S": "120"}
     settings.SECRET_KEY = processes.env["SECRET_KEY"]
-    for database in ("default", "history"):
-        processes.manage("migrate", "-v0", "--database", database)
+    processes.migrate()
     processes.manage("shell", "-v0", "--no-imports", "-c", SETTINGS)
     server = await asyncio.to_thread(processes.fleet)
     clock, took_s = SystemClock(), {}

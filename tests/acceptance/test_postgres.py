@@ -10,7 +10,7 @@ import pytest
 from realtime.drills.postgres import Postgres
 from tests.processes import Processes
 
-pytestmark = pytest.mark.acceptance
+pytestmark = [pytest.mark.acceptance, pytest.mark.unhurried]
 
 
 def test_the_contract_holds_on_postgresql(postgres: Postgres, processes: Processes) -> None:

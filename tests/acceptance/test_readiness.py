@@ -22,8 +22,7 @@ def readiness(processes: Processes) -> tuple[int, dict[str, str]]:
 
 
 def test_a_drill_that_passed_counts_and_one_that_was_spoiled_on_purpose_does_not(processes: Processes) -> None:
-    processes.manage("migrate", "-v0")
-    processes.manage("migrate", "-v0", "--database", "history")
+    processes.migrate()
     code, checks = readiness(processes)
     assert (code, checks["drill load"], checks["forecast"]) == (1, "stop", "ok")
     drill = ("drill", "load", "--profile", "sat-june-10k-x10", "--minutes", "0.05", "--connections", "60", "--json")

@@ -20,7 +20,12 @@ from realtime.drills.proxy import ChaosProxy
 from tests.browser import House, house, is_live, row
 from tests.processes import Processes
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(400)]
+pytestmark = [
+    pytest.mark.acceptance,
+    pytest.mark.unhurried,
+    pytest.mark.xdist_group("browsers"),
+    pytest.mark.timeout(400),
+]
 
 SILENCE_S = 60
 GUESTS = ("Maya", "Oliver", "Priya", "Jonas", "Chloe")

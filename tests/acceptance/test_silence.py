@@ -10,7 +10,7 @@ from realtime.drills.proxy import ChaosProxy
 from tests.acceptance.crowd import Crowd
 from tests.processes import Processes
 
-pytestmark = pytest.mark.acceptance
+pytestmark = [pytest.mark.acceptance, pytest.mark.unhurried]
 ROOM = "rose-garden"
 SILENT_S = 60.0
 
