@@ -47,6 +47,8 @@ SCALE_TICKS = 5
 """On one machine a decision every five seconds (ops.md 2.4)."""
 CALIBRATION_TICKS = 60
 STATUS, STATUS_TTL_S = "status", 5.0
+PATIENCE_S = {"control": 1.0, "notices": 5.0, "history": 30.0}
+"""For an answer of a database: a tick is late by less than figures are kept; to roll up and to forget may take long."""
 
 
 class Status(Struct, frozen=True, omit_defaults=True):
@@ -226,7 +228,7 @@ class ControlLoop:
 async def run(parts: Services, shown: Callable[[Figures | None], None] = lambda figures: None) -> None:
     """Hold the lease when it is free, and then tick once a second, for as long as this process runs. `shown` gets the figures
     of each tick; None when this process does not hold the lease, or knows nothing."""
-    in_thread, sending, storing = (in_threads(name, 1) for name in ("control", "notices", "history"))
+    in_thread, sending, storing = (in_threads(name, 1, patience_s) for name, patience_s in PATIENCE_S.items())
     loop: ControlLoop | None = None
     beside: list[asyncio.Task[None]] = []
     try:

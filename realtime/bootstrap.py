@@ -34,6 +34,7 @@ from realtime.departure import Departure
 from realtime.hub import Hub
 from realtime.journal import Journal
 from realtime.parcel import parcel_of
+from realtime.patience import answer_within
 from realtime.ports import Domain, Front, Mailbox, Registry, Workers
 from realtime.publication import Entry
 from realtime.services import Services
@@ -43,6 +44,9 @@ T = TypeVar("T")
 
 READ_THREADS = 4
 """Threads that read the journal for joins. More only queue on the database and take the GIL from the loop."""
+JOURNAL_PATIENCE_S = 5.0
+"""For an answer of the journal's database. Later it counts as away: publications stay with the clients, who ask again. A commit
+that is carried out all the same is known by its ids then."""
 SWITCH_INTERVAL_S = 0.0005
 """How long a busy thread may keep the interpreter from the loop (design.md D3: 5 ms by default, and felt as latency)."""
 
@@ -62,10 +66,11 @@ def build(config: RealtimeConfig) -> Services:
     url = settings.REDIS_URL
     registry: Registry = RedisRegistry(url, timeout_s=config.mailbox_timeout_s) if url else MemoryRegistry(clock)
     process = f"{socket.gethostname()}.{os.getpid()}.{secrets.token_hex(3)}"
-    reading = in_threads("read", READ_THREADS)
+    reading = in_threads("read", READ_THREADS, JOURNAL_PATIENCE_S)
     hub = Hub(config, journal, mailbox, clock, reading, process)
 
-    committer = Committer(config, journal, clock, in_threads("write", 1), committed=hub.committed, provisional=hub.provisional)
+    writing = in_threads("write", 1, JOURNAL_PATIENCE_S)
+    committer = Committer(config, journal, clock, writing, committed=hub.committed, provisional=hub.provisional)
 
     def announce(entries: Sequence[Entry]) -> None:
         """Tell the processes that hold members what this one, without a loop of its own, has stored."""
@@ -98,13 +103,14 @@ def services() -> Services:
     return build(settings.REALTIME)
 
 
-def in_threads(name: str, count: int) -> Callable[..., Any]:
-    """`await run(function, *args)` in one of `count` threads, each with a database connection that is replaced when broken.
+def in_threads(name: str, count: int, patience_s: float) -> Callable[..., Any]:
+    """`await run(function, *args)` in one of `count` threads, each with a database connection that is replaced when broken, or
+    when it did not answer within `patience_s`.
 
     Not asgiref's way, which copies contexts, and without Django's question to the database before each use: an error tells as
     much, and every wait beside a busy loop is felt.
     """
-    pool = ThreadPoolExecutor(count, thread_name_prefix=name)
+    pool = ThreadPoolExecutor(count, name, answer_within, (patience_s,))
 
     def with_connection(function: Callable[..., T], *args: object) -> T:
         try:

@@ -29,7 +29,7 @@ def _database(url: str, default_file: str) -> dict[str, object]:
     if parts.scheme == "sqlite":
         Path(parts.path).parent.mkdir(parents=True, exist_ok=True)
         return {
-            "ENGINE": f"{BACKENDS}.sqlite3",
+            "ENGINE": f"{DATABASE_BACKENDS}.sqlite3",
             "NAME": parts.path,
             # Kept open: opening the file and setting it up costs as much as a small commit.
             "CONN_MAX_AGE": None,
@@ -45,7 +45,7 @@ def _database(url: str, default_file: str) -> dict[str, object]:
         raise ValueError(f"DATABASE_URL: {parts.scheme!r} is not supported; use postgres://... or sqlite:///path")
     query = dict(pair.split("=", 1) for pair in parts.query.split("&") if "=" in pair)
     return {
-        "ENGINE": f"{BACKENDS}.postgresql",
+        "ENGINE": "realtime.adapters.postgresql",
         "NAME": parts.path.lstrip("/"),
         "USER": unquote(parts.username or ""),
         "PASSWORD": unquote(parts.password or ""),
@@ -53,13 +53,20 @@ def _database(url: str, default_file: str) -> dict[str, object]:
         "PORT": str(parts.port or ""),
         "CONN_MAX_AGE": 600,
         "CONN_HEALTH_CHECKS": True,
-        "OPTIONS": {"connect_timeout": 5},
+        # Of a machine that is gone: TCP alone would wait for a quarter of an hour.
+        "OPTIONS": {
+            "connect_timeout": 5,
+            "tcp_user_timeout": 10_000,
+            "keepalives_idle": 10,
+            "keepalives_interval": 3,
+            "keepalives_count": 3,
+        },
     }
 
 
 ENV = _environment()
 # The web process of a fleet counts its calls of the databases for /metrics. Workers do not: each cursor costs a new class.
-BACKENDS = "django_prometheus.db.backends" if ENV.get("WEDSYNC_SLOT") == "web" else "django.db.backends"
+DATABASE_BACKENDS = "django_prometheus.db.backends" if ENV.get("WEDSYNC_SLOT") == "web" else "django.db.backends"
 DEBUG = ENV.get("WEDSYNC_DEBUG", "") == "1"
 SECRET_KEY = ENV.get("SECRET_KEY", "insecure-only-for-tests-and-debug" if DEBUG else "")
 ALLOWED_HOSTS = ENV.get("WEDSYNC_ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]").split(",")

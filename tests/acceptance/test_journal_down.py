@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -11,22 +10,13 @@ import pytest
 from realtime.client import Client, Fleet
 from realtime.client_events import Confirmed, Event, Received, Via
 from realtime.clock import SystemClock
-from realtime.drills.postgres import Postgres, binaries
-from tests.conftest import missing
+from realtime.drills.postgres import Postgres
+from tests.acceptance.outages import Outage, end, hang
 from tests.processes import Processes, answers
 
 pytestmark = pytest.mark.acceptance
 ROOM = "rose-garden"
 FIRE = {"alert": "fire-1", "category": "fire", "text": "Leave by the lake side."}
-
-
-@pytest.fixture
-def own_postgres() -> Iterator[Postgres]:
-    """One that this test may stop."""
-    if binaries() is None:
-        missing("PostgreSQL", "postgresql")
-    with Postgres() as server:
-        yield server
 
 
 class Person:
@@ -53,7 +43,8 @@ async def until(condition: Any, timeout_s: float = 20.0) -> float:
     return clock.monotonic() - started_s
 
 
-async def test_emergencies_leave_at_once_and_nothing_is_lost(processes: Processes, own_postgres: Postgres) -> None:
+@pytest.mark.parametrize("how", [hang, end])
+async def test_emergencies_leave_at_once_and_nothing_is_lost(processes: Processes, own_postgres: Postgres, how: Outage) -> None:
     processes.env["DATABASE_URL"] = own_postgres.database()
     processes.demo()
     server = await asyncio.to_thread(processes.server)
@@ -62,7 +53,7 @@ async def test_emergencies_leave_at_once_and_nothing_is_lost(processes: Processe
         planner, guest = (Person(url, processes.ticket(ROOM, role)[0], fleet) for role in ("planner", "guest"))
         await asyncio.gather(planner.client.connect(), guest.client.connect())
         await planner.client.publish("chat.guests", {"text": "before"})
-        await asyncio.to_thread(own_postgres.stop)
+        back = await asyncio.to_thread(how, own_postgres)
 
         fire = asyncio.create_task(planner.client.publish("emergency.alert", FIRE))
         assert await until(lambda: guest.shown("emergency.alert")) < 2.0
@@ -73,7 +64,7 @@ async def test_emergencies_leave_at_once_and_nothing_is_lost(processes: Processe
         await until(lambda: not answers(f"{server.url}/readyz"))
         assert not fire.done() and not chat.done()
 
-        await asyncio.to_thread(own_postgres.start)
+        await asyncio.to_thread(back)
         offsets = [(await asyncio.wait_for(task, 30)).offset for task in (fire, chat)]
         await until(lambda: guest.client.session.position == max(offsets))
         await until(lambda: answers(f"{server.url}/readyz"))

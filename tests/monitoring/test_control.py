@@ -58,7 +58,7 @@ def parts(settings: Any) -> Parts:
 @pytest.fixture
 def nobody_there(monkeypatch: pytest.MonkeyPatch) -> None:
     """No database thread: the tick runs in the test's transaction."""
-    monkeypatch.setattr("monitoring.control.in_threads", lambda name, count: at_once)
+    monkeypatch.setattr("monitoring.control.in_threads", lambda name, count, patience_s: at_once)
 
 
 async def ticks(parts: Parts, count: int) -> None:
