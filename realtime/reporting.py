@@ -5,7 +5,6 @@ from __future__ import annotations
 import heapq
 import logging
 import os
-from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,10 +43,14 @@ _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
 def report(parts: Services) -> WorkerReport:
-    """This worker as it is now. Walks the cohorts, not the members."""
+    """This worker as it is now. Walks the rooms, not the members."""
     hub, measures, tuning = parts.hub, parts.hub.measures, parts.hub.tuning
+    measures.book()
     weddings = {room.name: _wedding(room) for room in hub.rooms.values() if room.name != OPS}
-    connections = sum((room.roles for room in hub.rooms.values()), Counter[str]())
+    connections: dict[str, int] = {}
+    for room in hub.rooms.values():
+        for role, count in room.roles.items():  # a quarter of what adding counters takes
+            connections[role] = connections.get(role, 0) + count
     host, pid = hub.process.rsplit(".", 2)[:2]
     offset_s = parts.clock.now().timestamp() - parts.clock.monotonic()
     return WorkerReport(
@@ -60,7 +63,7 @@ def report(parts: Services) -> WorkerReport:
         state=parts.state,
         reason=parts.reason,
         address=parts.config.address,
-        connections=dict(connections),
+        connections={role: count for role, count in connections.items() if count},
         weddings=weddings,
         joins_total=measures.joins_total,
         joins_refused_total=measures.joins_refused_total,

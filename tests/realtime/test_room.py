@@ -10,7 +10,7 @@ from realtime.connection import Connection
 from realtime.connection_optimizer import ConnectionPlan
 from realtime.frame import Frame
 from realtime.histogram import edge_s
-from realtime.measures import ROUND_SHARE, Measures
+from realtime.measures import BOOK_MAX, ROUND_SHARE, Measures
 from realtime.messages import Sender
 from realtime.presence import Presence
 from realtime.publication import Entry, Position
@@ -57,6 +57,7 @@ def test_a_large_room_is_served_in_slices_that_never_mix_two_publications() -> N
         pass
     assert {tuple(pub.offset for pub in pubs_of(wire.sent)) for wire in hall.wires[:-1]} == {(1, 2)}
     assert [pub.offset for pub in pubs_of(late.sent)] == [2]
+    hall.measures.book()
     assert hall.measures.deliveries[2] == 2 * (2 * SLICE_MEMBERS + 1) + 1
 
 
@@ -92,6 +93,7 @@ def test_latency_is_counted_for_every_member_and_of_what_is_urgent_for_the_room(
     hall.say("timeline.items", offset=1)
     hall.say("reaction")
     hall.room.flush(0)
+    hall.measures.book()
     assert hall.measures.deliveries == [0, 2, 0, 2]
     (urgent,) = hall.measures.latency[1].counts.values()
     assert urgent == 2 and sum(hall.room.measures.latency.counts.values()) == 2
@@ -132,6 +134,7 @@ def test_each_is_counted_when_it_was_served_also_where_the_process_was_kept_wait
     hall.clock.advance(0.05)
     hall.say("reaction")
     hall.room.flush(0)
+    hall.measures.book()
     counted = hall.measures.latency[3]
     assert len(counted) == hall.measures.deliveries[3] == 100
     found = [edge_s(index) for index, count in sorted(counted.counts.items()) for _ in range(count)]
@@ -145,6 +148,7 @@ def test_what_the_server_itself_says_has_no_publisher_to_be_timed_from() -> None
     entry = Entry("w", 0, "presence", 127, "p", Sender("system", "system"), START, b"{}")
     hall.room.pass_on(Frame(entry, received_s=hall.measures.received_s(entry)))
     hall.room.flush(0)
+    hall.measures.book()
     assert hall.measures.deliveries[3] == 1 and not hall.measures.latency[3].counts
     said = Entry("w", 1, "chat.guests", 127, "c", Sender("p", "planner"), START, b"{}")
     assert hall.measures.received_s(said) == hall.clock.monotonic()  # of another machine: by its wall clock
@@ -157,4 +161,15 @@ def test_what_is_replayed_from_the_journal_to_somebody_who_does_not_read_is_no_l
     hall.clock.advance(3_600)
     frame = Frame(Entry("w", 1, "cue.go", 127, "c", member.member, START, b"{}"))
     hall.measures.delivered(hall.room.measures, [frame], [hall.clock.monotonic()])
+    hall.measures.book()
     assert hall.measures.deliveries[1] == 1 and not hall.measures.latency[1].counts
+
+
+def test_deliveries_are_counted_together_before_there_are_many() -> None:
+    hall = Hall()
+    hall.enter()
+    for n in range(BOOK_MAX):
+        assert hall.measures.deliveries[2] == 0
+        hall.say(offset=n + 1)
+        hall.room.flush(0)
+    assert hall.measures.deliveries[2] == hall.room.measures.deliveries_total == BOOK_MAX
