@@ -30,6 +30,14 @@ def _write(room: Any, members: Any, items: Any, frames: bytes) -> None:
             room._write_slowly(connection, items, frames, sent)
 
 
+async def _reporting(parts: Any) -> None:
+    """`reporting`, from the middle of a second on: one report in each second of a spell, and none is cut off at its end."""
+    from realtime.reporting import REPORT_EVERY_S, reporting
+
+    await parts.clock.sleep(REPORT_EVERY_S / 2)
+    await reporting(parts)
+
+
 class Switch:
     """Monitoring of this process."""
 
@@ -42,7 +50,6 @@ class Switch:
         """The other way round. On the loop."""
         from realtime.adapters.daphne_server import WireProtocol
         from realtime.bootstrap import services
-        from realtime.reporting import reporting
         from realtime.room import HeldRoom
 
         parts = services()
@@ -60,7 +67,7 @@ class Switch:
             del measures[name]
         del arrivals["read"]
         HeldRoom._write = self._timed  # type: ignore[method-assign]
-        self._task = asyncio.get_running_loop().create_task(reporting(parts), name="report")
+        self._task = asyncio.get_running_loop().create_task(_reporting(parts), name="report")
 
 
 if __name__ == "__main__":

@@ -73,6 +73,14 @@ class MemoryRegistry:
         pass
 
 
+# What is taken is gone, and what comes in between is not. A script is half the work of a transaction for who asks.
+_REPORT = """
+redis.call('set', KEYS[1], ARGV[1], 'px', ARGV[2])
+redis.call('sadd', KEYS[2], ARGV[3])
+local orders = redis.call('lrange', KEYS[3], 0, -1)
+redis.call('del', KEYS[3])
+return orders
+"""
 # Only the holder may renew or give back a lease, and nobody may come in between the question and the answer.
 _HOLD = """
 local holder = redis.call('get', KEYS[1])
@@ -92,14 +100,10 @@ class RedisRegistry:
         self._prefix = prefix
 
     async def report(self, report: WorkerReport) -> list[AnyOrder]:
-        orders = self._key("orders", report.worker)
-        async with self._redis.pipeline(transaction=True) as pipeline:
-            pipeline.set(self._key("worker", report.worker), encode_report(report), px=_ms(REPORT_TTL_S))
-            pipeline.sadd(self._key("workers"), report.worker)
-            pipeline.lrange(orders, 0, -1)
-            pipeline.delete(orders)
-            waiting = (await self._done(pipeline.execute()))[2]
-        return [decode_order(order) for order in waiting]
+        worker = report.worker
+        keys = self._key("worker", worker), self._key("workers"), self._key("orders", worker)
+        said = encode_report(report), _ms(REPORT_TTL_S), worker
+        return [decode_order(order) for order in await self._done(self._redis.eval(_REPORT, len(keys), *keys, *said))]
 
     async def reports(self) -> list[WorkerReport]:
         names = [name.decode() for name in await self._done(self._redis.smembers(self._key("workers")))]
