@@ -149,7 +149,7 @@ class Hub:
         """The kernel has taken for `connection` what it could not take at once."""
         room = self.rooms.get(connection.room)
         if room is not None:
-            self.measures.delivered(room.measures, frames, 1, [self.measures.now_s()])
+            self.measures.delivered(room.measures, frames, [self.measures.now_s()])
 
     # -- publications -------------------------------------------------------------------------------------------------
 

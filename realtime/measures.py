@@ -17,9 +17,6 @@ PRIORITIES = tuple(Priority)
 ROUND_SHARE, ROUND_S = 0.03, 0.000_1
 """Of the latency, about a bucket, and what is nothing to anybody: members of a room who were served further apart are counted
 apart. They had it one after the other, the first long before the last, at no even pace when the process was kept waiting."""
-LOOK_EVERY = 2
-"""Members of a room who are served between two looks at the clock. After each of the kernel's turns a look costs half of what
-monitoring may cost in all."""
 BOOK_MAX = 64
 """Deliveries to a room that are counted together at the latest: with the largest rooms that takes a millisecond."""
 
@@ -47,7 +44,7 @@ class Measures:
         self._clock = clock
         self.now_s = clock.monotonic
         """The clock that latencies are of."""
-        self._unbooked: list[tuple[RoomMeasures, Priority, float | None, int, Sequence[float]]] = []
+        self._unbooked: list[tuple[RoomMeasures, Priority, float | None, Sequence[float]]] = []
         self.publications = [0] * len(PRIORITIES)
         self.deliveries = [0] * len(PRIORITIES)
         self.latency = [Histogram() for _ in PRIORITIES]
@@ -103,11 +100,10 @@ class Measures:
         kind = KINDS.get(entry.kind)
         self.publications[kind.priority if kind is not None else Priority.P1] += 1
 
-    def delivered(self, room: RoomMeasures, frames: Sequence[Frame], served: int, moments: Sequence[float]) -> None:
-        """All of `frames` are with the kernel, for so many members. `moments`: when it had them for each `LOOK_EVERY` of those,
-        in order, and for the rest. They count with the next `book`."""
+    def delivered(self, room: RoomMeasures, frames: Sequence[Frame], moments: Sequence[float]) -> None:
+        """All of `frames` are with the kernel. `moments`: for each member when, in order. They count with the next `book`."""
         for frame in frames:  # which are not kept: their memory is used again while it is in the cache
-            self._unbooked.append((room, frame.priority, frame.received_s, served, moments))
+            self._unbooked.append((room, frame.priority, frame.received_s, moments))
         if len(self._unbooked) >= BOOK_MAX:
             self.book()
 
@@ -115,20 +111,17 @@ class Measures:
         """Count what was delivered. Many at once, since after dozens of sends nothing of this is in the processor's cache any
         more, and each alone takes ten times as long."""
         unbooked, self._unbooked = self._unbooked, []
-        for room, priority, received_s, served, moments in unbooked:
-            self.deliveries[priority] += served
-            room.deliveries_total += served
+        for room, priority, received_s, moments in unbooked:
+            self.deliveries[priority] += len(moments)
+            room.deliveries_total += len(moments)
             if received_s is not None:
-                self._time(room, priority, received_s, served, moments)
+                self._time(room, priority, received_s, moments)
 
-    def _time(self, room: RoomMeasures, priority: Priority, received_s: float, served: int, moments: Sequence[float]) -> None:
+    def _time(self, room: RoomMeasures, priority: Priority, received_s: float, moments: Sequence[float]) -> None:
         kept = [] if room.fenced else [self.latency[priority]]
         if priority <= Priority.P1:
             kept.append(room.latency)
-        left = served
-        for at_s, looks in _parts(moments, max(ROUND_S, ROUND_SHARE * (moments[-1] - received_s))):
-            n = min(left, LOOK_EVERY * looks)
-            left -= n
+        for at_s, n in _parts(moments, max(ROUND_S, ROUND_SHARE * (moments[-1] - received_s))):
             for histogram in kept:
                 histogram.record(at_s - received_s, n)
 
@@ -147,7 +140,7 @@ class Measures:
 
 
 def _parts(moments: Sequence[float], apart_s: float) -> Iterator[tuple[float, int]]:
-    """(moment, looks): those within `apart_s` count as one, the last of them."""
+    """(moment, how many): those within `apart_s` count as served with the last of them."""
     start = 0
     while start < len(moments):
         end = len(moments) if moments[-1] - moments[start] <= apart_s else bisect_right(moments, moments[start] + apart_s)

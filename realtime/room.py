@@ -13,7 +13,7 @@ from realtime.deflate import deflated
 from realtime.fence import fenced
 from realtime.frame import Frame
 from realtime.kinds import Priority
-from realtime.measures import LOOK_EVERY, Measures, RoomMeasures
+from realtime.measures import Measures, RoomMeasures
 from realtime.presence import Presence
 from realtime.publication import Entry, Position, State
 from realtime.receipts import ReceiptBook
@@ -180,7 +180,7 @@ class HeldRoom:
         return bool(self.slices)
 
     def _write(self, members: Iterable[Connection], items: list[Item], frames: bytes) -> None:
-        size, now_s, served, moments = len(frames), self._measures.now_s, 0, list[float]()
+        size, now_s, moments = len(frames), self._measures.now_s, list[float]()
         for connection in members:
             # The shortest way there is: one call for each member, of the socket itself.
             try:
@@ -188,13 +188,9 @@ class HeldRoom:
             except OSError:
                 sent = 0
             if sent == size or self._write_slowly(connection, items, frames, sent):
-                served += 1
-                if not served % LOOK_EVERY:
-                    moments.append(now_s())
-        if served % LOOK_EVERY:
-            moments.append(now_s())
-        if served:
-            self._measures.delivered(self.measures, [frame for _, frame in items], served, moments)
+                moments.append(now_s())
+        if moments:
+            self._measures.delivered(self.measures, [frame for _, frame in items], moments)
 
     def _write_slowly(self, connection: Connection, items: list[Item], frames: bytes, sent: int) -> bool:
         try:
