@@ -18,7 +18,7 @@ ROUND_SHARE, ROUND_S = 0.03, 0.000_1
 """Of the latency, about a bucket, and what is nothing to anybody: members of a room who were served further apart are counted
 apart. They had it one after the other, the first long before the last, at no even pace when the process was kept waiting."""
 BOOK_MAX = 64
-"""Deliveries to a room that are counted together at the latest: with the largest rooms that takes a millisecond."""
+"""Deliveries to a room that are counted together at the latest: more at once would be felt by what comes meanwhile."""
 
 
 class RoomMeasures:
@@ -108,8 +108,8 @@ class Measures:
             self.book()
 
     def book(self) -> None:
-        """Count what was delivered. Many at once, since after dozens of sends nothing of this is in the processor's cache any
-        more, and each alone takes ten times as long."""
+        """Count what was delivered. Many at once: after dozens of sends nothing of this is in the processor's cache any more,
+        and each by itself would have to bring it back."""
         unbooked, self._unbooked = self._unbooked, []
         for room, priority, received_s, moments in unbooked:
             self.deliveries[priority] += len(moments)

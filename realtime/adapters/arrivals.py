@@ -17,10 +17,8 @@ from realtime.clock import Clock
 
 SO_TIMESTAMPNS = 35
 """asm-generic/socket.h; `socket` does not name it."""
-SOL_SOCKET = socket.SOL_SOCKET
-STAMP_BYTES = struct.calcsize("@qq")
-_unpack = struct.Struct("@qq").unpack
-ANCILLARY_BYTES = socket.CMSG_SPACE(STAMP_BYTES)
+_STAMP = struct.Struct("@qq")
+ANCILLARY_BYTES = socket.CMSG_SPACE(_STAMP.size)
 Ancillary = Sequence[tuple[int, int, bytes]]
 
 COMPARED_EVERY_S = 1.0
@@ -33,14 +31,14 @@ DOUBTED_S, ASKED_AGAIN_S = 0.02, 0.01
 
 def stamped(raw: socket.socket) -> None:
     """From now on `raw` tells when it received what is read."""
-    raw.setsockopt(SOL_SOCKET, SO_TIMESTAMPNS, 1)
+    raw.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
 
 
 def stamp_s(ancillary: Ancillary) -> float | None:
     """The kernel's stamp, on its wall clock; None where it gives none."""
     for level, kind, value in ancillary:
-        if kind == SO_TIMESTAMPNS and level == SOL_SOCKET and len(value) == STAMP_BYTES:
-            seconds, nanoseconds = _unpack(value)
+        if level == socket.SOL_SOCKET and kind == SO_TIMESTAMPNS and len(value) == _STAMP.size:
+            seconds, nanoseconds = _STAMP.unpack(value)
             return float(seconds + nanoseconds * 1e-9)
     return None
 
@@ -49,7 +47,7 @@ class Arrivals:
     """Stamps on the monotonic clock, of the one thing that is being read just now."""
 
     def __init__(self, clock: Clock) -> None:
-        self._now_s = clock.monotonic
+        self._clock = clock
         self._ancillary: Ancillary = ()
         self._ahead_s, self._compared_s = 0.0, -inf
 
@@ -64,19 +62,17 @@ class Arrivals:
 
     def current_s(self) -> float | None:
         """When the kernel had what is being read; None when nothing is, or nobody knows. Of pings nobody asks."""
-        if not self._ancillary:
-            return None
         found_s = stamp_s(self._ancillary)
         return self.monotonic_s(found_s) if found_s is not None else None
 
     def monotonic_s(self, kernel_s: float) -> float:
         """A stamp as a moment of the monotonic clock, never later than now."""
-        now_s = self._now_s()
-        since_s = now_s - self._compared_s
-        if since_s > ASKED_AGAIN_S and (since_s > COMPARED_EVERY_S or now_s - (kernel_s - self._ahead_s) > DOUBTED_S):
+        now_s = self._clock.monotonic()
+        if now_s - self._compared_s > COMPARED_EVERY_S:
             self._compare()
-        moment_s = kernel_s - self._ahead_s
-        return moment_s if moment_s < now_s else now_s
+        if now_s - (kernel_s - self._ahead_s) > DOUBTED_S and now_s - self._compared_s > ASKED_AGAIN_S:
+            self._compare()
+        return min(now_s, kernel_s - self._ahead_s)
 
     def _compare(self) -> None:
         best_s = inf
@@ -86,9 +82,9 @@ class Arrivals:
             stamped(answering)
             for _ in range(COMPARISONS):
                 asking.send(b"?")
-                before_s = self._now_s()
+                before_s = self._clock.monotonic()
                 kernel_s = stamp_s(answering.recvmsg(1, ANCILLARY_BYTES)[1])
-                self._compared_s = self._now_s()
+                self._compared_s = self._clock.monotonic()
                 if kernel_s is not None and self._compared_s - before_s < best_s:
                     best_s = self._compared_s - before_s
                     self._ahead_s = kernel_s - (before_s + self._compared_s) / 2

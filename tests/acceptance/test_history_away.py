@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import urllib.request
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import pytest
@@ -15,7 +15,7 @@ from realtime.drills.postgres import Postgres
 from realtime.kinds import Priority
 from tests.acceptance.crowd import Crowd
 from tests.acceptance.outages import Outage, end, hang
-from tests.processes import FleetServer, Processes
+from tests.processes import FleetServer, Processes, wait_until
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(120)]
 ROOM = "rose-garden"
@@ -34,6 +34,16 @@ def figure(text: str, name: str) -> float | None:
 def scraped(server: FleetServer) -> str:
     with urllib.request.urlopen(f"{server.url}/metrics", timeout=5) as answer:
         return str(answer.read().decode())
+
+
+async def rows(server: FleetServer, wanted: Callable[[float], bool]) -> None:
+    """Wait until so many wait for the database."""
+
+    def so() -> bool:
+        waiting = figure(scraped(server), "wedsync_history_waiting_rows")
+        return waiting is not None and wanted(waiting)
+
+    await asyncio.to_thread(wait_until, so, "as many rows wait for the history as are wanted")
 
 
 @asynccontextmanager
@@ -65,7 +75,8 @@ async def test_nothing_but_the_history_waits_for_it(processes: Processes, own_po
     seen: list[float] = []
     async with Crowd(processes, ROOM, [f"ws://127.0.0.1:{server.port}"], {"planner": 3}) as crowd:
         async with talking(crowd, "usual"):
-            await asyncio.sleep(12)  # the first ten seconds are in the history
+            await rows(server, lambda waiting: waiting > 0)
+            await rows(server, lambda waiting: waiting == 0)  # the first ten seconds are stored
         back = await asyncio.to_thread(how, own_postgres)
         try:
             until_s = clock.monotonic() + AWAY_S
@@ -82,12 +93,8 @@ async def test_nothing_but_the_history_waits_for_it(processes: Processes, own_po
         assert max(gaps_s) < STALE_S
         assert waiting is not None and waiting > 0
         async with talking(crowd, "back"):
-            for _ in range(60):
-                text = await asyncio.to_thread(scraped, server)
-                if figure(text, "wedsync_history_waiting_rows") == 0:
-                    break
-                await asyncio.sleep(0.5)
-        assert figure(text, "wedsync_history_waiting_rows") == figure(text, "wedsync_history_dropped_total") == 0
+            await rows(server, lambda waiting: waiting == 0)
+        assert figure(await asyncio.to_thread(scraped, server), "wedsync_history_dropped_total") == 0
         await crowd.settled()
     report = crowd.report()
     assert report.violations == [] and report.unanswered == 0

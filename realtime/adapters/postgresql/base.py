@@ -54,8 +54,10 @@ class DatabaseWrapper(Usual):  # type: ignore[misc]
         usual = connection.wait
 
         def wait(gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
+            if timeout is not None:
+                return usual(gen, interval, timeout)  # who asks so knows what to do when it is over
             try:
-                return usual(gen, interval, limit_s if timeout is None else min(limit_s, timeout))
+                return usual(gen, interval, limit_s)
             except errors._WaitTimeout:
                 connection.pgconn.finish()  # what it may still answer belongs to nobody
                 self._hangs()
