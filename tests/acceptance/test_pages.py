@@ -42,6 +42,12 @@ request = RequestFactory().get("/forbidden/")
 request.user = AnonymousUser()
 print(permission_denied(request, PermissionDenied()).content.decode())
 """
+A_DAY_LATE = """
+from datetime import timedelta
+from django.db.models import F
+from wedsync.weddings.models import RunSheetItem
+RunSheetItem.objects.update(start=F("start") - timedelta(days=1))
+"""
 
 
 async def minutes_of(page: Page, title: str) -> int:
@@ -86,6 +92,27 @@ async def test_what_the_planner_changes_is_on_the_other_screens(processes: Proce
         assert "Surprise fireworks" not in await vendor.content()
         await expect(row(planner, "Surprise fireworks")).to_be_visible()
         assert await guest.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+async def test_what_is_done_long_after_its_time_stays_in_sight_to_be_taken_back(processes: Processes, chromium: str) -> None:
+    async with house(processes, chromium) as home:
+        processes.manage("shell", "-v0", "-c", A_DAY_LATE)
+        planner = await home.planner(await home.person())
+        guest = await home.joined(await home.person(), "guest: Maya")
+        for page in (planner, guest):
+            await is_live(page)
+        await row(planner, "Cake").get_by_test_id("done").click()
+        for page in (planner, guest):
+            await expect(row(page, "Cake")).to_have_attribute("data-status", "completed")
+        await row(planner, "Cake").get_by_test_id("reopen").click()
+        await expect(row(guest, "Cake")).to_have_attribute("data-status", "pending")
+        await row(planner, "Cake").get_by_test_id("done").click()
+        await expect(row(guest, "Cake")).to_have_attribute("data-status", "completed")
+        await guest.reload()  # who comes later sees a day that is over as it is: out of the way
+        await is_live(guest)
+        await expect(row(guest, "Cake")).to_have_count(0)
+        await guest.get_by_role("button", name="Show 1 that is over").click()
+        await expect(row(guest, "Cake")).to_have_attribute("data-status", "completed")
 
 
 async def test_a_refusal_is_told_in_a_sentence(processes: Processes, chromium: str) -> None:

@@ -36,7 +36,7 @@ CREW_ONLY = (
     "chat.crew", "cue.go", "timeline.shift", "vendor.status", "issue.report", '"receipts":', '"kind":"seen"',
     "crew word", "flat tyre", "Ladder is missing",
 )  # fmt: skip
-SHOWN = """() => Object.fromEntries(
+SHOWN = """() => document.querySelector('[data-testid="sheet"]')?.setAttribute('data-all', '') ?? Object.fromEntries(
   ['names', 'now', 'next', 'sheet', 'alerts', 'reach', 'mine', 'vendors', 'arrived', 'cues', 'issues', 'inside', 'messages',
    'announcements', 'feed', 'people', 'mystate']
   .map((name) => [name, document.querySelector(`[data-testid="${name}"]`)])

@@ -30,9 +30,12 @@ const nothing = make("li", "empty soft", "Nothing is planned yet. The run sheet 
 
 const PAST_MS = 30 * 60_000; // what was done a moment ago stays in sight: a slip is taken back there
 
+const settled = new Map(); // when this page saw an item become over: on a day that runs late that is long after its planned end
+
 /** Long over: out of sight until somebody asks for it. */
 function showPast(nodes) {
-  const past = (item) => (item.kind === "buffer" || OVER.includes(item.status)) && ends(item) < now() - PAST_MS;
+  const last = (item) => Math.max(ends(item), settled.get(item.id) ?? 0);
+  const past = (item) => (item.kind === "buffer" || OVER.includes(item.status)) && last(item) < now() - PAST_MS;
   let n = 0;
   for (const node of nodes) {
     const item = room.state.items.get(Number(node.dataset.item));
@@ -55,6 +58,7 @@ function showItem(item) {
   const field = (name) => row.querySelector(`[data-field="${name}"]`);
   const time = field("at");
   const moved = time.dateTime !== "" && Date.parse(time.dateTime) !== starts(item);
+  if (OVER.includes(item.status) && row.dataset.status && !OVER.includes(row.dataset.status)) settled.set(item.id, now());
   Object.assign(row.dataset, { item: item.id, kind: item.kind, status: item.status, visibility: item.visibility ?? "" });
   row.toggleAttribute("data-now", isNow(item));
   row.toggleAttribute("data-mine", concerns(item, start.trade));
