@@ -20,8 +20,9 @@ WINDOW_FIRST_S = 0.004
 WINDOW_MAX_S = 0.050
 """The window's share of the 100 ms: a publication waits for it once, and up to half as long for the flushes of other rooms."""
 GROWTH = 1.5
-BUSY_COMPRESS = 4
-"""Times the threshold of compression while busy: small texts save the least and cost the most for a byte."""
+BUSY_COMPRESS = 2
+"""Times the threshold of compression while busy: small texts save the least and cost the most for a byte. From half a kilobyte
+on compressing once for a whole room is cheap, and a busy server is no reason to send a guest twice the bytes."""
 LAG_UP_S = 0.060
 """A loop that is late by so much leaves an urgent message too little of its 100 ms: work is shed."""
 LAG_DOWN_S = 0.020
