@@ -85,6 +85,7 @@ class HeldRoom:
         # What is on its way to a cohort so large that it takes several turns; in order.
         self.slices: deque[Slice] = deque()
         self.empty_since_s: float | None = None
+        self.roster_due_s = 0.0
         # {view: (when it was asked for, the read)}, and the last few states as messages: those who come together share them.
         self.states: dict[int, tuple[float, asyncio.Task[State]]] = {}
         self.snapshots: deque[tuple[State, bytes]] = deque(maxlen=len(VIEWS))

@@ -109,6 +109,8 @@ class WireProtocol(Resting, WebSocketProtocol):  # type: ignore[misc]  # Daphne 
     arrivals = Arrivals(SystemClock())
     """One for all: the loop reads one socket at a time."""
     _state: int = WebSocketProtocol.STATE_CLOSED
+    quiet_until_s = 0.0
+    """Until then `check_timeouts` would find nothing to do (Daphne's clock)."""
 
     @property
     def state(self) -> int:
@@ -159,6 +161,7 @@ class WireProtocol(Resting, WebSocketProtocol):  # type: ignore[misc]  # Daphne 
         self._let_go_of_http()
         # Sockets that were opened together must not be pinged together: 4,000 pings in one turn are a stall of 180 ms.
         self.last_ping = time.time() - random.random() * self.server.ping_interval  # noqa: TID251 - Daphne's clock
+        self.quiet_until_s = self.last_ping  # of its own, before its attributes are packed
         if type(self.transport) is tcp.Server:
             self.transport.bufferSize = READ_BYTES
             stamped(self.transport.socket)
@@ -176,6 +179,9 @@ class WireProtocol(Resting, WebSocketProtocol):  # type: ignore[misc]  # Daphne 
             if now_s - self.last_ping > quiet_s and self.wire.heard(quiet_s):
                 self.last_ping = now_s
             if now_s - self.last_ping <= quiet_s and now_s - self.socket_opened <= server.websocket_timeout:
+                # What it was told of heartbeats may change meanwhile, but never to less than Daphne's own interval.
+                quiet_until_s = min(self.last_ping + quiet_s, now_s + server.ping_interval)
+                self.quiet_until_s = min(quiet_until_s, self.socket_opened + server.websocket_timeout)
                 return
         super().check_timeouts()
 
@@ -196,7 +202,8 @@ class WireProtocol(Resting, WebSocketProtocol):  # type: ignore[misc]  # Daphne 
 
     def _beyond(self, n_bytes: int) -> bool:
         """Whether this is more than the server was told to take: autobahn ends such a connection."""
-        return any(0 < limit < n_bytes for limit in (self.maxMessagePayloadSize, self.maxFramePayloadSize))
+        beyond: bool = 0 < self.maxMessagePayloadSize < n_bytes or 0 < self.maxFramePayloadSize < n_bytes
+        return beyond
 
     def _alive(self) -> None:
         """It has said something: nobody need ask, nor wait for the answer to what was asked."""

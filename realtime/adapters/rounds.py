@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections import deque
 from typing import Any
 
@@ -12,38 +13,46 @@ from twisted.internet import reactor
 STEP_S, ROUND_S = 0.05, 5.0
 """A round finds what takes long: handshakes, requests, connections to ping. Applications that have ended say so themselves."""
 STEP_MAX = 200
-"""At most so many in one turn of the loop, 1 ms, when thousands end together."""
+"""Of applications that have ended at most so many in one turn of the loop, 1 ms, when thousands end together."""
 
 
 class Rounds:
-    """Daphne's checks of applications and timeouts, a few connections at a time, so that each has its turn every `ROUND_S`."""
+    """Daphne's checks of applications and timeouts, a few connections at a time, so that each has its turn every `ROUND_S`.
+
+    A protocol with a `quiet_until_s` (Daphne's clock) needs none before that moment: most connections of a large server.
+    """
 
     def __init__(self, server: Any) -> None:
         self._server = server
         self._waiting: deque[Any] = deque()
-        self._count, self._more = 1, 0
+        self._ended: deque[Any] = deque()
+        self._count = 1
 
     def soon(self, protocol: Any) -> None:
-        """Look at this one in the next step."""
-        self._waiting.appendleft(protocol)
-        self._more += 1
+        """Its application has ended: look at this one in the next step."""
+        self._ended.append(protocol)
 
     def step(self) -> None:
-        connections, waiting = self._server.connections, self._waiting
+        connections, waiting, ended = self._server.connections, self._waiting, self._ended
         if not waiting:
             waiting.extend(connections)
             self._count = math.ceil(len(waiting) * STEP_S / ROUND_S)
-        count = min(self._count + self._more, len(waiting), max(self._count, STEP_MAX))
-        self._more = max(0, self._more - count)
-        protocols = [waiting.popleft() for _ in range(count)]
+        now_s = time.time()  # noqa: TID251 - Daphne's clock
+        protocols = [ended.popleft() for _ in range(min(STEP_MAX, len(ended)))]
         part = {protocol: connections[protocol] for protocol in protocols if protocol in connections}
+        for _ in range(min(self._count, len(waiting))):
+            protocol = waiting.popleft()
+            details = connections.get(protocol)
+            if details is not None and ("disconnected" in details or getattr(protocol, "quiet_until_s", 0.0) <= now_s):
+                part[protocol] = details
         for protocol, details in part.items():
             if "disconnected" not in details:
                 protocol.check_timeouts()
-        view = _Part(self._server, part.copy())
-        daphne.server.Server.application_checker(view)
-        for protocol in part.keys() - view.connections.keys():
-            connections.pop(protocol, None)
+        if part:
+            view = _Part(self._server, part.copy())
+            daphne.server.Server.application_checker(view)
+            for protocol in part.keys() - view.connections.keys():
+                connections.pop(protocol, None)
         reactor.callLater(STEP_S, self.step)
 
 
