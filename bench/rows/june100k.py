@@ -44,8 +44,8 @@ def _measure(bench: Bench) -> Counts:
             bench.say(f"june-100k: all in after {opened['seconds']:.0f} s; {seconds:g} s are played")
             crowds.hold(SETTLE_S)
             counts = crowds.play(scripts, seconds, DRAIN_S, Path(folder))
-        named = {" ".join(process.cmdline()[1:4]): process.memory_info().rss for process in processes if process.is_running()}
-    return counts | _judged(counts, opened, sum(named.values()), len(plan))
+        rss_bytes = sum(process.memory_info().rss for process in processes if process.is_running())
+    return counts | _judged(counts, opened, rss_bytes, len(plan))
 
 
 def _judged(counts: Counts, opened: Counts, rss_bytes: int, weddings: int) -> Counts:
