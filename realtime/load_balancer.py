@@ -116,12 +116,21 @@ class RealtimeLoadBalancer:
         self._planned = {wedding: slot for wedding, slot in self._planned.items() if wedding not in there}
 
     def _settle(self, held: Sequence[Held]) -> None:
-        """A wedding that nobody has put anywhere is at home where most of it is."""
-        able = {worker.slot for worker in self._workers if worker.weight > 0}
+        """A wedding that nobody has put anywhere is at home where most of it is; one whose worker leaves gets a new home before
+        its people are told to go, so that they come together again."""
+        able = {worker.slot: worker for worker in self._workers if worker.weight > 0}
         there = {one.wedding: {slot: n for slot, n in one.at.items() if slot in able} for one in held}
         found = {wedding: max(at, key=at.__getitem__) for wedding, at in there.items() if at and wedding not in self._shards}
-        kept = {wedding: slot for wedding, slot in self._past.homes.items() if slot in able}
-        self._past = replace(self._past, homes=found | kept)
+        homes = found | {wedding: slot for wedding, slot in self._past.homes.items() if slot in able}
+        loads = {slot: worker.load for slot, worker in able.items()}
+        leaving = {
+            one.wedding: sum(one.at.values()) for one in held if one.wedding not in homes and one.wedding not in self._shards
+        }
+        for wedding, size in sorted(leaving.items(), key=lambda one: (-one[1], one[0])) if able else ():
+            slot = min(loads, key=lambda slot: ((loads[slot] + size) / able[slot].weight, slot))
+            homes[wedding] = slot
+            loads[slot] += size
+        self._past = replace(self._past, homes=homes)
 
     def _homes_of(self, held: Sequence[Held], sizes: Mapping[str, int], slots: tuple[str, ...]) -> dict[str, str]:
         """Homes for all weddings; each shard of the very large ones has one, and is named also where the hash says so."""
