@@ -47,11 +47,10 @@ SHORT = ("rsvp.change", "seating.change")
 class DayCrowd(Crowd):
     """The members of some weddings, each with its role, in one process."""
 
-    def __init__(self, target: Target, plan: Sequence[RoomPlan], number: int) -> None:
+    def __init__(self, target: Target, plan: Sequence[RoomPlan], number: int, *, yields: bool = False) -> None:
         self._plan = plan
-        super().__init__(
-            target, {room.name: len(room.roles) for room in plan}, None, lanes=3, source=number * SOURCES, stamped=True
-        )
+        rooms = {room.name: len(room.roles) for room in plan}
+        super().__init__(target, rooms, None, lanes=3, source=number * SOURCES, stamped=True, yields=yields)
 
     def _write_members(self, path: Path) -> None:
         config, port = RealtimeConfig(), self.target.ports[0]
@@ -93,11 +92,11 @@ def _step(one: Planned, first: Sequence[int], number: dict[str, int]) -> str:
 
 
 class Crowds:
-    """All processes together. A context manager, as a crowd is."""
+    """All processes together. A context manager, as a crowd is. `yields`: see `Crowd`."""
 
-    def __init__(self, target: Target, plan: Sequence[RoomPlan]) -> None:
+    def __init__(self, target: Target, plan: Sequence[RoomPlan], *, yields: bool = False) -> None:
         self.parts = parts(plan)
-        self._crowds = [DayCrowd(target, part, number) for number, part in enumerate(self.parts)]
+        self._crowds = [DayCrowd(target, part, number, yields=yields) for number, part in enumerate(self.parts)]
 
     def __enter__(self) -> Crowds:
         return self

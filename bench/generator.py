@@ -23,19 +23,19 @@ PATIENCE_S = 120.0
 Counts = dict[str, Any]
 
 
-def _place(core: int | None) -> None:
-    """In the child. Where it shares the cores with the server it must not take one for each message that arrives: the phones
-    that it stands for do not. It reads when its turn has come; the kernel has stamped what came (`stamped`)."""
-    if core is None:
+def _place(core: int | None, yields: bool) -> None:
+    """In the child."""
+    if yields:
         os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
-    else:
+    if core is not None:
         os.sched_setaffinity(0, {core})
 
 
 class Crowd:
     """The members of some rooms. `rooms`: {name: members}. `core`: where to stay; None: anywhere. `source`: its first address.
     `stamped`: `play` times without the generator's own loop, too. `size`: bytes of a delivered text. Every publication goes by
-    one of `lanes` members of its room, in turn.
+    one of `lanes` members of its room, in turn. `yields`: where a server wants every core it does not take one for each message
+    that arrives, as the phones that it stands for do not; what it says may be a little late, which counts as latency.
     """
 
     def __init__(
@@ -50,6 +50,7 @@ class Crowd:
         deflate: bool = False,
         source: int = 0,
         stamped: bool = False,
+        yields: bool = False,
     ) -> None:
         program = compiled(SOURCES, "loadgen", "-lz", "-lm")
         self.target, self.rooms = target, rooms
@@ -76,7 +77,7 @@ class Crowd:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            preexec_fn=partial(_place, core),
+            preexec_fn=partial(_place, core, yields),
         )
 
     def __enter__(self) -> Crowd:

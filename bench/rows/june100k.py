@@ -35,7 +35,7 @@ def _measure(bench: Bench) -> Counts:
     with fresh_database() as url, wedsync.fleet([r.name for r in plan], int(bench.pick(2, WORKERS)), url) as fleet:
         processes = psutil.Process(fleet[1]).children(recursive=True)
         target = wedsync.target([fleet[0]], [process.pid for process in processes])
-        with Crowds(target, plan) as crowds, tempfile.TemporaryDirectory(prefix="wedsync-june-") as folder:
+        with Crowds(target, plan, yields=True) as crowds, tempfile.TemporaryDirectory(prefix="wedsync-june-") as folder:
             bench.say(f"june-100k: {connections:,} connections come in")
             opened = crowds.open(IN_FLIGHT, PATIENCE_S)
             with psycopg.connect(url) as database:
