@@ -123,9 +123,10 @@ class RealtimeLoadBalancer:
         found = {wedding: max(at, key=at.__getitem__) for wedding, at in there.items() if at and wedding not in self._shards}
         homes = found | {wedding: slot for wedding, slot in self._past.homes.items() if slot in able}
         loads = {slot: worker.load for slot, worker in able.items()}
-        leaving = {
-            one.wedding: sum(one.at.values()) for one in held if one.wedding not in homes and one.wedding not in self._shards
-        }
+        # Only of one that drains: one that is silent for a moment keeps its people, who would be moved for nothing later.
+        draining = {worker.slot for worker in self._workers if worker.weight <= 0 and worker.reason == "drain"}
+        homeless = [one for one in held if one.wedding not in homes and one.wedding not in self._shards]
+        leaving = {one.wedding: sum(one.at.values()) for one in homeless if draining & one.at.keys()}
         for wedding, size in sorted(leaving.items(), key=lambda one: (-one[1], one[0])) if able else ():
             slot = min(loads, key=lambda slot: ((loads[slot] + size) / able[slot].weight, slot))
             homes[wedding] = slot
