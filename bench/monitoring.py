@@ -1,7 +1,7 @@
 """`python -m bench.monitoring`: what monitoring costs, in CPU time.
 
 A worker that serves a Saturday, 10,000 people in 217 weddings and 5,000 deliveries a second, is switched between two ways of
-working every few seconds: as it is, and without counting, timing and reporting (`bench/switched_daphne.py`). The difference of
+working every second: as it is, and without counting, timing and reporting (`bench/switched_daphne.py`). The difference of
 the CPU time of neighbouring spells is what monitoring costs. The control loop and a scrape are timed beside it, each by itself.
 """
 
@@ -23,8 +23,8 @@ from pathlib import Path
 from typing import Any
 
 ROOMS, PEOPLE, DELIVERIES_PER_S, WORKERS = 217, 10_000, 5_000, 8
-SPELL_S, PAIRS = 2.0, 60
-"""Two reports in each spell; neighbours are near enough for what else this machine does to be in both. Four minutes."""
+SPELL_S, PAIRS = 1.0, 120
+"""One report in each spell; neighbours are near enough for what else this machine does to be in both. Four minutes."""
 SETTLE_S = 3.0
 TIMES = 200
 GOAL = 0.03

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from realtime.clock import Clock
 from realtime.connection import Connection
 from realtime.frame import Frame
-from realtime.histogram import Histogram
+from realtime.histogram import Histogram, index_of
 from realtime.kinds import KINDS, Priority
 from realtime.publication import Entry
 
@@ -118,12 +118,13 @@ class Measures:
                 self._time(room, priority, received_s, moments)
 
     def _time(self, room: RoomMeasures, priority: Priority, received_s: float, moments: Sequence[float]) -> None:
-        kept = [] if room.fenced else [self.latency[priority]]
+        kept = [] if room.fenced else [self.latency[priority].counts]
         if priority <= Priority.P1:
-            kept.append(room.latency)
+            kept.append(room.latency.counts)
         for at_s, n in _parts(moments, max(ROUND_S, ROUND_SHARE * (moments[-1] - received_s))):
-            for histogram in kept:
-                histogram.record(at_s - received_s, n)
+            index = index_of(at_s - received_s)  # once: a search through edges that are in no cache any more
+            for counts in kept:
+                counts[index] = counts.get(index, 0) + n
 
     def seen(self, room: RoomMeasures, frames: Sequence[Frame]) -> float | None:
         """A recipient has acknowledged `frames`. How long the last of them took, ms; None when it was not to be acknowledged at
