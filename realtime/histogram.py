@@ -101,7 +101,10 @@ class Histogram:
 
     def record(self, seconds: float, n: int = 1) -> None:
         """`n` events that took `seconds` each."""
-        index = index_of(seconds)
+        self.add(index_of(seconds), n)
+
+    def add(self, index: int, n: int) -> None:
+        """`n` events of the bucket `index`."""
         self.counts[index] = self.counts.get(index, 0) + n
 
     def quantile_ms(self, q: float) -> float | None:

@@ -118,13 +118,13 @@ class Measures:
                 self._time(room, priority, received_s, moments)
 
     def _time(self, room: RoomMeasures, priority: Priority, received_s: float, moments: Sequence[float]) -> None:
-        kept = [] if room.fenced else [self.latency[priority].counts]
+        kept = [] if room.fenced else [self.latency[priority]]
         if priority <= Priority.P1:
-            kept.append(room.latency.counts)
+            kept.append(room.latency)
         for at_s, n in _parts(moments, max(ROUND_S, ROUND_SHARE * (moments[-1] - received_s))):
-            index = index_of(at_s - received_s)  # once: a search through edges that are in no cache any more
-            for counts in kept:
-                counts[index] = counts.get(index, 0) + n
+            index = index_of(at_s - received_s)
+            for histogram in kept:
+                histogram.add(index, n)
 
     def seen(self, room: RoomMeasures, frames: Sequence[Frame]) -> float | None:
         """A recipient has acknowledged `frames`. How long the last of them took, ms; None when it was not to be acknowledged at
