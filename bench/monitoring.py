@@ -109,6 +109,7 @@ def loaded() -> Any:
     """The parts of a worker that holds all these rooms and has delivered for hours."""
     from realtime.bootstrap import build
     from realtime.config import RealtimeConfig
+    from realtime.histogram import count, index_of
     from realtime.kinds import Priority
     from realtime.presence import Presence
     from realtime.publication import Position
@@ -118,9 +119,10 @@ def loaded() -> Any:
     hub, measures = parts.hub, parts.hub.measures
     for n in range(ROOMS):
         room = HeldRoom(f"wedding-{n}", Position("e", 0, {}, 0), Presence(5.0, 25.0), 100, 100_000, measures)
-        room.roles.update({"guest": PEOPLE // ROOMS - 6, "planner": 1, "vendor": 3, "couple": 2})
+        for role, people in {"guest": PEOPLE // ROOMS - 6, "planner": 1, "vendor": 3, "couple": 2}.items():
+            measures.came(room.measures, role, people)
         for _ in range(300):
-            room.measures.latency.record(rng.lognormvariate(-6.2, 0.8), 40)
+            count(room.measures.latency, index_of(rng.lognormvariate(-6.2, 0.8)), 40)
         hub.rooms[room.name] = room
     for priority in Priority:
         for _ in range(5_000):

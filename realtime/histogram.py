@@ -88,6 +88,11 @@ def added(now: Buckets, before: Buckets) -> Buckets:
     return {index: count - before.get(index, 0) for index, count in now.items() if count > before.get(index, 0)}
 
 
+def count(buckets: Buckets, index: int, n: int) -> None:
+    """`n` more events in the bucket `index`."""
+    buckets[index] = buckets.get(index, 0) + n
+
+
 class Histogram:
     """Counts by bucket."""
 
@@ -101,11 +106,7 @@ class Histogram:
 
     def record(self, seconds: float, n: int = 1) -> None:
         """`n` events that took `seconds` each."""
-        self.add(index_of(seconds), n)
-
-    def add(self, index: int, n: int) -> None:
-        """`n` events of the bucket `index`."""
-        self.counts[index] = self.counts.get(index, 0) + n
+        count(self.counts, index_of(seconds), n)
 
     def quantile_ms(self, q: float) -> float | None:
         """`quantile_s`, in milliseconds."""

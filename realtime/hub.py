@@ -348,6 +348,7 @@ class Hub:
         if self.rooms.get(room.name) is room:
             del self.rooms[room.name]
             for connection in list(room.members()):
+                room.detach(connection)
                 connection.end(CloseCode.STATE_LOST, "The history of this wedding was replaced; come back for a snapshot.")
 
     async def _close(self, room: HeldRoom) -> None:

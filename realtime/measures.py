@@ -9,9 +9,10 @@ from collections.abc import Iterator, Sequence
 from realtime.clock import Clock
 from realtime.connection import Connection
 from realtime.frame import Frame
-from realtime.histogram import Histogram, index_of
+from realtime.histogram import Histogram, count, index_of
 from realtime.kinds import KINDS, Priority
 from realtime.publication import Entry
+from realtime.report import WeddingReport
 
 PRIORITIES = tuple(Priority)
 ROUND_SHARE, ROUND_S = 0.03, 0.000_1
@@ -19,20 +20,6 @@ ROUND_SHARE, ROUND_S = 0.03, 0.000_1
 apart. They had it one after the other, the first long before the last, at no even pace when the process was kept waiting."""
 BOOK_MAX = 64
 """Deliveries to a room that are counted together at the latest: more at once would be felt by what comes meanwhile."""
-
-
-class RoomMeasures:
-    """Of one room in this process. `latency`: of P0 and P1. `fenced`: a drill's, and no measure of the promise."""
-
-    __slots__ = ("deliveries_total", "faults_total", "fenced", "latency", "publications_total", "replayed_total")
-
-    def __init__(self, *, fenced: bool = False) -> None:
-        self.fenced = fenced
-        self.publications_total = 0
-        self.deliveries_total = 0
-        self.replayed_total = 0
-        self.faults_total = 0
-        self.latency = Histogram()
 
 
 class Measures:
@@ -44,13 +31,15 @@ class Measures:
         self._clock = clock
         self.now_s = clock.monotonic
         """The clock that latencies are of."""
-        self._unbooked: list[tuple[RoomMeasures, Priority, float | None, Sequence[float]]] = []
+        self._unbooked: list[tuple[WeddingReport, Priority, float | None, Sequence[float]]] = []
         self.publications = [0] * len(PRIORITIES)
         self.deliveries = [0] * len(PRIORITIES)
         self.latency = [Histogram() for _ in PRIORITIES]
         self.acked = [Histogram() for _ in PRIORITIES]
         # {connection: (since when it is behind without progress, how far it had come)}
         self.behind: dict[Connection, tuple[float, int]] = {}
+        self.connections: dict[str, int] = {}
+        """{role: sockets}."""
         self.joins_total = 0
         self.joins_refused_total = 0
         self.too_slow_total = 0
@@ -95,12 +84,17 @@ class Measures:
         age_s = (self._clock.now() - entry.at).total_seconds()
         return self._clock.monotonic() - max(0.0, age_s)
 
+    def came(self, room: WeddingReport, role: str, by: int) -> None:
+        """So many more of `role` are in the room (-1: one is gone)."""
+        for connections in (self.connections, room.connections):
+            connections[role] = connections.get(role, 0) + by
+
     def published(self, entry: Entry) -> None:
         """This worker has taken it from a publisher."""
         kind = KINDS.get(entry.kind)
         self.publications[kind.priority if kind is not None else Priority.P1] += 1
 
-    def delivered(self, room: RoomMeasures, frames: Sequence[Frame], moments: Sequence[float]) -> None:
+    def delivered(self, room: WeddingReport, frames: Sequence[Frame], moments: Sequence[float]) -> None:
         """All of `frames` are with the kernel. `moments`: for each member when, in order. They count with the next `book`."""
         for frame in frames:  # which are not kept: their memory is used again while it is in the cache
             self._unbooked.append((room, frame.priority, frame.received_s, moments))
@@ -117,16 +111,16 @@ class Measures:
             if received_s is not None:
                 self._time(room, priority, received_s, moments)
 
-    def _time(self, room: RoomMeasures, priority: Priority, received_s: float, moments: Sequence[float]) -> None:
-        kept = [] if room.fenced else [self.latency[priority]]
+    def _time(self, room: WeddingReport, priority: Priority, received_s: float, moments: Sequence[float]) -> None:
+        kept = [] if room.fenced else [self.latency[priority].counts]
         if priority <= Priority.P1:
             kept.append(room.latency)
         for at_s, n in _parts(moments, max(ROUND_S, ROUND_SHARE * (moments[-1] - received_s))):
             index = index_of(at_s - received_s)
-            for histogram in kept:
-                histogram.add(index, n)
+            for buckets in kept:
+                count(buckets, index, n)
 
-    def seen(self, room: RoomMeasures, frames: Sequence[Frame]) -> float | None:
+    def seen(self, room: WeddingReport, frames: Sequence[Frame]) -> float | None:
         """A recipient has acknowledged `frames`. How long the last of them took, ms; None when it was not to be acknowledged at
         once, and so says nothing about the way."""
         now_s, ms = self._clock.monotonic(), None

@@ -12,8 +12,12 @@ from realtime.histogram import Buckets
 WorkerState = Literal["starting", "ready", "draining", "lame"]
 
 
-class WeddingReport(Struct, frozen=True, omit_defaults=True):
-    """One wedding as one worker holds it. Counters since this worker opened the room."""
+class WeddingReport(Struct, omit_defaults=True):
+    """One wedding as one worker holds it. Counters since this worker opened the room.
+
+    The room counts in it itself (`realtime.measures`), so that a report of hundreds of weddings copies nothing. What is read
+    from a registry is as it was when it was sent.
+    """
 
     connections: dict[str, int]
     """{role: sockets}."""
@@ -25,6 +29,8 @@ class WeddingReport(Struct, frozen=True, omit_defaults=True):
     """Publications that members who came back were given of what they had missed."""
     faults_total: int = 0
     """Gaps, doubles and order faults that its clients reported."""
+    fenced: bool = False
+    """A drill's, and no measure of the promise."""
 
 
 class Tuned(Struct, frozen=True):

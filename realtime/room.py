@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 
@@ -13,10 +13,11 @@ from realtime.deflate import deflated
 from realtime.fence import fenced
 from realtime.frame import Frame
 from realtime.kinds import Priority
-from realtime.measures import Measures, RoomMeasures
+from realtime.measures import Measures
 from realtime.presence import Presence
 from realtime.publication import Entry, Position, State
 from realtime.receipts import ReceiptBook
+from realtime.report import WeddingReport
 from realtime.roles import VIEWS, Role, head_of, sees
 
 logger = logging.getLogger(__name__)
@@ -59,7 +60,7 @@ class HeldRoom:
         self, name: str, position: Position, presence: Presence, window_entries: int, window_bytes: int, measures: Measures
     ) -> None:
         self.name = name
-        self.measures = RoomMeasures(fenced=fenced(name))
+        self.measures = WeddingReport({}, fenced=fenced(name))
         self._measures = measures
         self.epoch = position.epoch
         self.offset = position.offset
@@ -73,7 +74,6 @@ class HeldRoom:
         self._window_max = (window_entries, window_bytes)
         self.ahead: dict[int, Entry] = {}
         self.cohorts: dict[Cohort, set[Connection]] = {}
-        self.roles: Counter[str] = Counter()
         self.n_members = 0
         self.provisional: dict[tuple[str, str], Frame] = {}
         # {cohort: what all its members get with the next flush}
@@ -100,8 +100,7 @@ class HeldRoom:
 
     def attach(self, connection: Connection) -> None:
         self.cohorts.setdefault(connection.cohort, set()).add(connection)
-        self.roles[connection.member.role] += 1
-        self.n_members += 1
+        self._count(connection, 1)
         self.empty_since_s = None
 
     def detach(self, connection: Connection) -> bool:
@@ -110,11 +109,14 @@ class HeldRoom:
         if connection not in cohort:
             return False
         cohort.discard(connection)
-        self.roles[connection.member.role] -= 1
-        self.n_members -= 1
+        self._count(connection, -1)
         if not cohort:
             del self.cohorts[connection.cohort]
         return True
+
+    def _count(self, connection: Connection, by: int) -> None:
+        self._measures.came(self.measures, connection.member.role, by)
+        self.n_members += by
 
     def take(self, entry: Entry) -> None:
         """Take `entry`, and those that waited for it, into `pending`; an early one is kept."""

@@ -233,6 +233,7 @@ async def test_when_the_journal_is_replaced_members_start_anew(site: Site) -> No
     site.journal.epochs[ROOM] = "e2"
     site.clock.advance(1)
     assert await closed_with(planner) == (4020, 4020)
+    assert site.services.hub.measures.connections == {"planner": 0}
     assert (await until(await site.join(PLANNER, "?epoch=e1&since=0"), "welcome"))["recovered"] is False
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import Counter
 from typing import Any
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 import realtime.room
 from realtime.config import RealtimeConfig
@@ -248,6 +249,15 @@ class HubMachine(RuleBasedStateMachine):
         self.clock.advance(1)
         self.loop.run_until_complete(start())
         self.settle()
+
+    @invariant()
+    def counted(self) -> None:
+        """Who is here is counted as they come and go, in the room and in all."""
+        for process in self.processes:
+            there = Counter(c.member.role for room in process.hub.rooms.values() for c in room.members())
+            assert {role: n for role, n in process.hub.measures.connections.items() if n} == there
+            for room in process.hub.rooms.values():
+                assert sum(room.measures.connections.values()) == room.n_members == sum(there.values())
 
     def teardown(self) -> None:
         if not hasattr(self, "loop"):
