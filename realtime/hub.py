@@ -11,6 +11,8 @@ import logging
 import math
 import zlib
 from collections.abc import Callable, Iterable, Sequence
+from datetime import timedelta
+from itertools import takewhile
 from typing import Any, Literal, TypeVar
 
 import msgspec
@@ -36,6 +38,7 @@ from realtime.presence import Presence
 from realtime.publication import Draft, Entry, Position
 from realtime.roles import Audience
 from realtime.room import HeldRoom
+from realtime.standstill import Standstill
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -48,11 +51,11 @@ RECEIPTS_S = 0.02
 """The crew's receipts are told together, this long after the first; those of the others once a second."""
 PROVISIONAL_MAX = 100
 """Emergencies kept for newcomers while the journal is down."""
-FLEETING_MAX_AGE_S = 5.0
-"""Who is typing, or clapping, is of no interest after this; far above every delay that is none of a process standing still."""
+LATELY_S = 2.0
+"""So far back a process that has just opened a room is told what was said in it: what it did not read, nor hear."""
+ROSTERS = 2.5
+"""A process of which nobody has heard for so many of its rosters does not hold the room."""
 SERVER = Sender("system", "system", "WedSync")
-STANDSTILL_S, STALE_S = 2.0, 0.5
-"""A loop that was late by so much has stood still (stopped, swapped out); what it reads in the moment after that is old."""
 InThread = Callable[..., Any]
 
 
@@ -75,7 +78,8 @@ class Hub:
         self._joining = Joining(self, reader, config, clock, process)
         self.measures = Measures(clock)
         self.flushing = Flushing(clock)
-        self._alive_s, self._stale_until_s = math.inf, 0.0
+        self.standstill = Standstill(clock)
+        self._greeted_s = -math.inf
         # (members here, other workers), now and then: from it newcomers are told when to come back if this process dies.
         self.crowd = (0, 0)
         self.emergencies_total = 0
@@ -161,12 +165,12 @@ class Hub:
             self.measures.published(entry)
         for name, mine in by_room.items():
             self._offer(name, mine)
-            self._mailbox.send(name, [pack(Parcel(self.process, mine))])
+            self._tell(name, Parcel(self.process, mine))
 
     def ephemeral(self, draft: Draft) -> None:
         """A publication that is never stored: to everybody who is there now. Raises Overloaded when it has waited here, because
         this process stood still: nobody wants it much later."""
-        if self._stood_still(self._clock.monotonic()):
+        if self.standstill.lately:
             self.measures.shed[draft.sender.role] += 1
             raise Overloaded
         self._send_fleeting(self.fleeting_entry(draft), provisional=False)
@@ -185,7 +189,20 @@ class Hub:
     def _send_fleeting(self, entry: Entry, *, provisional: bool) -> None:
         self.measures.published(entry)
         self._deliver_fleeting(entry, provisional)
-        self._mailbox.send(entry.room, [pack(Parcel(self.process, fleeting=entry, provisional=provisional))])
+        self._tell(entry.room, Parcel(self.process, fleeting=entry, provisional=provisional))
+
+    def _tell(self, name: str, parcel: Parcel) -> None:
+        """Hand `parcel` on to the other processes that hold the room, if there may be any. What is provisional goes out in any
+        case: nobody would find it in the journal."""
+        room = self.rooms.get(name)
+        if room is None or parcel.provisional or not self._alone(room):
+            self._mailbox.send(name, [pack(parcel)])
+
+    def _alone(self, room: HeldRoom) -> bool:
+        """Whether surely nobody else holds the room. A process that opens it says so, and tells its roster ever after: it would
+        have been heard, as long as the layer worked and this process did."""
+        silent_s = self._clock.monotonic() - max(room.heard_s, self._mailbox.sick_s)
+        return silent_s > ROSTERS * self._config.presence_refresh_s and not self.standstill.lately
 
     def receive(self, name: str, raw: bytes) -> None:
         """A parcel from the mailbox. One that cannot be read (another release) is dropped: the journal has it."""
@@ -197,35 +214,17 @@ class Hub:
         room = self.rooms.get(name)
         if parcel.process == self.process or room is None:
             return
+        room.heard_s = self._clock.monotonic()
         if not self._same_machine(parcel.process):
             parcel = parcel.without_times()
         if parcel.entries:
             self._offer(name, parcel.entries)
-        if parcel.fleeting is not None and not self._stale(parcel.fleeting):
+        if parcel.fleeting is not None and not self.standstill.outlived(parcel.fleeting):
             self._deliver_fleeting(parcel.fleeting, parcel.provisional)
         if parcel.roster is not None:
             room.presence.merge(parcel.process, parcel.roster, self._clock.monotonic())
         if parcel.roster_wanted:
-            self._send_roster(room)
-
-    def _stale(self, entry: Entry) -> bool:
-        """Whether something fleeting has waited here, because this process stood still, until it was worth nothing.
-
-        The wall clocks of two machines may be minutes apart: they are asked only after a standstill.
-        """
-        now_s = self._clock.monotonic()
-        if entry.received_s is not None:
-            return now_s - entry.received_s > FLEETING_MAX_AGE_S
-        return self._stood_still(now_s) and (self._clock.now() - entry.at).total_seconds() > FLEETING_MAX_AGE_S
-
-    def alive(self, now_s: float) -> None:
-        """Called ten times a second, if this process can. After a standstill what has waited in the sockets comes first."""
-        if now_s - self._alive_s > STANDSTILL_S:
-            self._stale_until_s = now_s + STALE_S
-        self._alive_s = now_s
-
-    def _stood_still(self, now_s: float) -> bool:
-        return now_s - self._alive_s > STANDSTILL_S or now_s < self._stale_until_s
+            self._send_roster(room, self._lately(room))
 
     def _same_machine(self, process: str) -> bool:
         """Whether its monotonic clock is ours; a process is named host.pid.random."""
@@ -270,20 +269,29 @@ class Hub:
         position: Position = await self.read(self._reader.position, name)
         await self._mailbox.subscribe(name)
         config = self._config
-        presence = Presence(config.presence_grace_s, 2.5 * config.presence_refresh_s)
+        presence = Presence(config.presence_grace_s, ROSTERS * config.presence_refresh_s)
         room = HeldRoom(name, position, presence, config.window_entries, config.window_bytes, self.measures)
         # Each room at a moment of its own: the rosters of 300 rooms in one turn of the loop are felt.
         share = zlib.crc32(name.encode()) / (1 << 32)
         room.roster_due_s = self._clock.monotonic() + share * config.presence_refresh_s
-        room.empty_since_s = self._clock.monotonic()
+        room.empty_since_s = room.heard_s = self._clock.monotonic()
         lately = max(0, position.offset - config.window_entries)
         room.preload(
             await self.read(self._reader.since, name, lately, position.offset - lately) if lately < position.offset else []
         )
         self.rooms[name] = room
         await self.fill(room)
-        self._mailbox.send(name, [pack(Parcel(self.process, roster_wanted=True))])
+        self._greet(room)
         return room
+
+    def _greet(self, room: HeldRoom) -> None:
+        """Whoever holds the room, too, knows of this process from now on, and answers."""
+        self._mailbox.send(room.name, [pack(Parcel(self.process, roster_wanted=True))])
+
+    def _lately(self, room: HeldRoom) -> list[Entry]:
+        """What was said in the last moments."""
+        since = self._clock.now() - timedelta(seconds=LATELY_S)
+        return [frame.entry for frame in takewhile(lambda frame: frame.entry.at > since, reversed(room.window))][::-1]
 
     def _fill_later(self, room: HeldRoom) -> None:
         if room.name not in self._filling:
@@ -321,6 +329,10 @@ class Hub:
     async def tick(self) -> None:
         """Compare with the journal, let go of empty rooms, tell who left. Raises JournalUnavailable."""
         now_s = self._clock.monotonic()
+        if self._mailbox.healthy and self._greeted_s < self._mailbox.sick_s:  # somebody may have opened a room unheard
+            self._greeted_s = now_s
+            for room in self.rooms.values():
+                self._greet(room)
         for room in list(self.rooms.values()):
             self._tell_receipts(room)
             gone = room.presence.expire(now_s)
@@ -355,8 +367,8 @@ class Hub:
         del self.rooms[room.name]
         await self._mailbox.unsubscribe(room.name)
 
-    def _send_roster(self, room: HeldRoom) -> None:
-        self._mailbox.send(room.name, [pack(Parcel(self.process, roster=room.presence.roster()))])
+    def _send_roster(self, room: HeldRoom, entries: Sequence[Entry] = ()) -> None:
+        self._mailbox.send(room.name, [pack(Parcel(self.process, list(entries), roster=room.presence.roster()))])
 
     def announce(self, room: HeldRoom, member: Sender, state: Literal["here", "gone"], *, roster: bool = True) -> None:
         data = PresenceData(member.member, member.role, member.name, state)
@@ -367,7 +379,7 @@ class Hub:
         kind = KINDS[kind_name]
         entry = Entry(room.name, 0, kind.name, int(kind.audience), "", sender, self._clock.now(), encode(data))
         self._deliver_fleeting(entry, False)
-        self._mailbox.send(room.name, [pack(Parcel(self.process, fleeting=entry, roster=roster))])
+        self._tell(room.name, Parcel(self.process, fleeting=entry, roster=roster))
 
     async def read(self, function: Callable[..., T], *args: object) -> T:
         result: T = await self._in_thread(function, *args)

@@ -86,6 +86,8 @@ class HeldRoom:
         self.slices: deque[Slice] = deque()
         self.empty_since_s: float | None = None
         self.roster_due_s = 0.0
+        # When another process spoke of the room, or was asked to, last.
+        self.heard_s = 0.0
         # {view: (when it was asked for, the read)}, and the last few states as messages: those who come together share them.
         self.states: dict[int, tuple[float, asyncio.Task[State]]] = {}
         self.snapshots: deque[tuple[State, bytes]] = deque(maxlen=len(VIEWS))

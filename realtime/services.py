@@ -172,7 +172,7 @@ class Services:
         elapsed_s = now_s - before_s
         if elapsed_s <= 0:
             return before_s, cpu_s, emergencies
-        hub.alive(now_s)
+        hub.standstill.alive()
         # The loop was busy with something else for as long as this timer is late.
         self.busy, lag_s = (now_cpu_s - cpu_s) / elapsed_s, max(0.0, elapsed_s - TUNE_EVERY_S)
         self._lag_s = max(lag_s, self._lag_s or 0.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -127,6 +128,7 @@ class MemoryMailbox:
     """One process's end of a `Network`."""
 
     healthy: bool | None = True
+    sick_s = -math.inf
 
     def __init__(self, network: Network) -> None:
         self._network = network

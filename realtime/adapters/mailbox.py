@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -24,6 +25,7 @@ class NoMailbox:
     """For a process that has no others."""
 
     healthy: bool | None = None
+    sick_s = -math.inf
 
     async def start(self, receive: Receive) -> None:
         pass
@@ -54,6 +56,7 @@ class LayerMailbox:
     def __init__(self, layer: Any, clock: Clock, *, timeout_s: float, queue_max: int) -> None:
         self.dropped_total = 0
         self.healthy: bool | None = True
+        self.sick_s = -math.inf
         self._layer = layer
         self._clock = clock
         self._timeout_s = timeout_s
@@ -80,7 +83,7 @@ class LayerMailbox:
     async def renew(self) -> None:
         if self._receive is not None:
             # While this task is cancelled nobody unsubscribes: the connection it would say so on may be the dead one.
-            receiver, self._channel = self._receiver, ""
+            receiver, self._channel, self.sick_s = self._receiver, "", self._clock.monotonic()
             await self._within_timeout(self._layer.flush)
             await _ended(receiver)
             self._channel = ""  # it may have got a new one from the layer that was flushed
@@ -131,7 +134,7 @@ class LayerMailbox:
         except Exception as error:
             if self.healthy:
                 logger.warning("the channel layer is sick: %r", error)
-            self.healthy = False
+            self.healthy, self.sick_s = False, self._clock.monotonic()
             return False
         self.healthy = True
         return True
@@ -167,7 +170,7 @@ class LayerMailbox:
                 message = await self._layer.receive(self._channel)
             except Exception as error:
                 logger.warning("nothing can be received from the channel layer: %r", error)
-                self._channel = ""
+                self._channel, self.sick_s = "", self._clock.monotonic()
                 await self._clock.sleep(self._timeout_s)
                 continue
             for parcel in message["parcels"]:

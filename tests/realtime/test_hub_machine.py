@@ -26,7 +26,7 @@ from tests.fakes import ManualClock, MemoryJournal, MemoryMailbox, Network
 
 ROOM = "rose-garden"
 SLICE_MEMBERS = realtime.room.SLICE_MEMBERS
-CONFIG = RealtimeConfig(window_entries=3, replay_max_entries=20)
+CONFIG = RealtimeConfig(window_entries=3, replay_max_entries=20, presence_refresh_s=1.0)
 KINDS = {"chat.guests": {"text": "x"}, "chat.crew": {"text": "y"}, "guest.checkin": {"guest": "g"}}
 
 

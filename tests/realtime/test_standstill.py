@@ -10,11 +10,12 @@ import pytest
 from realtime.config import RealtimeConfig
 from realtime.connection import Connection
 from realtime.errors import Overloaded
-from realtime.hub import FLEETING_MAX_AGE_S, STALE_S, STANDSTILL_S, Hub
+from realtime.hub import Hub
 from realtime.kinds import KINDS, decode_data
 from realtime.messages import Sender
 from realtime.parcel import Parcel, pack
 from realtime.publication import Draft
+from realtime.standstill import FLEETING_MAX_AGE_S, STALE_S, STANDSTILL_S
 from tests.fakes import ManualClock, MemoryJournal, MemoryMailbox, Network, at_once
 from tests.realtime.test_connection import FakeWire, pubs_of
 
@@ -31,7 +32,7 @@ class Place:
         self.hub = Hub(RealtimeConfig(), journal, MemoryMailbox(Network()), self.clock, at_once, "h.1.a")
         self.wire = FakeWire()
         await self.hub.join(Connection("rose", Sender("other", "planner"), self.wire), "", None, "")
-        self.hub.alive(self.clock.monotonic())
+        self.hub.standstill.alive()
         return self
 
     def clap(self, id: str) -> Draft:
@@ -47,12 +48,12 @@ async def test_what_waited_in_the_sockets_is_refused_and_counted() -> None:
     place.clock.advance(STANDSTILL_S + 0.1)
     with pytest.raises(Overloaded):
         place.hub.ephemeral(place.clap("read before the timer"))
-    place.hub.alive(place.clock.monotonic())
+    place.hub.standstill.alive()
     with pytest.raises(Overloaded):
         place.hub.ephemeral(place.clap("read after the timer"))
     for _ in range(int(STALE_S / 0.1) + 2):  # as often as in a process
         place.clock.advance(0.1)
-        place.hub.alive(place.clock.monotonic())
+        place.hub.standstill.alive()
     place.hub.ephemeral(place.clap("new"))
     assert place.seen() == ["before", "new"]
     assert place.hub.measures.shed["guest"] == 2
