@@ -66,7 +66,7 @@ class ConnectionPlan(Struct, frozen=True):
 
     def same(self, other: ConnectionPlan) -> bool:
         """Whether nothing but the reason differs."""
-        return replace(self, reason=other.reason) == other
+        return self is other or replace(self, reason=other.reason) == other
 
 
 class ConnectionOptimizer:
@@ -75,6 +75,8 @@ class ConnectionOptimizer:
     def __init__(self, config: RealtimeConfig) -> None:
         self._config = config
         self._crowded = False
+        # Who is served as usual shares the plan with all alike: made once, and no question whether it has changed.
+        self._usual: dict[tuple[Role, bool, bool, bool], ConnectionPlan] = {}
 
     def serve(self, connections: int) -> None:
         """So many connections are served here: plans from now on are made for that."""
@@ -82,22 +84,27 @@ class ConnectionOptimizer:
 
     def plan(self, stats: ConnectionStats) -> ConnectionPlan:
         """How to serve a connection of which `stats` are known."""
-        config, told = self._config, stats.told
-        crew = bool(stats.role & Audience.CREW)
-        heartbeat_s = config.planner_heartbeat_s if stats.role & Audience.PLANNERS else config.heartbeat_s
-        reason = trouble(stats)
-        sleepy = not told.visible or told.save_data
-        if sleepy and not stats.role & Audience.PLANNERS:
+        sleepy = not stats.told.visible or stats.told.save_data
+        if reason := trouble(stats):
+            return self._made(stats.role, sleepy, stats.deflate, reason)
+        alike = stats.role, sleepy, self._crowded, stats.deflate
+        if alike not in self._usual:
+            self._usual[alike] = self._made(stats.role, sleepy, stats.deflate, "")
+        return self._usual[alike]
+
+    def _made(self, role: Role, sleepy: bool, deflate: bool, reason: str) -> ConnectionPlan:
+        config, light = self._config, bool(reason)
+        heartbeat_s = config.planner_heartbeat_s if role & Audience.PLANNERS else config.heartbeat_s
+        if sleepy and not role & Audience.PLANNERS:
             heartbeat_s *= SLOW_HEARTBEAT
         elif self._crowded:
             heartbeat_s *= CROWDED_HEARTBEAT
-        light = bool(reason)
         return ConnectionPlan(
             heartbeat_s=heartbeat_s,
             light=light,
             batch_s=BATCH_S if light else 0.0,
-            window_bytes=config.outbox_bytes if crew else config.guest_outbox_bytes,
-            encoding="deflate" if stats.deflate else "plain",
+            window_bytes=config.outbox_bytes if role & Audience.CREW else config.guest_outbox_bytes,
+            encoding="deflate" if deflate else "plain",
             reason=reason or "usual",
         )
 
