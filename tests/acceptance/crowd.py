@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import random
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -42,12 +43,21 @@ class Crowd:
     """Clients of one room. `urls`: where the members of each group connect, such as "ws://127.0.0.1:8000"."""
 
     def __init__(
-        self, processes: Processes, room: str, urls: list[str], mix: dict[str, int], *, trusting: bool = False
+        self,
+        processes: Processes,
+        room: str,
+        urls: list[str],
+        mix: dict[str, int],
+        *,
+        trusting: bool = False,
+        late: Sequence[int] = (),
     ) -> None:
+        """The groups `late` come when a test lets them `come`."""
         self.clock = SystemClock()
         self.fleet = Fleet(self.clock)
         self.history = History()
         self.room = room
+        self._late = late
         self.rng = random.Random(2027)
         self.groups: list[list[tuple[Client, Recorder, Sender]]] = [[] for _ in urls]
         for role, count in mix.items():
@@ -62,8 +72,12 @@ class Crowd:
 
     async def __aenter__(self) -> Crowd:
         await self.fleet.__aenter__()
-        await asyncio.gather(*(client.connect() for group in self.groups for client, _, _ in group))
+        await asyncio.gather(*(self.come(group) for group in range(len(self.groups)) if group not in self._late))
         return self
+
+    async def come(self, group: int) -> None:
+        """Connect the members of a group."""
+        await asyncio.gather(*(client.connect() for client, _, _ in self.groups[group]))
 
     async def __aexit__(self, *exception: object) -> None:
         for group in self.groups:

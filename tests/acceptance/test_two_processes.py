@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from redis.asyncio import Redis
 
 from realtime.drills.proxy import RedisProxy
 from tests.acceptance.crowd import MIX, Crowd
@@ -13,6 +15,7 @@ from tests.processes import Processes
 
 pytestmark = pytest.mark.acceptance
 ROOM = "rose-garden"
+PATIENCE_S = 20.0
 SHARES = {"planner": 160, "couple": 44, "vendor": 44, "guest": 2}
 """1,004 publications a side: 4 x 160 + 3 x 44 + 5 x 44 + 6 x 2."""
 
@@ -59,6 +62,58 @@ async def test_redis_is_cut_in_the_middle(processes: Processes, redis_url: str) 
         await crowd.settled()
     assert_perfect(crowd, 2_008)
     await proxy.__aexit__()
+
+
+class Spy:
+    """Hears what processes tell each other of the room."""
+
+    def __init__(self, redis_url: str) -> None:
+        self._redis: Any = Redis.from_url(redis_url)
+        self._heard: Any = self._redis.pubsub()
+        self.told: list[bytes] = []
+
+    async def __aenter__(self) -> Spy:
+        await self._heard.psubscribe(f"*room.{ROOM}*")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._heard.aclose()
+        await self._redis.aclose()
+
+    async def until(self, part: bytes) -> None:
+        """Listen until something with `part` in it comes."""
+        async with asyncio.timeout(PATIENCE_S):
+            async for message in self._heard.listen():
+                if message["type"] == "pmessage":
+                    self.told.append(message["data"])
+                    if part in message["data"]:
+                        return
+
+
+async def test_one_that_is_alone_tells_nobody_and_whoever_comes_meanwhile_misses_nothing(
+    processes: Processes, redis_url: str
+) -> None:
+    processes.demo()
+    env = {"REDIS_URL": redis_url, "WEDSYNC_PRESENCE_REFRESH_S": "1"}
+    servers = [await asyncio.to_thread(processes.server, **env) for _ in range(2)]
+    urls = [server.url.replace("http", "ws") for server in servers]
+    async with Crowd(processes, ROOM, urls, MIX, late=[1]) as crowd, Spy(redis_url) as spy:
+        for alone_n in range(20):  # a roster a second; it is sure after two and a half
+            await crowd.say(0, 0, "chat.crew", {"text": f"anybody {alone_n}?"}, f"alone{alone_n}")
+            await spy.until(b"roster")
+            if not any(b"anybody %d?" % alone_n in told for told in spy.told):
+                break
+        assert 0 < alone_n < 19
+        talk = asyncio.gather(crowd.talk(0, SHARES, "a"))
+        while len(crowd.history.messages) < 300:
+            await asyncio.sleep(0.01)
+        await crowd.come(1)
+        await asyncio.gather(talk, crowd.talk(1, SHARES, "b"))
+        await crowd.settled()
+        await crowd.say(0, 0, "chat.crew", {"text": "to the others"}, "last")
+        await spy.until(b"to the others")
+        await crowd.settled()
+    assert_perfect(crowd, 2_008 + alone_n + 2)
 
 
 async def test_the_loss_of_the_very_last_publication_is_noticed_within_two_seconds(
