@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 import zlib
 from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
@@ -31,7 +30,8 @@ from realtime.kinds import KINDS, Priority, Receipts
 from realtime.kinds import Presence as PresenceData
 from realtime.measures import Measures
 from realtime.messages import Sender, encode
-from realtime.parcel import Parcel, pack, unpack
+from realtime.others import MISSED, Others
+from realtime.parcel import Parcel, unpack
 from realtime.performance_optimizer import Tuning
 from realtime.ports import Mailbox
 from realtime.presence import Presence
@@ -53,8 +53,6 @@ PROVISIONAL_MAX = 100
 """Emergencies kept for newcomers while the journal is down."""
 LATELY_S = 2.0
 """So far back a process that has just opened a room is told what was said in it: what it did not read, nor hear."""
-ROSTERS = 2.5
-"""A process of which nobody has heard for so many of its rosters does not hold the room."""
 SERVER = Sender("system", "system", "WedSync")
 InThread = Callable[..., Any]
 
@@ -79,7 +77,7 @@ class Hub:
         self.measures = Measures(clock)
         self.flushing = Flushing(clock)
         self.standstill = Standstill(clock)
-        self._greeted_s = -math.inf
+        self._others = Others(mailbox, clock, process, config.presence_refresh_s, self.standstill)
         # (members here, other workers), now and then: from it newcomers are told when to come back if this process dies.
         self.crowd = (0, 0)
         self.emergencies_total = 0
@@ -165,7 +163,7 @@ class Hub:
             self.measures.published(entry)
         for name, mine in by_room.items():
             self._offer(name, mine)
-            self._tell(name, Parcel(self.process, mine))
+            self._others.tell(name, self.rooms.get(name), Parcel(self.process, mine))
 
     def ephemeral(self, draft: Draft) -> None:
         """A publication that is never stored: to everybody who is there now. Raises Overloaded when it has waited here, because
@@ -189,20 +187,8 @@ class Hub:
     def _send_fleeting(self, entry: Entry, *, provisional: bool) -> None:
         self.measures.published(entry)
         self._deliver_fleeting(entry, provisional)
-        self._tell(entry.room, Parcel(self.process, fleeting=entry, provisional=provisional))
-
-    def _tell(self, name: str, parcel: Parcel) -> None:
-        """Hand `parcel` on to the other processes that hold the room, if there may be any. What is provisional goes out in any
-        case: nobody would find it in the journal."""
-        room = self.rooms.get(name)
-        if room is None or parcel.provisional or not self._alone(room):
-            self._mailbox.send(name, [pack(parcel)])
-
-    def _alone(self, room: HeldRoom) -> bool:
-        """Whether surely nobody else holds the room. A process that opens it says so, and tells its roster ever after: it would
-        have been heard, as long as the layer worked and this process did."""
-        silent_s = self._clock.monotonic() - max(room.heard_s, self._mailbox.sick_s)
-        return silent_s > ROSTERS * self._config.presence_refresh_s and not self.standstill.lately
+        parcel = Parcel(self.process, fleeting=entry, provisional=provisional)
+        self._others.tell(entry.room, self.rooms.get(entry.room), parcel)
 
     def receive(self, name: str, raw: bytes) -> None:
         """A parcel from the mailbox. One that cannot be read (another release) is dropped: the journal has it."""
@@ -212,7 +198,10 @@ class Hub:
             logger.warning("a parcel for %s could not be read", name)
             return
         room = self.rooms.get(name)
-        if parcel.process == self.process or room is None:
+        if parcel.process == self.process:
+            return
+        self._others.take(parcel.holds, self.rooms)
+        if room is None:
             return
         room.heard_s = self._clock.monotonic()
         if not self._same_machine(parcel.process):
@@ -224,7 +213,7 @@ class Hub:
         if parcel.roster is not None:
             room.presence.merge(parcel.process, parcel.roster, self._clock.monotonic())
         if parcel.roster_wanted:
-            self._send_roster(room, self._lately(room))
+            self._others.tell_roster(room, room.presence.roster(), self._lately(room))
 
     def _same_machine(self, process: str) -> bool:
         """Whether its monotonic clock is ours; a process is named host.pid.random."""
@@ -269,24 +258,20 @@ class Hub:
         position: Position = await self.read(self._reader.position, name)
         await self._mailbox.subscribe(name)
         config = self._config
-        presence = Presence(config.presence_grace_s, ROSTERS * config.presence_refresh_s)
+        presence = Presence(config.presence_grace_s, MISSED * config.presence_refresh_s)
         room = HeldRoom(name, position, presence, config.window_entries, config.window_bytes, self.measures)
         # Each room at a moment of its own: the rosters of 300 rooms in one turn of the loop are felt.
         share = zlib.crc32(name.encode()) / (1 << 32)
         room.roster_due_s = self._clock.monotonic() + share * config.presence_refresh_s
-        room.empty_since_s = room.heard_s = self._clock.monotonic()
+        room.empty_since_s = self._clock.monotonic()
         lately = max(0, position.offset - config.window_entries)
         room.preload(
             await self.read(self._reader.since, name, lately, position.offset - lately) if lately < position.offset else []
         )
         self.rooms[name] = room
         await self.fill(room)
-        self._greet(room)
+        self._others.greet(room)
         return room
-
-    def _greet(self, room: HeldRoom) -> None:
-        """Whoever holds the room, too, knows of this process from now on, and answers."""
-        self._mailbox.send(room.name, [pack(Parcel(self.process, roster_wanted=True))])
 
     def _lately(self, room: HeldRoom) -> list[Entry]:
         """What was said in the last moments."""
@@ -329,12 +314,9 @@ class Hub:
     async def tick(self) -> None:
         """Compare with the journal, let go of empty rooms, tell who left. Raises JournalUnavailable."""
         now_s = self._clock.monotonic()
-        if self._mailbox.healthy and self._greeted_s < self._mailbox.sick_s:  # somebody may have opened a room unheard
-            self._greeted_s = now_s
-            for room in self.rooms.values():
-                self._greet(room)
         for room in list(self.rooms.values()):
-            self._tell_receipts(room)
+            if room.receipts.untold:
+                self._tell_receipts(room)
             gone = room.presence.expire(now_s)
             for left, member in enumerate(gone, 1 - len(gone)):
                 self.announce(room, member, "gone", roster=not left)  # once is enough for the other processes
@@ -342,7 +324,8 @@ class Hub:
                 await self._close(room)
             elif now_s >= room.roster_due_s:
                 room.roster_due_s = now_s + self._config.presence_refresh_s
-                self._send_roster(room)
+                self._others.tell_roster(room, room.presence.roster())
+        self._others.tick(self.rooms)
         if self.rooms:
             await self._reconcile()
 
@@ -367,9 +350,6 @@ class Hub:
         del self.rooms[room.name]
         await self._mailbox.unsubscribe(room.name)
 
-    def _send_roster(self, room: HeldRoom, entries: Sequence[Entry] = ()) -> None:
-        self._mailbox.send(room.name, [pack(Parcel(self.process, list(entries), roster=room.presence.roster()))])
-
     def announce(self, room: HeldRoom, member: Sender, state: Literal["here", "gone"], *, roster: bool = True) -> None:
         data = PresenceData(member.member, member.role, member.name, state)
         self._say(room, "presence", data, member, room.presence.roster() if roster else None)
@@ -379,7 +359,7 @@ class Hub:
         kind = KINDS[kind_name]
         entry = Entry(room.name, 0, kind.name, int(kind.audience), "", sender, self._clock.now(), encode(data))
         self._deliver_fleeting(entry, False)
-        self._tell(room.name, Parcel(self.process, fleeting=entry, roster=roster))
+        self._others.tell(room.name, room, Parcel(self.process, fleeting=entry, roster=roster))
 
     async def read(self, function: Callable[..., T], *args: object) -> T:
         result: T = await self._in_thread(function, *args)

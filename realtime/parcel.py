@@ -11,7 +11,10 @@ from realtime.publication import Entry
 
 
 class Parcel(Struct, frozen=True, omit_defaults=True):
-    """What processes tell each other about a room: new entries, something fleeting, or who is connected to the sender."""
+    """What processes tell each other about a room: new entries, something fleeting, or who is connected to the sender.
+
+    `holds`: in `realtime.others.FLEET`, the rooms that the sender holds.
+    """
 
     process: str
     entries: list[Entry] = []
@@ -19,6 +22,7 @@ class Parcel(Struct, frozen=True, omit_defaults=True):
     provisional: bool = False
     roster: list[Sender] | None = None
     roster_wanted: bool = False
+    holds: list[str] = []
 
     def without_times(self) -> Parcel:
         """As another machine has to read it, whose monotonic clock is not the sender's."""

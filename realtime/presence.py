@@ -41,6 +41,8 @@ class Presence:
 
     def expire(self, now_s: float) -> list[Sender]:
         """Who is gone for good by now, to be announced."""
+        if not self._remote and not self._leaving:
+            return []
         self._remote = {process: roster for process, roster in self._remote.items() if roster[0] > now_s}
         over = [member for member, at_s in self._leaving.values() if at_s <= now_s]
         for member in over:

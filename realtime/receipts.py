@@ -31,6 +31,11 @@ class ReceiptBook:
                 del self._latest[forgotten]
                 self._news.pop(forgotten, None)
 
+    @property
+    def untold(self) -> bool:
+        """Whether there are news."""
+        return bool(self._news)
+
     def news(self) -> list[Receipt]:
         """What changed since the last call, the oldest first."""
         told = [self._latest[member] for member in list(self._news)[:TOLD_AT_ONCE]]

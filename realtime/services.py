@@ -19,6 +19,7 @@ from realtime.connection_optimizer import ConnectionOptimizer
 from realtime.errors import RealtimeError
 from realtime.hub import Hub
 from realtime.journal import Journal
+from realtime.others import FLEET
 from realtime.performance_optimizer import Reading, RealtimePerformanceOptimizer
 from realtime.policy.admission import Admission
 from realtime.ports import Domain, Mailbox, Registry
@@ -108,6 +109,7 @@ class Services:
         if self.loop is None:
             self.loop = asyncio.get_running_loop()
             await self.mailbox.start(self._receive)
+            await self.mailbox.subscribe(FLEET)
             freeze()
             self.state, self.reason = "ready", ""
             self._tasks = [

@@ -1,4 +1,4 @@
-"""Starting processes that end with their parent, and the private Redis of a fleet."""
+"""Starting processes that end with their parent, how they share the cores, and the private Redis of a fleet."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import IO, Any
 
 PR_SET_PDEATHSIG = 1
+GIVES_WAY = 5
+"""A third of the usual share while there is not enough for all (sched(7), nice)."""
 _libc = ctypes.CDLL(None)
 
 
@@ -48,6 +50,21 @@ def start(
         preexec_fn=end_with_parent,
         **account,
     )
+
+
+def give_way(pid: int) -> None:
+    """Let the work of `pid` wait for that of others (setpriority(2)): what people wait for comes before what is told of it."""
+    with contextlib.suppress(ProcessLookupError):
+        os.setpriority(os.PRIO_PROCESS, pid, GIVES_WAY)
+
+
+def take_turns(pids: Sequence[int]) -> None:
+    """More of them than cores: one that wakes up does not push another off its core (SCHED_BATCH, sched(7)), since each change
+    costs more than what most of them have to do. Enough cores: as usual."""
+    policy = os.SCHED_BATCH if len(pids) > len(os.sched_getaffinity(0)) else os.SCHED_OTHER
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.sched_setscheduler(pid, policy, os.sched_param(0))
 
 
 def end(process: subprocess.Popen[Any], patience_s: float) -> None:

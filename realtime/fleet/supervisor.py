@@ -139,6 +139,9 @@ class Supervisor:
         if ours is not None:
             theirs.close()
         child = self.children[name] = Child(name, slot, kind, process, self._clock.monotonic(), deaths, ours)
+        if kind == "control":
+            processes.give_way(process.pid)
+        processes.take_turns([worker.process.pid for worker in self._of("worker")])
         if kind == "dispatcher":
             assert ours is not None
             self._told = set()

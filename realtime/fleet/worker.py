@@ -66,9 +66,9 @@ class FleetWorker:
             parts.reason = why
 
     def status(self, passes_total: int) -> Status:
-        parts, rooms = self._parts, self._parts.hub.rooms.values()
-        held = {room.name: room.n_members for room in rooms}
-        n_members, weddings = sum(held.values()), sum(1 for name, n in held.items() if n and name != OPS)
+        parts = self._parts
+        n_members = sum(parts.hub.measures.connections.values())
+        weddings = sum(1 for room in parts.hub.rooms.values() if room.n_members and room.name != OPS)
         parts.hub.crowd = (n_members, len(parts.canaries.of_others()))
         pid = int(parts.hub.process.rsplit(".", 2)[1])
         return Status(

@@ -5,8 +5,9 @@ from __future__ import annotations
 from realtime.config import RealtimeConfig
 from realtime.connection import Connection
 from realtime.draft import draft
-from realtime.hub import ROSTERS, Hub
+from realtime.hub import Hub
 from realtime.messages import Sender
+from realtime.others import FLEET, MISSED
 from realtime.parcel import Parcel, unpack
 from realtime.standstill import STANDSTILL_S
 from tests.fakes import ManualClock, MemoryJournal, MemoryMailbox, Network, at_once
@@ -14,7 +15,7 @@ from tests.realtime.test_connection import FakeWire, pubs_of
 
 ROOM = "rose"
 CONFIG = RealtimeConfig()
-SURE_S = ROSTERS * CONFIG.presence_refresh_s + 1
+SURE_S = MISSED * CONFIG.presence_refresh_s + 1
 
 
 class Worker:
@@ -25,6 +26,7 @@ class Worker:
         self.mailbox, self.wire = MemoryMailbox(network), FakeWire()
         self.hub = Hub(CONFIG, journal, self.mailbox, clock, at_once, f"h.{name}.x")
         self.mailbox.receive = self.hub.receive
+        self.mailbox.rooms.add(FLEET)
         self.said = 0
 
     async def open(self) -> None:
@@ -78,16 +80,17 @@ async def test_what_is_said_in_a_room_just_opened_goes_to_everybody() -> None:
     assert len(fleet.here.told()) == 2
 
 
-async def test_who_has_heard_of_nobody_for_long_enough_says_only_that_it_is_there() -> None:
+async def test_who_has_heard_of_nobody_for_long_enough_says_only_what_it_holds() -> None:
     fleet = await Fleet().start()
     await fleet.pass_s(SURE_S)
     fleet.here.say()
     fleet.here.clap()
     assert fleet.here.told() == []
-    for _ in range(round(CONFIG.presence_refresh_s)):
+    for _ in range(round(2 * CONFIG.presence_refresh_s)):
         fleet.clock.advance(1)
         await fleet.here.hub.tick()
-    assert [parcel.roster is not None for parcel in fleet.here.told()] == [True]
+    told = fleet.here.told()
+    assert {tuple(parcel.holds) for parcel in told} == {(ROOM,)} and len(told) <= 2
 
 
 async def test_whoever_opens_the_room_is_told_what_was_said_meanwhile_and_all_that_follows() -> None:
@@ -107,12 +110,12 @@ async def test_whoever_opens_the_room_is_told_what_was_said_meanwhile_and_all_th
     assert sorted(fleet.here.shown()[-2:]) == sorted(fleet.there.shown()[-2:]) == sorted(later)
 
 
-async def test_of_a_greeting_that_is_lost_the_roster_tells() -> None:
+async def test_of_a_greeting_that_is_lost_tells_what_the_other_holds() -> None:
     fleet = await Fleet().start()
     await fleet.pass_s(SURE_S)
     await fleet.there.open()
     fleet.network.wire.clear()
-    await fleet.pass_s(CONFIG.presence_refresh_s)
+    await fleet.pass_s(CONFIG.presence_refresh_s + 1)
     said = fleet.here.say()
     fleet.network.deliver_all()
     assert said in fleet.there.shown()
@@ -137,9 +140,9 @@ async def test_while_and_after_the_layer_was_sick_nobody_is_sure() -> None:
     fleet.here.mailbox.healthy = True
     fleet.clock.advance(1)
     await fleet.here.hub.tick()
-    assert any(parcel.roster_wanted for parcel in fleet.here.told())  # somebody may have opened the room unheard
+    assert any(parcel.holds for parcel in fleet.here.told())  # somebody may have opened the room unheard
     await fleet.here.hub.tick()
-    assert not any(parcel.roster_wanted for parcel in fleet.here.told())
+    assert not any(parcel.holds for parcel in fleet.here.told())
     await fleet.pass_s(SURE_S)
     fleet.here.say()
     assert fleet.here.told() == []
