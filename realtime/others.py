@@ -65,6 +65,6 @@ class Others:
     def tick(self, rooms: Mapping[str, HeldRoom]) -> None:
         """Once a second: tell the others which rooms are held here when it is time, and as soon as the layer works again."""
         now_s = self._clock.monotonic()
-        if now_s - self._told_s > self._every_s or (self._mailbox.healthy and self._told_s < self._mailbox.sick_s):
+        if now_s - self._told_s >= self._every_s or (self._mailbox.healthy and self._told_s < self._mailbox.sick_s):
             self._told_s = now_s
             self._mailbox.send(FLEET, [pack(Parcel(self._process, holds=list(rooms)))])

@@ -10,6 +10,7 @@ import pytest
 from redis.asyncio import Redis
 
 from realtime.drills.proxy import RedisProxy
+from realtime.others import FLEET
 from tests.acceptance.crowd import MIX, Crowd
 from tests.processes import Processes
 
@@ -65,7 +66,7 @@ async def test_redis_is_cut_in_the_middle(processes: Processes, redis_url: str) 
 
 
 class Spy:
-    """Hears what processes tell each other of the room."""
+    """Hears what processes tell each other, of the room and of what they hold."""
 
     def __init__(self, redis_url: str) -> None:
         self._redis: Any = Redis.from_url(redis_url)
@@ -73,7 +74,7 @@ class Spy:
         self.told: list[bytes] = []
 
     async def __aenter__(self) -> Spy:
-        await self._heard.psubscribe(f"*room.{ROOM}*")
+        await self._heard.psubscribe(f"*room.{ROOM}*", f"*room.{FLEET}*")
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -94,13 +95,14 @@ async def test_one_that_is_alone_tells_nobody_and_whoever_comes_meanwhile_misses
     processes: Processes, redis_url: str
 ) -> None:
     processes.demo()
-    env = {"REDIS_URL": redis_url, "WEDSYNC_PRESENCE_REFRESH_S": "1"}
+    env = {"REDIS_URL": redis_url, "WEDSYNC_PRESENCE_REFRESH_S": "2"}
     servers = [await asyncio.to_thread(processes.server, **env) for _ in range(2)]
     urls = [server.url.replace("http", "ws") for server in servers]
     async with Crowd(processes, ROOM, urls, MIX, late=[1]) as crowd, Spy(redis_url) as spy:
-        for alone_n in range(20):  # a roster a second; it is sure after two and a half
+        for alone_n in range(20):  # it is sure after five seconds
             await crowd.say(0, 0, "chat.crew", {"text": f"anybody {alone_n}?"}, f"alone{alone_n}")
-            await spy.until(b"roster")
+            for _ in range(2):  # the first may have been on its way before that
+                await spy.until(b"holds")
             if not any(b"anybody %d?" % alone_n in told for told in spy.told):
                 break
         assert 0 < alone_n < 19
