@@ -213,7 +213,7 @@ class Hub:
         if parcel.roster is not None:
             room.presence.merge(parcel.process, parcel.roster, self._clock.monotonic())
         if parcel.roster_wanted:
-            self._others.tell_roster(room, room.presence.roster(), self._lately(room))
+            self._others.tell_roster(room, self._lately(room))
 
     def _same_machine(self, process: str) -> bool:
         """Whether its monotonic clock is ours; a process is named host.pid.random."""
@@ -269,8 +269,8 @@ class Hub:
             await self.read(self._reader.since, name, lately, position.offset - lately) if lately < position.offset else []
         )
         self.rooms[name] = room
+        self._others.greet(room)  # before the read: what is said after they have heard it comes from them, the rest is read
         await self.fill(room)
-        self._others.greet(room)
         return room
 
     def _lately(self, room: HeldRoom) -> list[Entry]:
@@ -314,6 +314,7 @@ class Hub:
     async def tick(self) -> None:
         """Compare with the journal, let go of empty rooms, tell who left. Raises JournalUnavailable."""
         now_s = self._clock.monotonic()
+        self._others.tick(self.rooms)
         for room in list(self.rooms.values()):
             if room.receipts.untold:
                 self._tell_receipts(room)
@@ -324,8 +325,8 @@ class Hub:
                 await self._close(room)
             elif now_s >= room.roster_due_s:
                 room.roster_due_s = now_s + self._config.presence_refresh_s
-                self._others.tell_roster(room, room.presence.roster())
-        self._others.tick(self.rooms)
+                if not self._others.alone(room):
+                    self._others.tell_roster(room)
         if self.rooms:
             await self._reconcile()
 
@@ -352,7 +353,7 @@ class Hub:
 
     def announce(self, room: HeldRoom, member: Sender, state: Literal["here", "gone"], *, roster: bool = True) -> None:
         data = PresenceData(member.member, member.role, member.name, state)
-        self._say(room, "presence", data, member, room.presence.roster() if roster else None)
+        self._say(room, "presence", data, member, room.presence.roster() if roster and not self._others.alone(room) else None)
 
     def _say(self, room: HeldRoom, kind_name: str, data: Struct, sender: Sender, roster: list[Sender] | None = None) -> None:
         """Something the server itself tells a room, to be shown and forgotten."""

@@ -12,15 +12,14 @@ import math
 from collections.abc import Mapping, Sequence
 
 from realtime.clock import Clock
-from realtime.messages import Sender
 from realtime.parcel import Parcel, pack
 from realtime.ports import Mailbox
 from realtime.publication import Entry
 from realtime.room import HeldRoom
 from realtime.standstill import Standstill
 
-FLEET = "fleet-rooms"
-"""Not a wedding: the group on the layer in which all processes tell which rooms they hold."""
+FLEET = "fleet.rooms"
+"""Not a wedding, no slug has a dot: the group on the layer in which all processes tell which rooms they hold."""
 MISSED = 2.5
 """A process of which nobody has heard for so many times the usual interval does not hold the room."""
 
@@ -52,9 +51,9 @@ class Others:
         room.heard_s = self._clock.monotonic()
         self._mailbox.send(room.name, [pack(Parcel(self._process, roster_wanted=True))])
 
-    def tell_roster(self, room: HeldRoom, roster: list[Sender], lately: Sequence[Entry] = ()) -> None:
+    def tell_roster(self, room: HeldRoom, lately: Sequence[Entry] = ()) -> None:
         """Who is here, and what was said `lately`, for one that has just opened the room."""
-        self.tell(room.name, room, Parcel(self._process, list(lately), roster=roster))
+        self._mailbox.send(room.name, [pack(Parcel(self._process, list(lately), roster=room.presence.roster()))])
 
     def take(self, holds: Sequence[str], rooms: Mapping[str, HeldRoom]) -> None:
         """Another process tells which rooms it holds."""
@@ -65,6 +64,8 @@ class Others:
     def tick(self, rooms: Mapping[str, HeldRoom]) -> None:
         """Once a second: tell the others which rooms are held here when it is time, and as soon as the layer works again."""
         now_s = self._clock.monotonic()
+        if not rooms:
+            return
         if now_s - self._told_s >= self._every_s or (self._mailbox.healthy and self._told_s < self._mailbox.sick_s):
             self._told_s = now_s
             self._mailbox.send(FLEET, [pack(Parcel(self._process, holds=list(rooms)))])

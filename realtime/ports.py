@@ -51,7 +51,7 @@ class Mailbox(Protocol):
     healthy: bool | None
     """Whether the last call of the layer worked; None where there are no other processes."""
     sick_s: float
-    """When one did not work last, monotonic; minus infinity: never."""
+    """When something was lost here last, a call or what did not fit into the queue; monotonic, minus infinity: never."""
 
     async def subscribe(self, room: str) -> None:
         """From now on what others send to `room` arrives. Never raises: a sick layer is the reconciliation's business."""

@@ -149,7 +149,7 @@ def _change(tuning: Tuning) -> str:
 def rss_bytes() -> int | None:
     """Resident memory of this process, None where the kernel does not say (proc(5))."""
     try:
-        with open("/proc/self/statm", "rb", buffering=0) as file:  # a Path, and a buffer, are most of the time
+        with open("/proc/self/statm", "rb", buffering=0) as file:  # every second: no more than it takes
             return int(file.read().split()[1]) * _PAGE_BYTES
     except (OSError, ValueError, IndexError):
         return None

@@ -33,7 +33,7 @@ TUNE_EVERY_S = 0.1
 """Short enough to follow a burst within its first second, long enough for a CPU clock to be exact."""
 PLAN_STEP_S = 0.05
 PLANS_PER_S = 500
-"""Each takes about 25 us; so many take a hundredth of a core. In a crowd each connection waits longer for its turn."""
+"""So that all of them take about a hundredth of a core at the most. In a crowd each connection waits longer for its turn."""
 CALENDAR_EVERY_S = 60.0
 SICK_SHARE = 0.25
 """While the layer carries nothing the journal is compared so much more often: across workers p99 stays within a second."""

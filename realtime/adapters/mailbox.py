@@ -103,7 +103,7 @@ class LayerMailbox:
     def send(self, room: str, parcels: Iterable[bytes]) -> None:
         for parcel in parcels:
             if len(self._queue) >= self._queue_max:
-                self.dropped_total += 1
+                self.dropped_total, self.sick_s = self.dropped_total + 1, self._clock.monotonic()
             else:
                 self._queue.append((room, parcel))
         self._filled.set()

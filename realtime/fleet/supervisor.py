@@ -141,7 +141,7 @@ class Supervisor:
         child = self.children[name] = Child(name, slot, kind, process, self._clock.monotonic(), deaths, ours)
         if kind == "control":
             processes.give_way(process.pid)
-        processes.take_turns([worker.process.pid for worker in self._of("worker")])
+        self._share_cores()
         if kind == "dispatcher":
             assert ours is not None
             self._told = set()
@@ -176,7 +176,12 @@ class Supervisor:
             if child.kind == "dispatcher":
                 asyncio.get_running_loop().remove_reader(child.ours.fileno())
             child.ours.close()
+        self._share_cores()
         self._tell_dispatcher()
+
+    def _share_cores(self) -> None:
+        """Workers have come or gone: a deploy has one too many for a while."""
+        processes.take_turns([worker.process.pid for worker in self._of("worker")])
 
     # -- the dispatcher -----------------------------------------------------------------------------------------------
 

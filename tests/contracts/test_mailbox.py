@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -12,6 +13,7 @@ from channels.layers import InMemoryChannelLayer
 from realtime.adapters.mailbox import LayerMailbox
 from realtime.adapters.redis_layer import PipelinedLayer
 from realtime.clock import SystemClock
+from tests.fakes import ManualClock
 
 ROOMS = [f"room-{n}" for n in range(300)]
 PATIENCE_S = 20.0
@@ -95,3 +97,13 @@ async def test_after_a_renewal_all_rooms_are_heard_again(process: Callable[[], L
                 here.mailbox.send(room, [b"again"])
             await asyncio.sleep(0.01)
     assert here.mailbox.healthy and there.mailbox.healthy
+
+
+async def test_what_does_not_fit_into_the_queue_is_counted_and_no_secret() -> None:
+    clock = ManualClock()
+    clock.advance(5)
+    mailbox = LayerMailbox(InMemoryChannelLayer(), clock, timeout_s=1.0, queue_max=1)
+    mailbox.send("a", [b"one"])
+    assert (mailbox.dropped_total, mailbox.sick_s) == (0, -math.inf)
+    mailbox.send("a", [b"too many"])
+    assert (mailbox.dropped_total, mailbox.sick_s) == (1, 5.0)

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
 from realtime.config import RealtimeConfig
 from realtime.connection import Connection
 from realtime.draft import draft
+from realtime.errors import JournalUnavailable
 from realtime.hub import Hub
 from realtime.messages import Sender
 from realtime.others import FLEET, MISSED
 from realtime.parcel import Parcel, unpack
 from realtime.standstill import STANDSTILL_S
-from tests.fakes import ManualClock, MemoryJournal, MemoryMailbox, Network, at_once
+from tests.fakes import ManualClock, MemoryJournal, MemoryMailbox, Network
 from tests.realtime.test_connection import FakeWire, pubs_of
 
 ROOM = "rose"
@@ -24,10 +30,17 @@ class Worker:
     def __init__(self, name: str, network: Network, journal: MemoryJournal, clock: ManualClock) -> None:
         self._network, self._journal, self._clock = network, journal, clock
         self.mailbox, self.wire = MemoryMailbox(network), FakeWire()
-        self.hub = Hub(CONFIG, journal, self.mailbox, clock, at_once, f"h.{name}.x")
+        self.hub = Hub(CONFIG, journal, self.mailbox, clock, self._in_thread, f"h.{name}.x")
         self.mailbox.receive = self.hub.receive
         self.mailbox.rooms.add(FLEET)
         self.said = 0
+        self.while_reading: Callable[[], object] = lambda: None
+
+    async def _in_thread(self, function: Callable[..., Any], *args: object) -> Any:
+        result = function(*args)
+        if ROOM in self.hub.rooms:
+            self.while_reading()
+        return result
 
     async def open(self) -> None:
         await self.hub.join(Connection(ROOM, Sender(self.hub.process, "planner"), self.wire), "", None, "")
@@ -91,6 +104,29 @@ async def test_who_has_heard_of_nobody_for_long_enough_says_only_what_it_holds()
         await fleet.here.hub.tick()
     told = fleet.here.told()
     assert {tuple(parcel.holds) for parcel in told} == {(ROOM,)} and len(told) <= 2
+
+
+async def test_one_that_is_still_opening_the_room_is_not_alone_with_it() -> None:
+    fleet = await Fleet().start()
+    await fleet.pass_s(SURE_S)
+    said: list[str] = []
+    fleet.there.while_reading = lambda: said or said.append(fleet.there.say())
+    await fleet.there.open()
+    fleet.network.deliver_all()
+    assert said and said[0] in fleet.here.shown()
+
+
+async def test_one_that_could_not_read_the_room_has_greeted_the_others_all_the_same() -> None:
+    fleet = await Fleet().start()
+    await fleet.pass_s(SURE_S)
+
+    def away() -> None:
+        raise JournalUnavailable
+
+    fleet.there.while_reading = away
+    with pytest.raises(JournalUnavailable):
+        await fleet.there.open()
+    assert any(parcel.roster_wanted for parcel in fleet.there.told())
 
 
 async def test_whoever_opens_the_room_is_told_what_was_said_meanwhile_and_all_that_follows() -> None:
