@@ -6,7 +6,7 @@ without a record is None, never 0. `now` says how old the span is: fine summarie
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from math import ceil
 
@@ -106,11 +106,12 @@ def _samples(step_s: int, start: datetime, end: datetime) -> QuerySet[Sample]:
     return Sample.objects.filter(step_s=step_s, at__gte=_first(start, step_s), at__lt=end).order_by()
 
 
-def _read(plot: Plot, rows: QuerySet[Sample]) -> list[tuple[str, int, Summary]]:
-    """[(scope, beginning, its summary as far as the plot reads it)]. Only those columns leave the database."""
+def _read(plot: Plot, rows: QuerySet[Sample]) -> Iterator[tuple[str, int, Summary]]:
+    """(scope, beginning, its summary as far as the plot reads it), one after the other: a histogram is forgotten once it was
+    read. Only those columns leave the database."""
     names = ("covered_ms", *plot.fields)
     found = rows.values_list("scope", "at", *names)
-    return [(scope, int(at.timestamp()), _summary(names, values)) for scope, at, *values in found]
+    return ((scope, int(at.timestamp()), _summary(names, values)) for scope, at, *values in found)
 
 
 def _summary(names: Sequence[str], values: Sequence[object]) -> Summary:

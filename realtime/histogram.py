@@ -7,16 +7,16 @@ exact and what Prometheus gets is a plain sum of these buckets. No bucket become
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
-from itertools import accumulate, chain
+from itertools import accumulate
 from math import ceil, log2
-from operator import itemgetter
 
 STEPS = 32
 """Buckets for a doubling."""
 LAST = 1_024
 """2^32 us: more than an hour. Whatever takes longer is counted in one bucket after that."""
+INDICES = range(LAST + 2)
 EXPORTED_S = (
     *(0.000_5, 0.001, 0.002, 0.003, 0.005, 0.007_5, 0.01, 0.015, 0.02, 0.03),
     *(0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0),
@@ -52,12 +52,26 @@ def quantile_s(buckets: Buckets, q: float) -> float | None:
 
 
 def quantiles_s(parts: Iterable[Buckets], shares: Sequence[float]) -> list[float | None]:
-    """`quantile_s` of histograms taken together, for several shares. Sorting what is sorted in parts is faster than merging."""
-    counted = sorted(chain.from_iterable(part.items() for part in parts))
-    passed = list(accumulate(map(itemgetter(1), counted)))
-    if not passed or not passed[-1]:
+    """`quantile_s` of histograms taken together, for several shares. A rank is looked for in all at once, none is merged."""
+    runs = [_run(part) for part in parts if part]
+    total = sum(passed[-1] for _, passed in runs)
+    if not total:
         return [None] * len(shares)
-    return [edge_s(counted[bisect_left(passed, max(1, ceil(share * passed[-1])))][0]) for share in shares]
+
+    def reached(index: int) -> int:
+        found = 0
+        for indices, passed in runs:
+            found += passed[bisect_right(indices, index)]
+        return found
+
+    return [edge_s(bisect_left(INDICES, max(1, ceil(share * total)), key=reached)) for share in shares]
+
+
+def _run(part: Buckets) -> tuple[list[int], list[int]]:
+    """Its indices, rising, and how many events there were before the first, up to the first, up to the second, ..."""
+    indices, known = sorted(part), list(part)
+    counts = part.values() if indices == known else map(part.__getitem__, indices)
+    return indices, list(accumulate(counts, initial=0))
 
 
 def beyond(buckets: Buckets, limit_s: float) -> int:

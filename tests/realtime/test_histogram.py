@@ -22,6 +22,7 @@ from realtime.histogram import (
     index_of,
     merged,
     quantile_s,
+    quantiles_s,
     within,
 )
 
@@ -66,6 +67,14 @@ def test_a_percentile_is_the_edge_of_the_right_bucket(seconds: list[float], shar
     exact = sorted(seconds)[max(0, -(-len(seconds) * int(share * 100) // 100) - 1)]
     found = quantile_s(counted(seconds), share)
     assert found is not None and exact <= found <= exact * 1.034
+
+
+@given(PARTS)
+def test_percentiles_of_parts_taken_together_are_those_of_all_merged(parts: list[Buckets]) -> None:
+    shares = (0.01, 0.5, 0.95, 0.99, 1.0)
+    backwards = [dict(reversed(part.items())) for part in parts]
+    expected = [quantile_s(merged(parts), share) for share in shares]
+    assert quantiles_s(parts, shares) == expected == quantiles_s(backwards, shares)
 
 
 @given(PARTS)
