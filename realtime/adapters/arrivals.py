@@ -50,6 +50,8 @@ class Arrivals:
         self._clock = clock
         self._ancillary: Ancillary = ()
         self._ahead_s, self._compared_s = 0.0, -inf
+        self._ends: tuple[socket.socket, socket.socket] | None = None
+        """Of what is sent to and fro to compare the clocks."""
 
     def read(self, raw: socket.socket, n_bytes: int) -> bytes:
         """What `raw` has; since when, `current_s` tells. Raises what `recvmsg` does."""
@@ -74,17 +76,23 @@ class Arrivals:
             self._compare()
         return min(now_s, kernel_s - self._ahead_s)
 
+    def close(self) -> None:
+        """It can be used again."""
+        for end in self._ends or ():
+            end.close()
+        self._ends = None
+
     def _compare(self) -> None:
-        best_s = inf
-        # What has no stamp of a network gets one when it is read.
-        asking, answering = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
-        with asking, answering:
-            stamped(answering)
-            for _ in range(COMPARISONS):
-                asking.send(b"?")
-                before_s = self._clock.monotonic()
-                kernel_s = stamp_s(answering.recvmsg(1, ANCILLARY_BYTES)[1])
-                self._compared_s = self._clock.monotonic()
-                if kernel_s is not None and self._compared_s - before_s < best_s:
-                    best_s = self._compared_s - before_s
-                    self._ahead_s = kernel_s - (before_s + self._compared_s) / 2
+        if self._ends is None:
+            # What has no stamp of a network gets one when it is read.
+            self._ends = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+            stamped(self._ends[1])
+        best_s, (asking, answering) = inf, self._ends
+        for _ in range(COMPARISONS):
+            asking.send(b"?")
+            before_s = self._clock.monotonic()
+            kernel_s = stamp_s(answering.recvmsg(1, ANCILLARY_BYTES)[1])
+            self._compared_s = self._clock.monotonic()
+            if kernel_s is not None and self._compared_s - before_s < best_s:
+                best_s = self._compared_s - before_s
+                self._ahead_s = kernel_s - (before_s + self._compared_s) / 2

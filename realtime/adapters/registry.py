@@ -7,7 +7,9 @@ import logging
 from collections.abc import Awaitable
 from typing import Any, TypeVar
 
+from hiredis import pack_command
 from msgspec import MsgspecError
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
 from realtime.clock import Clock
@@ -98,12 +100,17 @@ class RedisRegistry:
         self._redis: Any = client(url, timeout_s)
         self._timeout_s = timeout_s
         self._prefix = prefix
+        # For reports: what a pool does around each call costs more than the call. It connects when it is needed.
+        self._line = self._redis.connection_pool.make_connection()
+        self._line.socket_timeout = None  # `_done` ends it
+        self._reporting = asyncio.Lock()
 
     async def report(self, report: WorkerReport) -> list[AnyOrder]:
         worker = report.worker
         keys = self._key("worker", worker), self._key("workers"), self._key("orders", worker)
         said = encode_report(report), _ms(REPORT_TTL_S), worker
-        return [decode_order(order) for order in await self._done(self._redis.eval(_REPORT, len(keys), *keys, *said))]
+        command = pack_command(("EVAL", _REPORT, len(keys), *keys, *said))  # type: ignore[arg-type]  # of any length
+        return [decode_order(order) for order in await self._done(self._answer(command))]
 
     async def reports(self) -> list[WorkerReport]:
         names = [name.decode() for name in await self._done(self._redis.smembers(self._key("workers")))]
@@ -137,7 +144,21 @@ class RedisRegistry:
         return content
 
     async def stop(self) -> None:
+        await self._line.disconnect()
         await self._redis.aclose()
+
+    async def _answer(self, command: bytes) -> list[bytes]:
+        async with self._reporting:
+            try:
+                return await self._asked(command)
+            except RedisConnectionError:  # it ended since the last report: a new one may well answer
+                return await self._asked(command)
+
+    async def _asked(self, command: bytes) -> list[bytes]:
+        # What goes wrong, a call that is cut off among it, ends the connection: its answer is never taken for another's.
+        await self._line.send_packed_command([command], check_health=False)
+        answer: list[bytes] = await self._line.read_response(disable_decoding=True)
+        return answer
 
     def _key(self, *parts: str) -> str:
         return self._prefix + ":".join(parts)

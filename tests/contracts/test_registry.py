@@ -7,6 +7,7 @@ import secrets
 from collections.abc import AsyncIterator
 
 import pytest
+import redis.asyncio as aioredis
 
 from realtime.adapters.registry import MemoryRegistry, RedisRegistry
 from realtime.clock import SystemClock
@@ -87,3 +88,30 @@ async def test_a_registry_that_is_away_says_so() -> None:
     with pytest.raises(RegistryUnavailable):
         await away.reports()
     await away.stop()
+
+
+@pytest.mark.acceptance
+async def test_a_report_over_a_connection_that_ended_meanwhile_is_made_over_a_new_one(redis_url: str) -> None:
+    registry = RedisRegistry(redis_url, timeout_s=2.0, prefix=f"{secrets.token_hex(4)}:")
+    async with aioredis.from_url(redis_url) as redis:
+        await registry.report(a_report("a", "w1"))
+        await redis.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+        await registry.order("a", Drain("deploy"))
+        assert await registry.report(a_report("a", "w1")) == [Drain("deploy")]
+    await registry.stop()
+
+
+@pytest.mark.acceptance
+async def test_the_answer_of_a_report_that_took_too_long_is_not_the_next_ones(redis_url: str) -> None:
+    registry = RedisRegistry(redis_url, timeout_s=0.2, prefix=f"{secrets.token_hex(4)}:")
+    async with aioredis.from_url(redis_url) as redis:
+        await registry.report(a_report("a", "w1"))
+        await registry.order("a", Drain("deploy"))
+        await redis.execute_command("CLIENT", "PAUSE", "60000", "WRITE")
+        with pytest.raises(RegistryUnavailable):
+            await registry.report(a_report("a", "w1"))
+        await redis.execute_command("CLIENT", "UNPAUSE")
+        assert await registry.report(a_report("b", "w2")) == []
+        both = asyncio.gather(*(registry.report(a_report(name, name)) for name in ("c", "d")))
+        assert await both == [[], []]
+    await registry.stop()
