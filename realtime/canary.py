@@ -8,7 +8,7 @@ from msgspec import Struct
 from realtime.clock import Clock
 from realtime.ports import Mailbox
 
-ROOM = "fleet-canaries"
+ROOM = "fleet.canaries"
 """Not a wedding: the group on the layer that every process listens to."""
 EVERY_S = 0.5
 LATELY_S = 1.5
