@@ -6,20 +6,37 @@ import contextlib
 import ctypes
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from pathlib import Path
 from random import SystemRandom
+from secrets import token_hex
 from typing import Any
 
+from django.test import override_settings
+
+from realtime.access import issue_ticket
+from realtime.clock import SystemClock
+from realtime.fleet import remote
+from realtime.messages import Sender
+
 ROOT = Path(__file__).parent.parent
+LOGINS = "demo.json"
+ELSEWHERE = {"DATABASE_URL", "HISTORY_DATABASE_URL", "WEDSYNC_REHEARSAL"}
+"""Where one of these is set, databases are made for a test alone."""
+TODAY_S = 1_800
+"""At a venue midnight is on a half hour of UTC."""
+_FOLDERS = tempfile.TemporaryDirectory(prefix="wedsync-tests-")
 PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None)
 
@@ -140,22 +157,57 @@ class Processes:
         return server
 
     def migrate(self) -> None:
-        """Both databases, side by side."""
-        with ThreadPoolExecutor(2) as threads:
-            list(threads.map(lambda name: self.manage("migrate", "-v0", "--database", name), ("default", "history")))
+        """Both databases, side by side; where they are files of this test, as they were made for an earlier one."""
+        if not self._copied(_migrated):
+            _migrated(self)
 
     def demo(self) -> dict[str, Any]:
         """Migrate and create the demo weddings; gives their logins."""
-        self.migrate()
-        logins: dict[str, Any] = json.loads(self.manage("demo", "--json"))
+        if not self._copied(_with_demo):
+            _with_demo(self)
+        logins: dict[str, Any] = json.loads((self.var / LOGINS).read_text())
         return logins
 
+    @property
+    def var(self) -> Path:
+        """Where the servers of this test keep what they keep."""
+        return Path(self.env["WEDSYNC_VAR"])
+
+    def _copied(self, make: Callable[[Processes], None]) -> bool:
+        """Whether the files that `make` leaves could be copied: no other database is asked for, and none is there yet."""
+        if ELSEWHERE & (self.env.keys() | os.environ.keys()) or any(self.var.glob("*.sqlite3")):
+            return False
+        shutil.copytree(_made(make, self.env["SECRET_KEY"], int(time.time() // TODAY_S)), self.var, dirs_exist_ok=True)
+        return True
+
     def ticket(self, wedding: str, role: str, *, count: int = 1) -> list[str]:
-        """Reusable tickets."""
-        printed = self.manage(
-            "tickets", "--wedding", wedding, "--role", role, "--count", str(count), "--reusable", "--ttl", "3600"
-        )
-        return printed.split()
+        """Reusable tickets, as `manage.py tickets` prints them."""
+        now = SystemClock().now()
+        with override_settings(SECRET_KEY=self.env["SECRET_KEY"]):
+            return [
+                issue_ticket(wedding, Sender(f"t{token_hex(6)}", role, f"{role} {n + 1}"), now=now, ttl_s=3_600, reusable=True)
+                for n in range(count)
+            ]
+
+
+def _migrated(processes: Processes) -> None:
+    with ThreadPoolExecutor(2) as threads:
+        list(threads.map(lambda name: processes.manage("migrate", "-v0", "--database", name), ("default", "history")))
+
+
+def _with_demo(processes: Processes) -> None:
+    processes.migrate()
+    (processes.var / LOGINS).write_text(processes.manage("demo", "--json"))
+
+
+@lru_cache
+def _made(make: Callable[[Processes], None], secret_key: str, today: int) -> Path:  # noqa: ARG001 - the demo is of today
+    """Made once, for everybody: a folder with what a server keeps."""
+    folder = Path(_FOLDERS.name) / token_hex(4)
+    folder.mkdir()
+    with Processes(folder, SECRET_KEY=secret_key) as processes:
+        make(processes)
+    return processes.var
 
 
 class Server:
@@ -190,8 +242,7 @@ class FleetServer(Server):
 
     def fleet(self) -> dict[str, Any]:
         """What `manage.py fleet --json` prints."""
-        shown: dict[str, Any] = json.loads(self._processes.manage("fleet", "--json"))
-        return shown
+        return next(remote.ask(self._processes.var, {"do": "fleet"}))
 
     def workers(self) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = self.fleet()["workers"]

@@ -20,7 +20,7 @@ from tests.conftest import missing
 from tests.monitoring.hooks import Hook, hook
 from tests.processes import ROOT, Processes, answers, free_port, wait_until
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.django_db(databases=["default", "history"])]
+pytestmark = [pytest.mark.acceptance, pytest.mark.unhurried, pytest.mark.django_db(databases=["default", "history"])]
 CONFIG = ROOT / "deploy/prometheus/alertmanager.yml"
 
 

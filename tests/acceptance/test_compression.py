@@ -19,7 +19,7 @@ from realtime.messages import PROTOCOL, Live, Pub, decode_to_client
 from tests.browser import ARGS
 from tests.processes import Processes, Server
 
-pytestmark = pytest.mark.acceptance
+pytestmark = [pytest.mark.acceptance, pytest.mark.unhurried]
 ROOM = "rose-garden"
 AGREED = "permessage-deflate; server_no_context_takeover; client_no_context_takeover; server_max_window_bits=12"
 SPEECH = "The bride's mother speaks before the cake, then the best man, then the band begins; doors stay open. " * 4

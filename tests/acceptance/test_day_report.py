@@ -15,7 +15,7 @@ from realtime.kinds import KINDS
 from tests.acceptance.crowd import MIX, Crowd
 from tests.processes import Processes
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.acceptance, pytest.mark.unhurried, pytest.mark.timeout(240)]
 ROOM = "today"
 WEDDING = """
 from django.utils import timezone

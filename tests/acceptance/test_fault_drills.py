@@ -107,6 +107,7 @@ def test_workers_come_and_go_behind_haproxy(processes: Processes) -> None:
 # -- a guarantee that is broken fails the drill, and the verdict names it ------------------------------------------------
 
 
+@pytest.mark.unhurried
 @pytest.mark.parametrize(
     ("name", "fault", "broken"),
     [("kill", "drop", "lost"), ("storm", "double", "twice"), ("deploy", "swap", "out_of_order")],
@@ -134,6 +135,7 @@ for n in range(20):
 """
 
 
+@pytest.mark.unhurried
 def test_a_day_log_is_played_again(processes: Processes) -> None:
     processes.demo()
     processes.manage("shell", "--no-imports", "-c", SAID)

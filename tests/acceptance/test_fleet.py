@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import socket
@@ -35,13 +36,14 @@ def alive(pids: list[int]) -> list[int]:
     return [pid for pid in pids if psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE]
 
 
+@pytest.mark.unhurried
 async def test_it_needs_nothing_and_shows_its_workers(processes: Processes, fleet: FleetServer) -> None:
     url = fleet.url.replace("http", "ws")
     async with Crowd(processes, ROOM, [url], MIX) as crowd:
         await crowd.talk(0, {"planner": 3, "vendor": 2}, "a")
         await crowd.settled()
         wait_until(lambda: sum(row["connections"] for row in fleet.workers()) == 20, "the connections are counted")
-        rows = fleet.workers()
+        rows = json.loads(processes.manage("fleet", "--json"))["workers"]
         assert [(row["slot"], row["state"]) for row in rows] == [("w1", "ready"), ("w2", "ready")]
         assert all(psutil.pid_exists(row["pid"]) for row in rows)
         assert await asyncio.to_thread(answers, f"{fleet.url}/login/")
@@ -113,28 +115,31 @@ def test_half_a_request_line_is_waited_for_but_not_for_ever(fleet: FleetServer) 
         socket.create_connection(("127.0.0.1", fleet.port)) as long,
     ):
         busy_s = dispatcher.cpu_times().user
+        start_s = time.monotonic()
         slow.sendall(b"GET /healthz HT")
         long.sendall(b"GET /" + b"x" * 5_000)
         long.settimeout(5)
         assert long.recv(100).startswith(b"HTTP/1.1 400")
         slow.settimeout(15)
-        start_s = time.monotonic()
         assert slow.recv(100).startswith(b"HTTP/1.1 408")
         assert 8 < time.monotonic() - start_s < 11
         # Waiting for the rest of a line is no work.
         assert dispatcher.cpu_times().user - busy_s < 1.0
 
 
+@pytest.mark.unhurried
 def test_more_than_sqlite_can_take_is_refused_with_the_way_out(processes: Processes) -> None:
     with pytest.raises(AssertionError, match="DATABASE_URL"):
         processes.manage("serve", "--workers", "3")
 
 
+@pytest.mark.unhurried
 def test_without_a_fleet_the_command_says_how_to_start_one(processes: Processes) -> None:
     with pytest.raises(AssertionError, match=r"manage\.py serve"):
         processes.manage("fleet")
 
 
+@pytest.mark.unhurried
 def test_sighup_replaces_every_process_but_the_supervisor(fleet: FleetServer) -> None:
     redis, before = named(fleet, "redis"), set(fleet.pids())
     fleet.process.send_signal(signal.SIGHUP)
@@ -143,6 +148,7 @@ def test_sighup_replaces_every_process_but_the_supervisor(fleet: FleetServer) ->
     assert answers(f"{fleet.url}/readyz")
 
 
+@pytest.mark.unhurried
 async def test_a_fleet_shrinks_and_grows_while_people_stay(processes: Processes, fleet: FleetServer) -> None:
     workers = LocalWorkers(processes.folder / "var")
     async with Crowd(processes, ROOM, [fleet.url.replace("http", "ws")], MIX) as crowd:

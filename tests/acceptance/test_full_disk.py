@@ -16,7 +16,7 @@ from django.conf import settings
 from realtime.drills.mounts import may_mount, mount, unmount
 from tests.processes import answers, die_with_parent, wait_until
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(200)]
+pytestmark = [pytest.mark.acceptance, pytest.mark.unhurried, pytest.mark.timeout(200)]
 DISK_BYTES = 24 * 1_048_576
 
 

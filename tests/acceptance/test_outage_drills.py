@@ -32,6 +32,7 @@ def test_it_passes(processes: Processes, name: str) -> None:
     assert result["passed"] and result["load"]["violations"] == []
 
 
+@pytest.mark.unhurried
 def test_a_limit_that_takes_a_venue_for_an_attack_is_named(processes: Processes) -> None:
     limits = {"WEDSYNC_ADDRESS_PER_S": "20", "WEDSYNC_ADDRESS_BURST": "20"}
     code, result, said = drill(processes, "venue-wifi", **limits)

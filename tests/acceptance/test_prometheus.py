@@ -110,6 +110,7 @@ def prometheus(processes: Processes, targets: str, manager: str = "127.0.0.1:909
     return value
 
 
+@pytest.mark.unhurried
 def test_a_worker_s_death_becomes_a_page(processes: Processes) -> None:
     exporter = Exporter()
     thread = threading.Thread(target=exporter.serve_forever, args=(0.01,))

@@ -12,7 +12,7 @@ import pytest
 
 from tests.processes import ROOT, answers, die_with_parent, free_port, wait_until
 
-pytestmark = pytest.mark.acceptance
+pytestmark = [pytest.mark.acceptance, pytest.mark.unhurried]
 
 
 def members(group: int) -> list[psutil.Process]:

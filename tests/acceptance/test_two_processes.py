@@ -39,6 +39,7 @@ def assert_perfect(crowd: Crowd, published: int) -> None:
     assert report.expected > published
 
 
+@pytest.mark.unhurried
 async def test_two_thousand_publications_from_both_sides(processes: Processes, redis_url: str) -> None:
     proxy, urls = await start(processes, redis_url)
     async with Crowd(processes, ROOM, urls, MIX) as crowd:
@@ -48,6 +49,7 @@ async def test_two_thousand_publications_from_both_sides(processes: Processes, r
     await proxy.__aexit__()
 
 
+@pytest.mark.unhurried
 async def test_redis_is_cut_in_the_middle(processes: Processes, redis_url: str) -> None:
     proxy, urls = await start(processes, redis_url)
     async with Crowd(processes, ROOM, urls, MIX) as crowd:
@@ -91,6 +93,7 @@ class Spy:
                         return
 
 
+@pytest.mark.unhurried
 async def test_one_that_is_alone_tells_nobody_and_whoever_comes_meanwhile_misses_nothing(
     processes: Processes, redis_url: str
 ) -> None:

@@ -9,7 +9,7 @@ import pytest
 from tests.acceptance.crowd import MIX, Crowd
 from tests.processes import Processes
 
-pytestmark = pytest.mark.acceptance
+pytestmark = [pytest.mark.acceptance, pytest.mark.unhurried]
 
 
 async def test_uvicorn_serves_the_same_rooms(processes: Processes) -> None:

@@ -103,7 +103,7 @@ async def test_a_report_over_a_connection_that_ended_meanwhile_is_made_over_a_ne
 
 @pytest.mark.acceptance
 async def test_the_answer_of_a_report_that_took_too_long_is_not_the_next_ones(redis_url: str) -> None:
-    registry = RedisRegistry(redis_url, timeout_s=0.2, prefix=f"{secrets.token_hex(4)}:")
+    registry = RedisRegistry(redis_url, timeout_s=1.0, prefix=f"{secrets.token_hex(4)}:")
     async with aioredis.from_url(redis_url) as redis:
         await registry.report(a_report("a", "w1"))
         await registry.order("a", Drain("deploy"))

@@ -103,6 +103,7 @@ def test_a_server_that_keeps_its_promises_passes() -> None:
 
 
 @pytest.mark.acceptance
+@pytest.mark.unhurried
 @pytest.mark.parametrize(
     ("fault", "name"), [("drop", "lost"), ("double", "twice"), ("swap", "out_of_order"), ("leak", "leaked")]
 )
