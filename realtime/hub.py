@@ -54,6 +54,8 @@ PROVISIONAL_MAX = 100
 LATELY_S = 2.0
 """So far back a process that has just opened a room is told what was said in it: what it did not read, nor hear."""
 SERVER = Sender("system", "system", "WedSync")
+PRESENCE = "presence"
+"""The kind of what is said of who is here."""
 InThread = Callable[..., Any]
 
 
@@ -208,10 +210,14 @@ class Hub:
             parcel = parcel.without_times()
         if parcel.entries:
             self._offer(name, parcel.entries)
-        if parcel.fleeting is not None and not self.standstill.outlived(parcel.fleeting):
-            self._deliver_fleeting(parcel.fleeting, parcel.provisional)
+        fleeting = parcel.fleeting
+        # Who comes and goes elsewhere is told by the roster: only it knows who is here as well.
+        if fleeting is not None and fleeting.kind != PRESENCE and not self.standstill.outlived(fleeting):
+            self._deliver_fleeting(fleeting, parcel.provisional)
         if parcel.roster is not None:
-            room.presence.merge(parcel.process, parcel.roster, self._clock.monotonic())
+            came, gone = room.presence.merge(parcel.process, parcel.roster, self._clock.monotonic())
+            self._show(room, came, "here")
+            self._show(room, gone, "gone")
         if parcel.roster_wanted:
             self._others.tell_roster(room, self._lately(room))
 
@@ -311,33 +317,39 @@ class Hub:
 
     # -- every second -------------------------------------------------------------------------------------------------
 
-    async def tick(self) -> None:
-        """Compare with the journal, let go of empty rooms, tell who left. Raises JournalUnavailable."""
+    def beat(self) -> None:
+        """Tell the other processes what is held here, and everybody who left. Waits for nothing: whoever is not heard of for a
+        while is believed to be gone."""
         now_s = self._clock.monotonic()
         self._others.tick(self.rooms)
         for room in list(self.rooms.values()):
             if room.receipts.untold:
                 self._tell_receipts(room)
-            gone = room.presence.expire(now_s)
+            gone, gone_elsewhere = room.presence.expire(now_s)
             for left, member in enumerate(gone, 1 - len(gone)):
                 self.announce(room, member, "gone", roster=not left)  # once is enough for the other processes
-            if room.empty_since_s is not None and now_s - room.empty_since_s > IDLE_ROOM_S:
-                await self._close(room)
-            elif now_s >= room.roster_due_s:
+            self._show(room, gone_elsewhere, "gone")
+            if now_s >= room.roster_due_s:
                 room.roster_due_s = now_s + self._config.presence_refresh_s
                 if not self._others.alone(room):
                     self._others.tell_roster(room)
-        if self.rooms:
-            await self._reconcile()
 
-    async def _reconcile(self) -> None:
-        stored = await self.read(self._reader.positions, list(self.rooms))
-        for room in list(self.rooms.values()):
+    async def compare(self) -> None:
+        """With the journal; then let go of empty rooms. Raises JournalUnavailable."""
+        asked = list(self.rooms.values())
+        stored = await self.read(self._reader.positions, [room.name for room in asked]) if asked else {}
+        for room in asked:
+            if self.rooms.get(room.name) is not room:
+                continue  # it was given up meanwhile
             epoch, offset = stored.get(room.name, ("", 0))
             if epoch != room.epoch:
                 self.replaced(room)
             elif offset > room.offset:
                 await self.fill(room)
+        now_s = self._clock.monotonic()
+        for room in list(self.rooms.values()):
+            if room.empty_since_s is not None and now_s - room.empty_since_s > IDLE_ROOM_S:
+                await self._close(room)
 
     def replaced(self, room: HeldRoom) -> None:
         """The journal of this room is another one now: whoever is here starts from a snapshot."""
@@ -352,16 +364,31 @@ class Hub:
         await self._mailbox.unsubscribe(room.name)
 
     def announce(self, room: HeldRoom, member: Sender, state: Literal["here", "gone"], *, roster: bool = True) -> None:
-        data = PresenceData(member.member, member.role, member.name, state)
-        self._say(room, "presence", data, member, room.presence.roster() if roster and not self._others.alone(room) else None)
+        """To everybody, and with the roster to the other processes."""
+        known = room.presence.roster() if roster and not self._others.alone(room) else None
+        self._say(room, PRESENCE, _presence(member, state), member, known)
+
+    def _show(self, room: HeldRoom, members: Sequence[Sender], state: Literal["here", "gone"]) -> None:
+        """To those who are here: what this process has found out."""
+        for member in members:
+            room.pass_on(Frame(self._own(room, PRESENCE, _presence(member, state), member)))
+        if members:
+            self.flushing.flush(room)
 
     def _say(self, room: HeldRoom, kind_name: str, data: Struct, sender: Sender, roster: list[Sender] | None = None) -> None:
         """Something the server itself tells a room, to be shown and forgotten."""
-        kind = KINDS[kind_name]
-        entry = Entry(room.name, 0, kind.name, int(kind.audience), "", sender, self._clock.now(), encode(data))
+        entry = self._own(room, kind_name, data, sender)
         self._deliver_fleeting(entry, False)
         self._others.tell(room.name, room, Parcel(self.process, fleeting=entry, roster=roster))
+
+    def _own(self, room: HeldRoom, kind_name: str, data: Struct, sender: Sender) -> Entry:
+        kind = KINDS[kind_name]
+        return Entry(room.name, 0, kind.name, int(kind.audience), "", sender, self._clock.now(), encode(data))
 
     async def read(self, function: Callable[..., T], *args: object) -> T:
         result: T = await self._in_thread(function, *args)
         return result
+
+
+def _presence(member: Sender, state: Literal["here", "gone"]) -> PresenceData:
+    return PresenceData(member.member, member.role, member.name, state)

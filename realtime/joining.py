@@ -149,6 +149,8 @@ class Joining:
         self._hub.measures.joins_total += 1
         if news:
             self._hub.announce(room, connection.member, "here")
+        elif room.presence.elsewhere(connection.member):
+            room.roster_due_s = 0.0  # the process it comes from is to know of it before it gives the member up
 
     def _snapshot(self, room: HeldRoom, state: State, offset: int) -> bytes:
         """The state as a message, encoded once for all who get the same one."""

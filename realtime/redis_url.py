@@ -90,6 +90,14 @@ def client(url: str, timeout_s: float) -> Any:
     return whom.master_for(sentinels.name, db=sentinels.database, **sentinels.login, **limits)
 
 
+async def close(redis: Any) -> None:
+    """A `client`, and its connections to the Sentinels."""
+    await redis.aclose()
+    manager = getattr(redis.connection_pool, "sentinel_manager", None)
+    for sentinel in manager.sentinels if manager is not None else ():
+        await sentinel.aclose()
+
+
 class CachePool:
     """Makes the connection pools of Django's cache (`OPTIONS: pool_class`)."""
 

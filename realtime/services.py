@@ -35,6 +35,7 @@ PLAN_STEP_S = 0.05
 PLANS_PER_S = 500
 """So that all of them take about a hundredth of a core at the most. In a crowd each connection waits longer for its turn."""
 CALENDAR_EVERY_S = 60.0
+BEAT_S = 1.0
 SICK_SHARE = 0.25
 """While the layer carries nothing the journal is compared so much more often: across workers p99 stays within a second."""
 RENEW_S = 3.0
@@ -113,6 +114,7 @@ class Services:
             freeze()
             self.state, self.reason = "ready", ""
             self._tasks = [
+                asyncio.create_task(self._beating(), name="beat"),
                 asyncio.create_task(self._ticking(), name="tick"),
                 asyncio.create_task(self._tuning(), name="tune"),
                 asyncio.create_task(self._planning(), name="plan"),
@@ -225,12 +227,21 @@ class Services:
                 logger.warning("which weddings have their day cannot be read: %s", error)
             await self.clock.sleep(CALENDAR_EVERY_S)
 
+    async def _beating(self) -> None:
+        """Be heard of by the others, also while the journal does not answer."""
+        while True:
+            try:
+                self.hub.beat()
+            except Exception:
+                logger.exception("the others could not be told")
+            await self.clock.sleep(BEAT_S)
+
     async def _ticking(self) -> None:
         sick = False
         while True:
             self.committer.sweep_soon()
             try:
-                await self.hub.tick()
+                await self.hub.compare()
                 self.hub.expel(await self.in_thread(self.domain.revoked))
                 self.ticked_s = self.clock.monotonic()
                 sick = False

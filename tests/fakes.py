@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from realtime.errors import JournalUnavailable, UnknownRoom
+from realtime.hub import Hub
 from realtime.publication import Draft, Entry, Outcome, Position, State, Stored
 from realtime.roles import sees
 
@@ -187,3 +188,9 @@ def queue_of_calls() -> tuple[Callable[..., Any], Callable[[Any], None]]:
             loop.close()
 
     return in_thread, finish
+
+
+async def second(hub: Hub) -> None:
+    """What a process does every second."""
+    hub.beat()
+    await hub.compare()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from hiredis import pack_command
@@ -14,7 +15,7 @@ from redis.exceptions import RedisError
 
 from realtime.clock import Clock
 from realtime.errors import RegistryUnavailable
-from realtime.redis_url import client
+from realtime.redis_url import client, close
 from realtime.report import AnyOrder, WorkerReport, decode_order, decode_report, encode_order, encode_report
 
 logger = logging.getLogger(__name__)
@@ -75,13 +76,16 @@ class MemoryRegistry:
         pass
 
 
-# What is taken is gone, and what comes in between is not. A script is half the work of a transaction for who asks.
+# Orders are kept until the next report says that they have arrived: the connection may end before the answer is there. A script
+# is half the work of a transaction for who asks.
 _REPORT = """
 redis.call('set', KEYS[1], ARGV[1], 'px', ARGV[2])
 redis.call('sadd', KEYS[2], ARGV[3])
-local orders = redis.call('lrange', KEYS[3], 0, -1)
+if ARGV[4] == '1' then redis.call('del', KEYS[4]) end
+for _, order in ipairs(redis.call('lrange', KEYS[3], 0, -1)) do redis.call('rpush', KEYS[4], order) end
 redis.call('del', KEYS[3])
-return orders
+redis.call('pexpire', KEYS[4], ARGV[5])
+return redis.call('lrange', KEYS[4], 0, -1)
 """
 # Only the holder may renew or give back a lease, and nobody may come in between the question and the answer.
 _HOLD = """
@@ -104,13 +108,14 @@ class RedisRegistry:
         self._line = self._redis.connection_pool.make_connection()
         self._line.socket_timeout = None  # `_done` ends it
         self._reporting = asyncio.Lock()
+        self._arrived = False
+        """Whether the answer to the last report did."""
 
     async def report(self, report: WorkerReport) -> list[AnyOrder]:
         worker = report.worker
-        keys = self._key("worker", worker), self._key("workers"), self._key("orders", worker)
+        keys = [self._key("worker", worker), self._key("workers"), self._key("orders", worker), self._key("given", worker)]
         said = encode_report(report), _ms(REPORT_TTL_S), worker
-        command = pack_command(("EVAL", _REPORT, len(keys), *keys, *said))  # type: ignore[arg-type]  # of any length
-        return [decode_order(order) for order in await self._done(self._answer(command))]
+        return [decode_order(order) for order in await self._done(self._answer("EVAL", _REPORT, len(keys), *keys, *said))]
 
     async def reports(self) -> list[WorkerReport]:
         names = [name.decode() for name in await self._done(self._redis.smembers(self._key("workers")))]
@@ -144,20 +149,25 @@ class RedisRegistry:
         return content
 
     async def stop(self) -> None:
-        await self._line.disconnect()
-        await self._redis.aclose()
+        with suppress(RedisError, OSError):  # who does not answer need not hear that this is the end
+            await self._line.disconnect()
+        await close(self._redis)
 
-    async def _answer(self, command: bytes) -> list[bytes]:
+    async def _answer(self, *command: str | bytes | int) -> list[bytes]:
         async with self._reporting:
             try:
                 return await self._asked(command)
             except RedisConnectionError:  # it ended since the last report: a new one may well answer
                 return await self._asked(command)
 
-    async def _asked(self, command: bytes) -> list[bytes]:
+    async def _asked(self, command: tuple[str | bytes | int, ...]) -> list[bytes]:
         # What goes wrong, a call that is cut off among it, ends the connection: its answer is never taken for another's.
-        await self._line.send_packed_command([command], check_health=False)
+        await self._line.connect()  # where Sentinel says; nothing to do as a rule
+        arrived, self._arrived = self._arrived, False
+        packed = pack_command((*command, int(arrived), _ms(ORDER_TTL_S)))  # type: ignore[arg-type]  # of any length
+        await self._line.send_packed_command([packed], check_health=False)
         answer: list[bytes] = await self._line.read_response(disable_decoding=True)
+        self._arrived = True
         return answer
 
     def _key(self, *parts: str) -> str:

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
+import shutil
 from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 import redis.asyncio as aioredis
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from realtime.adapters.registry import MemoryRegistry, RedisRegistry
 from realtime.clock import SystemClock
 from realtime.errors import RegistryUnavailable
 from realtime.ports import Registry
 from realtime.report import Describe, Drain, Move, WeddingReport, WorkerReport
-from tests.processes import free_port
+from tests.conftest import missing
+from tests.processes import Processes, free_port, start_redis
 
 
 def a_report(worker: str, slot: str, **more: object) -> WorkerReport:
@@ -114,4 +120,49 @@ async def test_the_answer_of_a_report_that_took_too_long_is_not_the_next_ones(re
         assert await registry.report(a_report("b", "w2")) == []
         both = asyncio.gather(*(registry.report(a_report(name, name)) for name in ("c", "d")))
         assert await both == [[], []]
+    await registry.stop()
+
+
+@pytest.mark.acceptance
+async def test_an_order_whose_answer_did_not_arrive_comes_with_the_next_report(redis_url: str) -> None:
+    registry = RedisRegistry(redis_url, timeout_s=2.0, prefix=f"{secrets.token_hex(4)}:")
+    assert await registry.report(a_report("a", "w1")) == []
+    line, orders = registry._line, [Drain("deploy"), Describe("rose-garden")]
+    await registry.order("a", orders[0])
+    carried_out = []
+
+    async def cut_off(**asked: Any) -> None:
+        carried_out.append(await type(line).read_response(line, **asked))
+        await line.disconnect(nowait=True)
+        raise RedisConnectionError
+
+    line.read_response = cut_off
+    with pytest.raises(RegistryUnavailable):
+        await registry.report(a_report("a", "w1"))
+    assert len(carried_out) == 2 and all(carried_out), "it was tried again, and Redis did it both times"
+    del line.read_response
+    await registry.order("a", orders[1])
+    assert await registry.report(a_report("a", "w1")) == orders
+    assert await registry.report(a_report("a", "w1")) == []
+    await registry.stop()
+
+
+@pytest.mark.acceptance
+async def test_it_reports_to_the_redis_that_sentinel_names(processes: Processes, tmp_path: Path) -> None:
+    for program, package in (("redis-server", "redis-server"), ("redis-sentinel", "redis-sentinel")):
+        if shutil.which(program) is None:
+            missing(program, package)
+    master, sentinel = free_port(), free_port()
+    start_redis(processes, master)
+    file = tmp_path / "sentinel.conf"
+    file.write_text(f"port {sentinel}\nbind 127.0.0.1\ndir {tmp_path}\nsentinel monitor mymaster 127.0.0.1 {master} 1\n")
+    processes.start("redis-sentinel", str(file), name="sentinel")
+    registry = RedisRegistry(f"sentinel://127.0.0.1:{sentinel}", timeout_s=5.0)
+    async with asyncio.timeout(20):
+        while True:
+            with contextlib.suppress(RegistryUnavailable):  # it knows its servers a moment after it has started
+                await registry.report(a_report("a", "w1"))
+                break
+            await asyncio.sleep(0.05)
+    assert [report.worker for report in await registry.reports()] == ["a"]
     await registry.stop()

@@ -16,7 +16,7 @@ from realtime.messages import Sender
 from realtime.others import FLEET, MISSED
 from realtime.parcel import Parcel, unpack
 from realtime.standstill import STANDSTILL_S
-from tests.fakes import ManualClock, MemoryJournal, MemoryMailbox, Network
+from tests.fakes import ManualClock, MemoryJournal, MemoryMailbox, Network, second
 from tests.realtime.test_connection import FakeWire, pubs_of
 
 ROOM = "rose"
@@ -81,7 +81,7 @@ class Fleet:
         for _ in range(round(seconds)):
             self.clock.advance(1)
             for worker in (self.here, self.there):
-                await worker.hub.tick()
+                await second(worker.hub)
             self.network.deliver_all()
         self.network.deliver_all()
 
@@ -101,7 +101,7 @@ async def test_who_has_heard_of_nobody_for_long_enough_says_only_what_it_holds()
     assert fleet.here.told() == []
     for _ in range(round(2 * CONFIG.presence_refresh_s)):
         fleet.clock.advance(1)
-        await fleet.here.hub.tick()
+        await second(fleet.here.hub)
     told = fleet.here.told()
     assert {tuple(parcel.holds) for parcel in told} == {(ROOM,)} and len(told) <= 2
 
@@ -175,9 +175,9 @@ async def test_while_and_after_the_layer_was_sick_nobody_is_sure() -> None:
     assert len(fleet.here.told()) == 1
     fleet.here.mailbox.healthy = True
     fleet.clock.advance(1)
-    await fleet.here.hub.tick()
+    await second(fleet.here.hub)
     assert any(parcel.holds for parcel in fleet.here.told())  # somebody may have opened the room unheard
-    await fleet.here.hub.tick()
+    await second(fleet.here.hub)
     assert not any(parcel.holds for parcel in fleet.here.told())
     await fleet.pass_s(SURE_S)
     fleet.here.say()

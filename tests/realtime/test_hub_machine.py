@@ -22,7 +22,7 @@ from realtime.hub import Hub
 from realtime.messages import Goodbye, Live, Pub, Sender, Snapshot, Welcome, decode_to_client
 from realtime.performance_optimizer import Tuning
 from realtime.roles import ROLES, VIEWS, sees
-from tests.fakes import ManualClock, MemoryJournal, MemoryMailbox, Network
+from tests.fakes import ManualClock, MemoryJournal, MemoryMailbox, Network, second
 
 ROOM = "rose-garden"
 SLICE_MEMBERS = realtime.room.SLICE_MEMBERS
@@ -244,7 +244,7 @@ class HubMachine(RuleBasedStateMachine):
     @rule(process=st.integers(0, 1))
     def tick(self, process: int) -> None:
         async def start() -> None:
-            self.ticks.append(asyncio.create_task(self.processes[process].hub.tick()))
+            self.ticks.append(asyncio.create_task(second(self.processes[process].hub)))
 
         self.clock.advance(1)
         self.loop.run_until_complete(start())

@@ -9,7 +9,7 @@ from realtime.config import RealtimeConfig
 from realtime.hub import Hub
 from realtime.others import FLEET
 from realtime.parcel import Parcel, pack
-from tests.fakes import ManualClock, MemoryJournal, MemoryMailbox, Network, at_once
+from tests.fakes import ManualClock, MemoryJournal, MemoryMailbox, Network, at_once, second
 
 ROOMS = [f"wedding-{n}" for n in range(40)]
 
@@ -25,7 +25,7 @@ async def test_each_room_has_a_moment_of_its_own_for_its_roster() -> None:
     for _ in range(round(3 * config.presence_refresh_s)):
         clock.advance(1.0)
         hub.receive(FLEET, pack(Parcel("vm.2.b", holds=ROOMS)))
-        await hub.tick()
+        await second(hub)
         told.update(room for _, room, _ in network.wire if room != FLEET)
         in_a_tick.append(len(network.wire))
         network.wire.clear()
