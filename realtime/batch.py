@@ -182,11 +182,14 @@ class Batch:
         which = {"kind": draft.kind.name, "publication_id": draft.replaces}
         if not ROLES.get(draft.sender.role, Role.STAFF) & (Role.PLANNER | Role.STAFF):
             which["member"] = draft.sender.member
-        found = JournalEntry.objects.filter(room_id=room.pk, **which).update(replaced=True)
+        stored = JournalEntry.objects.filter(room_id=room.pk, **which)
+        # Asked first: how many rows an update has changed is not known yet where statements are pipelined.
+        if found := stored.exists():
+            stored.update(replaced=True)
         for row in self._rows:
             if row.room == room.pk and all(getattr(row, name) == value for name, value in which.items()):
-                row.replaced, found = True, found + 1
-        return found > 0
+                row.replaced = found = True
+        return found
 
 
 def storable(text: str) -> str:

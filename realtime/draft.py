@@ -12,7 +12,7 @@ from msgspec import Struct
 from realtime.access import may_publish
 from realtime.config import RealtimeConfig
 from realtime.errors import Invalid
-from realtime.kinds import decode_data
+from realtime.kinds import FIRST, LAST, decode_data
 from realtime.messages import Sender, encode
 from realtime.publication import Draft
 
@@ -44,6 +44,8 @@ def draft(
         raise Invalid(f"{kind}: {error}", field=_field(str(error))) from None
     if expires_at is not None and expires_at.tzinfo is None:
         raise Invalid("expires_at needs a time zone.", field="expires_at")
+    if expires_at is not None and not FIRST < expires_at < LAST:
+        raise Invalid("expires_at is no moment that everybody can read.", field="expires_at")
     return Draft(room, found, id or uuid.uuid4().hex, raw, payload, sender, expires_at, replaces or "", received_s)
 
 

@@ -130,6 +130,9 @@ class Journal:
             expires_at=draft.expires_at,
             replaces=draft.replaces,
         )
+        # One that was set aside makes room for another try.
+        same = OutboxEntry.objects.filter(room_id=room_id, member=row.member, publication_id=row.publication_id)
+        same.exclude(failed="").delete()
         # The same id twice in one transaction is one publication, and must not break the caller's transaction.
         OutboxEntry.objects.bulk_create([row], ignore_conflicts=True)
 

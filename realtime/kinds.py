@@ -6,7 +6,7 @@ workloads use for these kinds are in `realtime/drills/workloads.py`.
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import IntEnum
 from typing import Annotated, Literal
 
@@ -18,6 +18,8 @@ from realtime.roles import Audience, Role
 Name = Annotated[str, Meta(min_length=1, max_length=120)]
 Key = Annotated[str, Meta(min_length=1, max_length=64)]
 Text = Annotated[str, Meta(max_length=2_000)]
+FIRST, LAST = datetime(1970, 1, 2, tzinfo=UTC), datetime(9999, 12, 30, tzinfo=UTC)
+"""Moments between these can be told in every time zone. What lies outside a database may take, and nobody can read it then."""
 Minutes = Annotated[int, Meta(ge=-1440, le=1440)]
 
 
@@ -71,7 +73,7 @@ class Restored(Data, frozen=True):
     item: int
     version: int
     start: datetime
-    minutes: Annotated[int, Meta(ge=0, le=1440)]
+    minutes: Annotated[int, Meta(ge=0, le=2880)]
 
 
 class Restore(Data, frozen=True):

@@ -143,6 +143,16 @@ def test_expired_and_replaced_entries_stay_in_the_log_but_are_not_replayed(journ
     assert offsets() == [1, 2, 3]
 
 
+@pytest.mark.parametrize("together", [True, False])
+def test_what_replaces_something_says_what(journal: Journal, together: bool) -> None:
+    drafts = [say("old", id="old"), say("new", id="new", replaces="old"), say("newer", replaces="nothing")]
+    batches = [drafts] if together else [[draft] for draft in drafts]
+    stored = [outcome for batch in batches for outcome in journal.commit(batch)]
+    told = [entry.replaces for outcome in stored if isinstance(outcome, Stored) for entry in outcome.entries]
+    assert told == [entry.replaces for entry in journal.since("a", 0, 10)] == ["", "old", ""]
+    assert texts(journal) == [b'{"text":"new"}', b'{"text":"newer"}']
+
+
 def test_a_vendor_replaces_only_what_is_theirs(journal: Journal) -> None:
     vendor = Sender("m9", "vendor")
     journal.commit([say("plan", id="plan"), say("hijack", replaces="plan", sender=vendor)])
@@ -222,6 +232,14 @@ def test_an_outbox_row_that_is_refused_is_set_aside_with_the_reason(journal: Jou
     assert [entry.data for entry in journal.sweep()] == [b'{"text":"2"}']
     assert OutboxEntry.objects.get().failed == Refused().message
     assert journal.sweep() == []
+
+
+def test_the_id_of_a_refused_outbox_row_can_be_used_again(journal: Journal) -> None:
+    for command in (shift(-1, id="task-7"), say("now it is right", id="task-7", sender=SYSTEM)):
+        with transaction.atomic():
+            journal.defer(command)
+        swept = [entry.data for entry in journal.sweep()]
+    assert swept == [b'{"text":"now it is right"}'] and not OutboxEntry.objects.exists()
 
 
 def test_pruning_keeps_current_state_and_moves_the_floor(journal: Journal, clock: ManualClock) -> None:

@@ -172,6 +172,8 @@ BAD = [
     ("wrong type", say("x").replace('"x"', "5"), "invalid", "data.text"),
     ("unknown data field", '{"t":"publish","id":"a","kind":"chat.crew","data":{"text":"x","y":1}}', "invalid", "data"),
     ("deep", '{"t":"publish","id":"a","kind":"chat.crew","data":' + "[" * 5000 + "]" * 5000 + "}", "malformed", ""),
+    ("nobody's moment", say("x")[:-1] + ',"expires_at":"9999-12-31T23:59:59-14:00"}', "invalid", "expires_at"),
+    ("before time", say("x")[:-1] + ',"expires_at":"0001-01-01T00:00:00+14:00"}', "invalid", "expires_at"),
     ("no zone", say("x")[:-1] + ',"expires_at":"2027-06-12T12:00:00"}', "invalid", "expires_at"),
 ]  # fmt: skip
 

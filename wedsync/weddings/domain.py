@@ -22,7 +22,7 @@ from msgspec import Struct
 
 from realtime.errors import Refused
 from realtime.fence import PREFIX
-from realtime.kinds import CueGo, ItemEvent, Kind, Reorder, Restore, SheetEdited, Shift
+from realtime.kinds import FIRST, LAST, CueGo, ItemEvent, Kind, Reorder, Restore, SheetEdited, Shift
 from realtime.messages import Sender, encode
 from realtime.models import Room
 from realtime.policy.windows import event_window
@@ -223,6 +223,8 @@ def _restored(data: Restore, sheet: dict[int, RunSheetItem], items: Iterable[Ite
     """Everything back to where it was. Raises Refused when one of the items was changed by somebody else since."""
     known = {item.id: item for item in items}
     for back in data.items:
+        if back.start.tzinfo is None or not FIRST < back.start < LAST:
+            raise Refused("Nothing can have begun then.", field="data.items")
         if sheet[back.item].version != back.version:
             raise Refused(f"{sheet[back.item].title} was changed again meanwhile; this is not undone.", field="data.items")
     return Plan({b.item: replace(known[b.item], start=b.start, minutes=b.minutes) for b in data.items})

@@ -291,6 +291,15 @@ def test_what_somebody_has_changed_since_is_not_taken_back() -> None:
     assert list(RunSheetItem.objects.order_by("pk").values()) == after
 
 
+@pytest.mark.parametrize("start", ["9999-12-31T23:59:59-14:00", "0001-01-01T00:00:00+14:00", "2027-06-12T12:00:00"])
+def test_nothing_goes_back_to_a_moment_that_not_everybody_can_read(start: str) -> None:
+    items = fill(wedding(), [(0, 30, "flex", "everyone", [])])
+    undo = back_to(items)
+    undo["items"][0]["start"] = start
+    refusal = act(journal(), "timeline.restore", undo)
+    assert isinstance(refusal, RealtimeError) and refusal.field == "data.items"
+
+
 def test_an_item_remembers_when_it_was_planned() -> None:
     items = fill(wedding(), [(0, 30, "flex", "everyone", [])])
     writer = journal()

@@ -1,6 +1,6 @@
 /** "Running N minutes behind": what would move, what stays, which buffer absorbs it; then apply it, and take it back. */
 import { make } from "./dom.js";
-import { at, fields, room, say, signed, start, title, toast } from "./live.js";
+import { at, emptied, fields, room, say, signed, start, title, toast } from "./live.js";
 import { current, following } from "./plan.js";
 
 const form = document.querySelector("[data-behind]");
@@ -22,9 +22,10 @@ export function showBehind() {
     const value = select.value;
     select.replaceChildren(...options.map(([id, label]) => Object.assign(make("option", "", label), { value: id })));
     if (options.some(([id]) => id === value)) select.value = value;
+    else select.value = String((following() ?? current()[0] ?? items[0])?.id ?? "");
     if (Number(form.elements.minutes.value)) ask();
   }
-  if (!chosen) {
+  if (!chosen && !Number(form.elements.minutes.value)) {
     const first = following() ?? current()[0];
     if (first) select.value = String(first.id);
   }
@@ -88,8 +89,7 @@ form?.addEventListener("submit", (event) => {
   const minutes = Number(form.elements.minutes.value);
   const reason = form.elements.reason.value.trim();
   if (!minutes) return;
-  say("timeline.shift", { item: Number(form.elements.from.value), minutes, ...(reason ? { reason } : {}) });
-  form.reset();
+  emptied(form, say("timeline.shift", { item: Number(form.elements.from.value), minutes, ...(reason ? { reason } : {}) }));
   chosen = false;
   asked += 1;
   fields.preview.replaceChildren();
@@ -103,8 +103,13 @@ let before = new Map();
 /** What the plan is now: what a change of mine is taken back to. */
 export const remember = () => (before = new Map([...room.state.items.values()].map((item) => [item.id, { start: item.start, minutes: item.minutes }])));
 
-/** Offer to take back what I have just changed. */
-export function offerUndo(pub) {
+/** Offer to take back what I have just changed. Several changes may come before the next drawing: each is taken back alone. */
+export function offerUndo(pub, live) {
+  if (live) offer(pub);
+  for (const { id, start: from, minutes } of pub.result?.items ?? pub.data.items ?? []) before.set(id, { start: from, minutes });
+}
+
+function offer(pub) {
   if (!form || pub.from.member !== start.member || !/^timeline\.(shift|reorder)$/.test(pub.kind) || !pub.result) return;
   const items = pub.result.items.filter((item) => before.has(item.id)).map((item) => ({ item: item.id, version: item.version, ...before.get(item.id) }));
   if (!items.length) return;

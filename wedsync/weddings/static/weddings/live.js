@@ -33,7 +33,8 @@ const seconds = format({ hour: "2-digit", minute: "2-digit", second: "2-digit", 
 export const at = (moment) => clock.format(typeof moment === "string" ? Date.parse(moment) : moment);
 export const day = (moment) => dayName.format(new Date(moment));
 // Phones with a wrong clock exist; below two seconds it is only the way from the server.
-const loaded = performance.timeOrigin + (performance.getEntriesByType("navigation")[0]?.responseStart ?? performance.now());
+// Not `timeOrigin`: it may be of a clock that stood still while the device slept.
+const loaded = Date.now() - performance.now() + (performance.getEntriesByType("navigation")[0]?.responseStart ?? performance.now());
 const skew = !isCopy && Math.abs(start.now - loaded) > 2_000 ? start.now - loaded : 0;
 export const now = () => Date.now() + skew;
 export const exactly = (moment) => seconds.format(moment + skew);
@@ -86,11 +87,22 @@ export function onPress(parent, name, act) {
   });
 }
 
-/** Call `act(values, form)` when this form is sent; it is emptied. */
+/** Call `act(values, form)` when this form is sent; it is emptied, and filled again where `act` comes to false: not taken. */
 export function onSubmit(form, act) {
   form?.addEventListener("submit", (event) => {
     event.preventDefault();
-    const values = Object.fromEntries([...new FormData(form)].map(([name, value]) => [name, value.trim()]));
-    if (act(values, form) !== false) form.reset();
+    const said = act(Object.fromEntries([...new FormData(form)].map(([name, value]) => [name, value.trim()])), form);
+    if (said !== false) emptied(form, said);
+  });
+}
+
+/** Empty the form. What was in it comes back when it was not taken, unless something else has been written there meanwhile. */
+export function emptied(form, said) {
+  const values = [...new FormData(form)];
+  form.reset();
+  const empty = JSON.stringify([...new FormData(form)]);
+  Promise.resolve(said).then((taken) => {
+    if (taken !== false || JSON.stringify([...new FormData(form)]) !== empty) return;
+    for (const [name, value] of values) form.elements[name].value = value;
   });
 }

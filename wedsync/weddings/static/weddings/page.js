@@ -30,7 +30,7 @@ room.addEventListener("publication", ({ detail: { pub, via } }) => {
   if (CHANGES.has(pub.kind)) changed(pub);
   if (pub.kind === "photo.new") showPhotos(pub);
   measure(pub);
-  if (via === "live") offerUndo(pub);
+  offerUndo(pub, via === "live");
   if (via === "live" && pub.from.member !== start.member) {
     heard(pub);
     if (!plans) tellMoved(pub);

@@ -56,8 +56,8 @@ function showMyState() {
 
 onPress(document.getElementById("arrival"), "status-to", (_, { statusTo }) => say("vendor.status", { vendor: start.trade, status: statusTo }));
 onSubmit(document.querySelector(".delayed"), ({ minutes, reason }, form) => {
-  say("vendor.status", { vendor: start.trade, status: "delayed", delay_minutes: Number(minutes), ...(reason ? { reason } : {}) });
   form.closest("details").open = false;
+  return say("vendor.status", { vendor: start.trade, status: "delayed", delay_minutes: Number(minutes), ...(reason ? { reason } : {}) });
 });
 
 // -- who has seen what ------------------------------------------------------------------------------------------------
@@ -154,8 +154,8 @@ const issue = (key) => room.state.latest("issue.report").find((pub) => pub.data.
 onPress(fields.issues, "take", (_, { take }) => say("issue.report", { ...issue(take), owner: start.name, state: "working" }));
 onPress(fields.issues, "solve", (_, { solve }) => say("issue.report", { ...issue(solve), state: "resolved" }));
 onSubmit(document.querySelector(".report"), ({ title, severity, category }, form) => {
-  say("issue.report", { issue: newId(), title, severity, category });
   form.closest("details").open = false;
+  return say("issue.report", { issue: newId(), title, severity, category });
 });
 
 // -- the door ---------------------------------------------------------------------------------------------------------

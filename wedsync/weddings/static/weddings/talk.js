@@ -55,8 +55,8 @@ for (const button of tabs) {
 export const toEnd = () => fields.messages && (fields.messages.scrollTop = fields.messages.scrollHeight);
 onSubmit(document.querySelector(".say"), ({ text }) => {
   if (!text) return false;
-  say(chat, { text });
   toEnd();
+  return say(chat, { text });
 });
 
 export function heard(pub) {
@@ -85,7 +85,7 @@ export function showPhotos(pub) {
   if (!photos.length) list(fields.photos, [0], () => [0, ["span", "soft", "Photos show up here while this page is open."]]);
 }
 onSubmit(document.querySelector(".share"), ({ url, caption }) => {
-  say("photo.new", { photo: `p${Date.now()}`, url, ...(caption ? { caption } : {}) });
+  return say("photo.new", { photo: `p${Date.now()}`, url, ...(caption ? { caption } : {}) });
 });
 
 // -- news -------------------------------------------------------------------------------------------------------------

@@ -52,7 +52,7 @@ const alarms = document.querySelector("[data-emergency]");
 
 function active() {
   const alerts = [...room.state.provisional.values(), ...room.state.latest("emergency.alert")];
-  const cleared = new Set(alerts.filter((pub) => pub.data.state === "all_clear" && pub.provisional).map((pub) => pub.data.alert));
+  const cleared = new Set(alerts.filter((pub) => pub.data.state === "all_clear").map((pub) => pub.data.alert));
   const open = alerts.filter((pub) => (pub.data.state ?? "active") === "active" && fresh(pub, now()) && !cleared.has(pub.data.alert));
   return [...new Map(open.map((pub) => [pub.data.alert, pub])).values()];
 }
@@ -115,8 +115,8 @@ const dialog = document.getElementById("emergency");
 alarms?.addEventListener("click", () => dialog.showModal());
 onPress(dialog, "cancel", () => dialog.close());
 onSubmit(dialog?.querySelector("form"), ({ category, text, where }) => {
-  say("emergency.alert", { alert: newId().replaceAll("-", "").slice(0, 12), category, text, ...(where ? { where } : {}) });
   dialog.close();
+  return say("emergency.alert", { alert: newId().replaceAll("-", "").slice(0, 12), category, text, ...(where ? { where } : {}) });
 });
 
 // -- the connection ---------------------------------------------------------------------------------------------------

@@ -13,15 +13,21 @@ self.addEventListener("fetch", (event) => {
 
 async function answer(request) {
   const page = request.mode === "navigate";
-  const kept = await caches.open(KEPT);
+  const kept = await caches.open(KEPT).catch(() => null); // without storage there is the network
+  if (!kept) return fetch(request);
   const silence = new Promise((_, fail) => setTimeout(fail, PATIENCE_MS, new Error("nobody answers")));
+  let fresh = null;
   try {
-    const fresh = await Promise.race([fetch(request), silence]);
-    if (fresh.ok) await kept.put(request.url, fresh.clone());
-    else if (page && fresh.status < 500) await kept.delete(request.url); // logged out, or not invited any more
+    fresh = await Promise.race([fetch(request), silence]);
+    const copy = fresh.ok ? fresh.clone() : null;
+    if (page && fresh.ok) await Promise.race([fresh.clone().arrayBuffer(), silence]); // headers alone are no page
+    // A full disk keeps nothing, and is no reason to show nothing.
+    if (copy) await kept.put(request.url, copy).catch(() => {});
+    else if (page && fresh.status < 500) await kept.delete(request.url).catch(() => {}); // logged out, or not invited any more
     return fresh;
   } catch (error) {
     const copy = await kept.match(request.url);
+    if (!copy && fresh) return fresh; // slow, and all there is
     if (!copy) throw error;
     return page ? asCopy(copy) : copy;
   }

@@ -1,0 +1,136 @@
+"""What a wedding's page does with what is typed and heard, without a browser: the plan, undo, emergencies, forms."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+STATIC = Path(__file__).parents[3] / "wedsync/weddings/static"
+REALTIME = Path(__file__).parents[3] / "realtime/static/realtime"
+PAGE = Path(__file__).parent / "page.mjs"
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Any:
+    """Runs a script beside the scripts of the page, as they are served; gives what it printed."""
+    if shutil.which("node") is None:
+        pytest.skip("node is not installed: apt-get install nodejs")
+    shutil.copytree(STATIC / "weddings", tmp_path / "weddings")
+    shutil.copytree(REALTIME, tmp_path / "realtime")
+    shutil.copy(PAGE, tmp_path / "page.mjs")
+    (tmp_path / "package.json").write_text('{"type": "module"}')
+
+    def run(script: str) -> Any:
+        file = tmp_path / "script.mjs"
+        file.write_text('import { clock, form, item, load, Node, page, soon } from "./page.mjs";\n' + script + "\nprocess.exit(0);\n")
+        command = ["node", str(file), str(tmp_path / "weddings")]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    return run
+
+
+BEHIND = """
+const asking = form({ from: "", minutes: "", reason: "", apply: "" });
+page({ items: [item(1, "13:00", "Photos"), item(5, "13:35", "Ceremony"), item(6, "14:05", "Drinks")], parts: { "[data-behind]": asking } });
+const asked = [];
+globalThis.fetch = async (url) => {
+  const shown = Number(new URLSearchParams(url.split("?")[1]).get("item"));
+  asked.push(shown);
+  return { ok: true, json: async () => ({ moves: [{ item: shown, start: "2027-06-12T13:50:00Z" }], stays: [], absorbed: {}, conflicts: [] }) };
+};
+const { showBehind } = await load("behind");
+const { room } = await load("live");
+const said = [];
+room.publish = async (kind, data) => said.push(data.item);
+showBehind();
+asking.elements.minutes.value = "15";
+asking.fire("input", { target: { name: "minutes" } });
+await soon(200);
+const apply = () => (asking.fire("submit"), console.log(JSON.stringify([asked.at(-1), said[0]])));
+"""
+
+
+def test_what_is_applied_is_what_was_shown_also_when_a_minute_has_passed(run: Any) -> None:
+    assert run(BEHIND + 'clock.now = Date.parse("2027-06-12T13:35:01Z"); showBehind(); await soon(200); apply();') == [5, 5]
+
+
+def test_what_is_applied_is_what_was_shown_also_when_somebody_has_done_that_item(run: Any) -> None:
+    shown, applied = run(BEHIND + 'room.state.items.get(5).status = "completed"; showBehind(); await soon(200); apply();')
+    assert shown == applied == 6
+
+
+UNDO = """
+const asking = form({ from: "", minutes: "", reason: "", apply: "" });
+const fields = page({ items: [item(5, "13:35", "Ceremony")], parts: { "[data-behind]": asking } });
+const { offerUndo, remember } = await load("behind");
+const { room } = await load("live");
+const said = [];
+room.publish = async (kind, data) => said.push(data.items[0]);
+remember();
+const shift = (member, minutes, start, version, live = true) =>
+  offerUndo({ kind: "timeline.shift", from: { member }, data: { item: 5, minutes }, result: { items: [item(5, start, "Ceremony", { version })] } }, live);
+"""
+
+
+@pytest.mark.parametrize(("who", "live"), [("m2", "true"), ("m1", "true"), ("m2", "false")])
+def test_undo_takes_back_my_change_and_not_the_one_before_it(run: Any, who: str, live: str) -> None:
+    (taken_back,) = run(
+        UNDO
+        + f'shift("{who}", 30, "14:05", 2, {live}); shift("m1", 5, "14:10", 3);'
+        + 'fields.toasts.children.at(-1).children.at(-1).fire("click"); await soon(); console.log(JSON.stringify(said));'
+    )
+    assert (taken_back["start"], taken_back["version"]) == ("2027-06-12T14:05:00Z", 3)
+
+
+ALERT = """
+const fields = page({ member: "g1", role: "guest", names: ["alerts", "connection", "waiting"] });
+const { showAlerts } = await load("trust");
+const { room } = await load("live");
+const alert = { t: "pub", kind: "emergency.alert", id: "1", from: { member: "m9", role: "vendor", name: "DJ" }, at: "2027-06-12T13:00:00Z",
+  data: { alert: "x", category: "fire", text: "Leave the tent" }, provisional: true };
+const clear = { ...alert, id: "2", from: { member: "m1", role: "planner" }, data: { ...alert.data, text: "All clear", state: "all_clear" },
+  provisional: false, offset: 2, prev: 1 };
+const shown = () => (showAlerts(), fields.alerts.text.includes("Leave the tent"));
+room.state.take(alert);
+const before = shown();
+fields.alerts.children = [];
+"""
+
+
+@pytest.mark.parametrize("how", ["room.state.take(clear);", "room.state.restore({ offset: 9, items: [], latest: [clear], recent: [] });"])
+def test_all_clear_ends_an_emergency_that_was_never_stored(run: Any, how: str) -> None:
+    assert run(ALERT + how + "console.log(JSON.stringify([before, shown()]));") == [True, False]
+
+
+FORM = """
+const share = form({ url: "https://photos.example/album", caption: "First dance" });
+page({ member: "g1", role: "guest", parts: { ".share": share } });
+globalThis.indexedDB = { open() { throw new Error("no"); } };
+await load("talk");
+const { room } = await load("live");
+let settle;
+room.publish = () => new Promise((done, fail) => (settle = { done, fail }));
+share.fire("submit");
+const now = () => [share.elements.url.value, share.elements.caption.value];
+const meanwhile = now();
+"""
+
+
+@pytest.mark.parametrize(
+    ("then", "left"),
+    [
+        ("settle.done();", ["", ""]),
+        ('settle.fail(new Error("no"));', ["https://photos.example/album", "First dance"]),
+        ('share.elements.caption.value = "Another"; settle.fail(new Error("no"));', ["", "Another"]),
+    ],
+    ids=["taken", "not taken", "not taken, and something else was begun"],
+)
+def test_a_form_is_emptied_when_it_was_taken(run: Any, then: str, left: list[str]) -> None:
+    assert run(FORM + then + "await soon(); console.log(JSON.stringify([meanwhile, now()]));") == [["", ""], left]
