@@ -40,7 +40,9 @@ NOTICE_ALERTS_MAX = 100
 TEXT_CHARS = 1_000
 HAPPENED_MAX = 500
 """Of the last ten minutes, for an incident that may begin now."""
-UNSEEN = "emergency.unseen"
+UNSEEN, WAITING = "emergency.unseen", "notice.waiting"
+ABOUT_PEOPLE = frozenset({UNSEEN, WAITING})
+"""Somebody has to be called: more or fewer workers change nothing about it."""
 
 
 class Alerting:
@@ -89,6 +91,11 @@ class Alerting:
         self._save(now, now_s)
         return sorted(self._alerts.values(), key=lambda alert: (alert.rule, alert.labels))
 
+    def broken(self) -> str:
+        """The rule of a page about deliveries or machines that fires, "" for none: until it is over no worker is taken away."""
+        pages = (alert.rule for alert in self._alerts.values() if alert.active and alert.severity == "page")
+        return min((rule for rule in pages if self._signal.get(rule) not in ABOUT_PEOPLE), default="")
+
     def _named(self, alert: Alert) -> Alert:
         """The alert with the people it is about in its reason. Never in its labels, which other systems keep."""
         who = self._who.get(alert.labels) if self._signal.get(alert.rule) == UNSEEN else None
@@ -96,14 +103,14 @@ class Alerting:
 
     def _refresh(self, now: datetime) -> None:
         try:
-            if not self._restored:
-                for row in rows.Alert.objects.filter(resolved_at=None).exclude(kept={}):
-                    self._alerts[row.fingerprint] = msgspec.convert(row.kept, Alert)
-                self._restored = True
-            self._rules = [rule.as_rule for rule in rows.AlertRule.objects.filter(enabled=True)]
-            self._mutes = [s.as_mute for s in rows.Silence.objects.filter(starts_at__lte=now, ends_at__gt=now)]
-            self._signal = {rule.name: rule.signal for rule in self._rules}
-            self._from_database = {"notice.waiting": waiting(now)}
+            kept = [] if self._restored else list(rows.Alert.objects.filter(resolved_at=None).exclude(kept={}))
+            rules = [rule.as_rule for rule in rows.AlertRule.objects.filter(enabled=True)]
+            mutes = [s.as_mute for s in rows.Silence.objects.filter(starts_at__lte=now, ends_at__gt=now)]
+            # All of it or nothing: alerts without their rules would be over.
+            self._alerts |= {row.fingerprint: msgspec.convert(row.kept, Alert) for row in kept}
+            self._rules, self._mutes, self._restored = rules, mutes, True
+            self._signal = {rule.name: rule.signal for rule in rules}
+            self._from_database = {WAITING: waiting(now)}
             remind(now)
         except DatabaseError as error:
             self._from_database = {}

@@ -112,8 +112,7 @@ class ControlLoop:
             happened += await self._decide(reports, now)
         self._remember(reports, now)
         self._alerts = await self._in_thread(self._alerting.step, reports, now, happened)
-        pages = [alert for alert in self._alerts if alert.active and alert.severity == "page"]
-        self._firing = pages[0].rule if pages else ""
+        self._firing = self._alerting.broken()
         await self._note(reports, now)
         await self._show(reports, now)
         await self._screen.step(reports, now, self._decision)

@@ -69,11 +69,18 @@ def post(url: str, body: bytes, headers: dict[str, str]) -> Outcome:
             text = response.read(ANSWER_BYTES).decode(errors="replace")
             return Outcome(True, f"{response.status} {text}".strip())
     except urllib.error.HTTPError as error:
-        text = error.read(ANSWER_BYTES).decode(errors="replace")
-        error.close()
-        return Outcome(False, f"{error.code} {text}".strip(), final=error.code in FINAL)
+        return Outcome(False, f"{error.code} {_rest(error)}".strip(), final=error.code in FINAL)
     except (OSError, HTTPException) as error:
         return Outcome(False, str(getattr(error, "reason", error)) or type(error).__name__)
+
+
+def _rest(error: urllib.error.HTTPError) -> str:
+    """What else it said, as far as it came."""
+    with error:
+        try:
+            return error.read(ANSWER_BYTES).decode(errors="replace")
+        except (OSError, HTTPException) as cut_off:
+            return f"({cut_off or type(cut_off).__name__})"
 
 
 def _email(receiver: Receiver, notice: Notice, now: datetime) -> Outcome:

@@ -9,11 +9,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 class Hook(ThreadingHTTPServer):
-    """Remembers what it got as (path, headers, body), answers `status`, forgets to answer when `lose` is set."""
+    """Remembers what it got as (path, headers, body), answers `status`, forgets to answer when `lose` is set, and stops in the
+    middle of its answer when `cut` is."""
 
     def __init__(self, port: int = 0) -> None:
         self.got: list[tuple[str, dict[str, str], bytes]] = []
-        self.status, self.lose = 200, False
+        self.status, self.lose, self.cut = 200, False, False
         hook = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -23,7 +24,7 @@ class Hook(ThreadingHTTPServer):
                 if not hook.lose:
                     self.send_response(hook.status)
                     self.send_header("Location", "http://127.0.0.1:9/elsewhere")
-                    self.send_header("Content-Length", "0")
+                    self.send_header("Content-Length", "300" if hook.cut else "0")
                     self.end_headers()
 
             def log_message(self, *args: object) -> None:

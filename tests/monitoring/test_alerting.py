@@ -135,6 +135,25 @@ def test_another_holder_of_the_lease_goes_on_and_tells_nothing_twice(day: Day) -
     assert Alert.objects.count() == 1
 
 
+def test_a_database_that_falters_while_the_lease_is_taken_ends_no_alert(day: Day) -> None:
+    day.workers["w1"] = {"journal_healthy": False}
+    day.second(8)
+    day.take_over()
+    with patch("monitoring.models.AlertRule.objects.filter", side_effect=DatabaseError("gone")):
+        day.second(3)
+    day.second(8)
+    assert notices() == [["firing journal-down"]] and len(day.rules()) == 1
+
+
+def test_a_page_about_people_keeps_no_worker_from_being_taken_away(day: Day) -> None:
+    with patch("monitoring.alerting.confirmations.check", return_value=({(("wedding", "rose"),): 500.0}, {})):
+        day.second(5)
+        assert day.rules() == ["emergency-unseen wedding rose"] and day.alerting.broken() == ""
+        day.workers["w1"] = {"journal_healthy": False}
+        day.second(8)
+        assert day.alerting.broken() == "journal-down"
+
+
 def test_the_history_database_may_stop_for_a_minute(day: Day) -> None:
     day.second(3)
     day.workers["w1"] = {"journal_healthy": False}

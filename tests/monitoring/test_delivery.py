@@ -149,6 +149,20 @@ def test_one_dead_receiver_does_not_keep_the_others_waiting(clock: ManualClock) 
     )
 
 
+@pytest.mark.parametrize("path", ["/half", "/müller"])
+def test_one_that_answers_by_halves_or_cannot_be_asked_does_not_keep_the_others_waiting(clock: ManualClock, path: str) -> None:
+    with hook() as server:
+        server.status, server.cut = 502, True
+        target = f"{server.url}{path}"
+        Receiver.objects.create(name="half", kind="webhook", target=target, last_ok_at=clock.now())
+        Receiver.objects.create(name="mail", kind="email", target="a@example.com")
+        page(clock, "a")
+        assert Delivery().step(clock.now()) == 1
+    assert len(mail.outbox) == 1
+    half = Notice.objects.get(receiver__name="half")
+    assert half.tries == 1 and half.next_try_at > clock.now() and half.result
+
+
 def test_tickets_go_only_to_those_who_want_them(clock: ManualClock) -> None:
     Receiver.objects.create(name="pages", kind="email", target="a@example.com")
     Receiver.objects.create(name="tickets", kind="email", target="b@example.com", at_least="ticket")

@@ -12,6 +12,7 @@ import pytest
 
 STATIC = Path(__file__).parents[3] / "wedsync/weddings/static"
 REALTIME = Path(__file__).parents[3] / "realtime/static/realtime"
+IMPORT = 'import { clock, form, item, load, page, soon } from "./page.mjs";'
 PAGE = Path(__file__).parent / "page.mjs"
 
 
@@ -27,7 +28,9 @@ def run(tmp_path: Path) -> Any:
 
     def run(script: str) -> Any:
         file = tmp_path / "script.mjs"
-        file.write_text('import { clock, form, item, load, Node, page, soon } from "./page.mjs";\n' + script + "\nprocess.exit(0);\n")
+        file.write_text(
+            'import { clock, form, item, load, Node, page, soon } from "./page.mjs";\n' + script + "\nprocess.exit(0);\n"
+        )
         command = ["node", str(file), str(tmp_path / "weddings")]
         done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
         assert done.returncode == 0, done.stderr
@@ -38,12 +41,14 @@ def run(tmp_path: Path) -> Any:
 
 BEHIND = """
 const asking = form({ from: "", minutes: "", reason: "", apply: "" });
-page({ items: [item(1, "13:00", "Photos"), item(5, "13:35", "Ceremony"), item(6, "14:05", "Drinks")], parts: { "[data-behind]": asking } });
+const items = [item(1, "13:00", "Photos"), item(5, "13:35", "Ceremony"), item(6, "14:05", "Drinks")];
+page({ items, parts: { "[data-behind]": asking } });
 const asked = [];
 globalThis.fetch = async (url) => {
   const shown = Number(new URLSearchParams(url.split("?")[1]).get("item"));
   asked.push(shown);
-  return { ok: true, json: async () => ({ moves: [{ item: shown, start: "2027-06-12T13:50:00Z" }], stays: [], absorbed: {}, conflicts: [] }) };
+  const moves = [{ item: shown, start: "2027-06-12T13:50:00Z" }];
+  return { ok: true, json: async () => ({ moves, stays: [], absorbed: {}, conflicts: [] }) };
 };
 const { showBehind } = await load("behind");
 const { room } = await load("live");
@@ -74,8 +79,10 @@ const { room } = await load("live");
 const said = [];
 room.publish = async (kind, data) => said.push(data.items[0]);
 remember();
-const shift = (member, minutes, start, version, live = true) =>
-  offerUndo({ kind: "timeline.shift", from: { member }, data: { item: 5, minutes }, result: { items: [item(5, start, "Ceremony", { version })] } }, live);
+const shift = (member, minutes, start, version, live = true) => {
+  const result = { items: [item(5, start, "Ceremony", { version })] };
+  offerUndo({ kind: "timeline.shift", from: { member }, data: { item: 5, minutes }, result }, live);
+};
 """
 
 
@@ -93,10 +100,12 @@ ALERT = """
 const fields = page({ member: "g1", role: "guest", names: ["alerts", "connection", "waiting"] });
 const { showAlerts } = await load("trust");
 const { room } = await load("live");
-const alert = { t: "pub", kind: "emergency.alert", id: "1", from: { member: "m9", role: "vendor", name: "DJ" }, at: "2027-06-12T13:00:00Z",
-  data: { alert: "x", category: "fire", text: "Leave the tent" }, provisional: true };
-const clear = { ...alert, id: "2", from: { member: "m1", role: "planner" }, data: { ...alert.data, text: "All clear", state: "all_clear" },
-  provisional: false, offset: 2, prev: 1 };
+const alert = {
+  t: "pub", kind: "emergency.alert", id: "1", from: { member: "m9", role: "vendor", name: "DJ" }, at: "2027-06-12T13:00:00Z",
+  data: { alert: "x", category: "fire", text: "Leave the tent" }, provisional: true,
+};
+const data = { ...alert.data, text: "All clear", state: "all_clear" };
+const clear = { ...alert, id: "2", from: { member: "m1", role: "planner" }, data, provisional: false, offset: 2, prev: 1 };
 const shown = () => (showAlerts(), fields.alerts.text.includes("Leave the tent"));
 room.state.take(alert);
 const before = shown();
@@ -104,7 +113,9 @@ fields.alerts.children = [];
 """
 
 
-@pytest.mark.parametrize("how", ["room.state.take(clear);", "room.state.restore({ offset: 9, items: [], latest: [clear], recent: [] });"])
+@pytest.mark.parametrize(
+    "how", ["room.state.take(clear);", "room.state.restore({ offset: 9, items: [], latest: [clear], recent: [] });"]
+)
 def test_all_clear_ends_an_emergency_that_was_never_stored(run: Any, how: str) -> None:
     assert run(ALERT + how + "console.log(JSON.stringify([before, shown()]));") == [True, False]
 
