@@ -60,13 +60,19 @@ def rested(cls: type, attributes: Mapping[str, Any]) -> dict[str, Any]:
     }  # fmt: skip
 
 
+_NOTHING: list[dict[str, Any]] = []
+"""Of all that wait for nothing. Nobody appends to it."""
+
+
 class Mailslot:
     """ASGI messages on their way to an application that reads one after the other: `asyncio.Queue` without its 2.3 KB."""
 
-    __slots__ = ("_messages", "_reader")
+    __slots__ = ("_messages", "_next", "_reader")
 
     def __init__(self) -> None:
         self._messages: list[dict[str, Any]] = []
+        self._next = _NOTHING
+        """Those to be read before, the first one last: a `deque` of its own would be 0.8 KB."""
         self._reader: asyncio.Future[None] | None = None
 
     def put_nowait(self, message: dict[str, Any]) -> None:
@@ -76,10 +82,12 @@ class Mailslot:
 
     async def get(self) -> dict[str, Any]:
         """The next message. For one reader at a time."""
-        while not self._messages:
+        while not self._messages and not self._next:
             self._reader = asyncio.get_running_loop().create_future()
             try:
                 await self._reader
             finally:
                 self._reader = None
-        return self._messages.pop(0)
+        if not self._next:
+            self._next, self._messages = self._messages[::-1], []
+        return self._next.pop()

@@ -261,4 +261,6 @@ class Desk:
     def seen(self, now_s: float, cpu_s: float) -> Seen:
         standings, totals = self._stand(now_s), (self._passed_total, self._again_total, self.refused_total)
         heard = [name for name, queue in self._queues.items() if queue.status is not None]
-        return Seen(standings, heard, self.n_waiting, *totals, cpu_s)
+        web = self._queues.get(self._known.web)
+        silent_s = now_s - web.heard_s if web is not None and web.status is not None else 0.0
+        return Seen(standings, heard, self.n_waiting, *totals, cpu_s, silent_s)

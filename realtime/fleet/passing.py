@@ -29,6 +29,8 @@ MESSAGE_MAX_BYTES = 16_384
 CONTROL_MAX_BYTES = 180_000
 """Between supervisor and dispatcher: the homes of 2,700 weddings have 80 KB; a socket's buffer takes 200."""
 PASSES_MAX = 8
+FDS_MAX = 253
+"""Descriptors of one message (SCM_MAX_FD, unix(7)): a new dispatcher gets the ends of all processes at once."""
 """Sockets in one message, which a worker takes in one turn of its loop, 3 ms: a message costs more than a socket, but others
 are to be served meanwhile."""
 _PASS, _TAKEN = struct.Struct("=cQd"), struct.Struct("=cQH")
@@ -108,6 +110,8 @@ class Seen(Struct, frozen=True, tag="seen"):
     """Passed again, because the first worker did not take them in time."""
     refused_total: int = 0
     cpu_s: float = 0.0
+    web_silent_s: float = 0.0
+    """Since the web process was heard of last."""
 
 
 class Standing(Struct, frozen=True):
@@ -166,7 +170,7 @@ def receive(
 ) -> tuple[Message | Taken | Pass, list[int]] | Literal["nothing", "closed"]:
     """The next message with its descriptors (those of a pass are in the pass). They are this process's to close."""
     try:
-        raw, ancillary, _, _ = end.recvmsg(max_bytes, socket.CMSG_SPACE(64 * 4), socket.MSG_CMSG_CLOEXEC)
+        raw, ancillary, _, _ = end.recvmsg(max_bytes, socket.CMSG_SPACE(FDS_MAX * 4), socket.MSG_CMSG_CLOEXEC)
     except BlockingIOError:
         return "nothing"
     except OSError:

@@ -11,15 +11,13 @@ import logging
 import os
 import signal
 import socket
-import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Literal
+from collections.abc import AsyncIterator
+from typing import Any
 
 from realtime.clock import Clock
 from realtime.fleet import passing, processes
+from realtime.fleet.children import Child, Kind, Plan
 from realtime.fleet.passing import Homes, Known, Leave, Seen
 from realtime.policy.restarting import deaths_in_a_row, restart_delay_s
 
@@ -36,45 +34,6 @@ END_S = 5.0
 """After SIGTERM, then SIGKILL."""
 STEP_S = 0.05
 
-Kind = Literal["worker", "web", "dispatcher", "control", "redis"]
-
-
-@dataclass(eq=False)
-class Child:
-    """One process. `name`: "w1.2" is the second that fills slot w1."""
-
-    name: str
-    slot: str
-    kind: Kind
-    process: subprocess.Popen[bytes]
-    started_s: float
-    deaths: int = 0
-    ours: socket.socket | None = None
-    """Of a worker: the dispatcher's end. Of the dispatcher: the supervisor's end."""
-    leaving: bool = False
-
-    @property
-    def running(self) -> bool:
-        return self.process.poll() is None
-
-
-@dataclass
-class Plan:
-    """What to run. `control`: the command of the control loop, () for none; `redis`: of a private Redis; `deploy`: what SIGHUP
-    starts, so that it asks the same questions as a person who deploys."""
-
-    slots: int
-    listener: socket.socket
-    env: dict[str, str]
-    cwd: Path
-    per_s: float
-    burst: float
-    control: Sequence[str] = ()
-    redis: Sequence[str] = ()
-    deploy: Sequence[str] = ()
-    most: int = 64
-    log: Callable[[str], None] = field(default=lambda line: None)
-
 
 class Supervisor:
     """`run` until `stop` is called. All methods run on one loop."""
@@ -89,6 +48,8 @@ class Supervisor:
         self._told: set[str] = set()
         self._homes: dict[str, str] = {}
         self._why = "as started"
+        self._due: set[str] = set()
+        """Slots whose process is started again after a moment."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._one_at_a_time = asyncio.Lock()
 
@@ -135,9 +96,15 @@ class Supervisor:
             case "redis":
                 command = list(self.plan.redis)
         env = self.plan.env | {"WEDSYNC_SLOT": slot}
-        process = processes.start(command, env, [end.fileno() for end in fds], self.plan.cwd)
-        if ours is not None:
-            theirs.close()
+        try:
+            process = processes.start(command, env, [end.fileno() for end in fds], self.plan.cwd)
+        except OSError:
+            if ours is not None:
+                ours.close()
+            raise
+        finally:
+            if ours is not None:
+                theirs.close()
         child = self.children[name] = Child(name, slot, kind, process, self._clock.monotonic(), deaths, ours)
         if kind == "control":
             processes.give_way(process.pid)
@@ -160,12 +127,32 @@ class Supervisor:
             self.plan.log(
                 f"{child.name} (pid {child.process.pid}) has ended with {child.process.returncode}; again in {delay_s:g} s"
             )
-            self._background(self._again(child, deaths, delay_s))
+            self._fill(child.slot, child.kind, deaths, delay_s)
 
-    async def _again(self, child: Child, deaths: int, delay_s: float) -> None:
-        await self._clock.sleep(delay_s)
-        if not self.stopping.is_set() and child.slot in self._wanted():
-            self._start(child.slot, child.kind, deaths)
+    def _fill(self, slot: str, kind: Kind, deaths: int, delay_s: float) -> None:
+        """Start a process there after `delay_s`, unless there is one by then: that of a deploy takes the place of the other."""
+        if slot not in self._due:
+            self._due.add(slot)
+            self._background(self._filling(slot, kind, deaths, delay_s))
+
+    async def _filling(self, slot: str, kind: Kind, deaths: int, delay_s: float) -> None:
+        try:
+            while True:
+                await self._clock.sleep(delay_s)
+                if self.stopping.is_set() or slot not in self._wanted() or self._filled(slot):
+                    return
+                try:
+                    self._start(slot, kind, deaths)
+                    return
+                except OSError as error:  # no memory or no process to be had: there may be later
+                    deaths += 1
+                    delay_s = restart_delay_s(deaths)
+                    self.plan.log(f"{slot} cannot be started: {error}; again in {delay_s:g} s")
+        finally:
+            self._due.discard(slot)
+
+    def _filled(self, slot: str) -> bool:
+        return any(child.slot == slot and not child.leaving and child.running for child in self.children.values())
 
     def _wanted(self) -> set[str]:
         return {f"w{number}" for number in range(1, self.plan.slots + 1)} | {"web", "dispatcher", "control", "redis"}
@@ -220,10 +207,16 @@ class Supervisor:
 
     def _end_the_hung(self) -> None:
         """One that has said nothing for so long holds people who do not know it yet: its end tells them."""
-        for name, standing in self.seen.workers.items():
-            child = self.children.get(name)
-            if standing.silent_s > HUNG_S and child is not None and child.running:
-                self.plan.log(f"{name} (pid {child.process.pid}) has said nothing for {standing.silent_s:.0f} s and is killed")
+        silent_s = {name: standing.silent_s for name, standing in self.seen.workers.items()}
+        dispatcher, web, now_s = self._only("dispatcher"), self._only("web"), self._clock.monotonic()
+        if web is not None:
+            silent_s[web.name] = self.seen.web_silent_s
+        for child in (*self._of("worker"), *self._of("web")):
+            silent, limit_s = silent_s.get(child.name, 0.0), HUNG_S
+            if child.name not in self.seen.heard and dispatcher is not None:  # by this dispatcher, which may be new itself
+                silent, limit_s = now_s - max(child.started_s, dispatcher.started_s), READY_S + HUNG_S
+            if silent > limit_s and child.running:
+                self.plan.log(f"{child.name} (pid {child.process.pid}) has said nothing for {silent:.0f} s and is killed")
                 child.process.kill()
 
     def _of(self, kind: Kind) -> list[Child]:
@@ -286,13 +279,36 @@ class Supervisor:
             yield {"done": True}
 
     async def scale(self, slots: int, reason: str) -> AsyncIterator[dict[str, Any]]:
-        """Have so many workers. New ones take their share as people come; those that are too many are drained."""
+        """Have so many workers. New ones take their share as people come; those that are too many are drained. All of it is
+        done, also when nobody listens any more."""
+        said: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
+
+        async def all_of_it() -> None:
+            try:
+                async for step in self._scaled(slots, reason):
+                    said.put_nowait(step)
+            finally:
+                said.put_nowait(None)
+
+        self._background(all_of_it())
+        while (step := await said.get()) is not None:
+            yield step
+
+    async def _scaled(self, slots: int, reason: str) -> AsyncIterator[dict[str, Any]]:
         async with self._one_at_a_time:
             slots = max(1, min(slots, self.plan.most))
             before, self.plan.slots = self.plan.slots, slots
             self._why = reason if slots != before else self._why
-            for number in range(before + 1, slots + 1):
-                child = self._start(f"w{number}", "worker")
+            for slot in [f"w{number}" for number in range(1, slots + 1)]:
+                if self._filled(slot) or slot in self._due:
+                    continue
+                try:
+                    child = self._start(slot, "worker")
+                except OSError as error:
+                    self.plan.log(f"{slot} cannot be started: {error}")
+                    self._fill(slot, "worker", 1, restart_delay_s(2))
+                    yield {"started": slot, "ready": False}
+                    continue
                 yield {"started": child.name, "ready": await self._ready(child)}
             for child in [c for c in self._of("worker") if c.slot not in self._wanted() and not c.leaving]:
                 await self._let_go(child, reason)
@@ -304,6 +320,8 @@ class Supervisor:
         if not await self._ready(new):
             new.leaving = True
             await self._kill_after(new, 0.0)
+            if not self._filled(old.slot) and not self.stopping.is_set():
+                self._fill(old.slot, old.kind, old.deaths, 0.0)  # the old one died meanwhile, and nobody took its place
             return False
         await self._let_go(old, reason)
         return True

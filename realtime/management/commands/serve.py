@@ -18,8 +18,9 @@ from django.db.migrations.executor import MigrationExecutor
 
 from realtime.clock import SystemClock
 from realtime.fleet import processes, remote
+from realtime.fleet.children import Plan
 from realtime.fleet.control import Control
-from realtime.fleet.supervisor import Plan, Supervisor
+from realtime.fleet.supervisor import Supervisor
 
 MISUSE = 2
 SQLITE_WORKERS = 2

@@ -1,16 +1,28 @@
-"""What the supervisor does when the number of its workers changes."""
+"""What the supervisor does when processes come and go: each slot is filled, and by one."""
 
 from __future__ import annotations
 
+import asyncio
 import os
+import signal
 import socket
 import subprocess
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from realtime.clock import SystemClock
+from realtime.fleet import processes, supervisor
+from realtime.fleet.children import Child, Plan
+from realtime.fleet.passing import Seen, Standing
 from realtime.fleet.processes import take_turns
-from realtime.fleet.supervisor import Child, Plan, Supervisor
+from realtime.fleet.supervisor import HUNG_S, Supervisor
+
+PATIENCE_S = 10.0
 
 
 def test_workers_are_as_usual_again_when_a_deploy_has_replaced_the_last_one(tmp_path: Path) -> None:
@@ -29,3 +41,131 @@ def test_workers_are_as_usual_again_when_a_deploy_has_replaced_the_last_one(tmp_
         old.process.wait()
         supervisor._reap()
         assert {os.sched_getscheduler(child.process.pid) for child in others} == {os.SCHED_OTHER}
+
+
+class Fleet:
+    """A supervisor whose processes only sleep. `fate`: {(slot, its number): "dies" or "cannot be started"}."""
+
+    def __init__(self, folder: Path, slots: int) -> None:
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.supervisor = Supervisor(Plan(slots, self.listener, dict(os.environ), folder, 1.0, 1.0), SystemClock())
+        self.fate: dict[tuple[str, int], str] = {}
+        self.starts: Counter[str] = Counter()
+        self._really = processes.start
+
+    def start(self, command: Sequence[str], env: dict[str, str], *more: Any) -> subprocess.Popen[bytes]:
+        slot = env["WEDSYNC_SLOT"]
+        self.starts[slot] += 1
+        fate = self.fate.get((slot, self.starts[slot]))
+        if fate == "cannot be started":
+            raise BlockingIOError(11, "Resource temporarily unavailable")
+        return self._really(["false"] if fate == "dies" else ["sleep", "60"], {})
+
+    def ready(self, *names: str) -> None:
+        self.supervisor.seen = Seen({name: Standing("ready", "") for name in names}, [*names, "web.1", "web.2", "web.3"])
+
+    def up(self, slot: str = "") -> list[str]:
+        children = self.supervisor.children.values()
+        return sorted(c.name for c in children if c.kind == "worker" and not c.leaving and slot in ("", c.slot))
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        async with asyncio.timeout(PATIENCE_S):
+            while not condition():
+                await asyncio.sleep(0.01)
+
+    async def settled(self) -> None:
+        await self.until(lambda: not self.supervisor._due and not self.supervisor._tasks)
+
+
+@pytest.fixture
+async def fleet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Fleet]:
+    for name in ("DRAIN_S", "END_S", "STOP_S"):
+        monkeypatch.setattr(supervisor, name, 0.05)
+    monkeypatch.setattr(supervisor, "READY_S", 1.0)
+    made = Fleet(tmp_path, 2)
+    monkeypatch.setattr(processes, "start", made.start)
+    running = asyncio.create_task(made.supervisor.run())
+    await made.until(lambda: made.up() == ["w1.1", "w2.1"])
+    made.ready("w1.1", "w2.1")
+    yield made
+    made.supervisor.stopping.set()
+    await running
+    made.listener.close()
+
+
+async def deployed(fleet: Fleet) -> list[dict[str, Any]]:
+    return [step async for step in fleet.supervisor.deploy("test")]
+
+
+async def test_a_release_that_dies_at_its_start_is_not_put_into_service(fleet: Fleet) -> None:
+    fleet.fate[("w1", 2)] = "dies"
+    assert "the old one stays" in (await deployed(fleet))[-1]["error"]
+    await fleet.settled()
+    assert fleet.up() == ["w1.1", "w2.1"] and fleet.starts["w1"] == 2
+
+
+async def test_when_the_old_one_dies_meanwhile_its_replacement_takes_its_place(fleet: Fleet) -> None:
+    deploying = asyncio.create_task(deployed(fleet))
+    await fleet.until(lambda: fleet.starts["w1"] == 2)
+    fleet.supervisor.children["w1.1"].process.kill()
+    await fleet.until(lambda: "w1.1" not in fleet.supervisor.children)
+    fleet.ready("w1.2", "w2.1", "w2.2")
+    assert (await deploying)[-1] == {"done": True}
+    await fleet.settled()
+    assert fleet.up() == ["w1.2", "w2.2"]
+
+
+async def test_when_both_die_the_slot_is_filled_all_the_same(fleet: Fleet) -> None:
+    deploying = asyncio.create_task(deployed(fleet))
+    await fleet.until(lambda: fleet.starts["w1"] == 2)
+    fleet.supervisor.children["w1.1"].process.kill()
+    assert "the old one stays" in (await deploying)[-1]["error"]  # it was not ready in time
+    await fleet.settled()
+    assert len(fleet.up("w1")) == 1
+
+
+async def test_one_that_cannot_be_started_is_tried_again(fleet: Fleet) -> None:
+    fleet.fate[("w2", 2)] = "cannot be started"
+    fleet.supervisor.children["w2.1"].process.kill()
+    await fleet.until(lambda: fleet.starts["w2"] == 3)
+    assert fleet.up() == ["w1.1", "w2.3"]
+
+
+async def test_scaled_down_and_up_while_it_waits_for_its_next_try_a_slot_has_one_process(fleet: Fleet) -> None:
+    fleet.fate |= {("w2", 2): "dies", ("w2", 3): "dies"}
+    fleet.supervisor.children["w2.1"].process.kill()
+    await fleet.until(lambda: fleet.starts["w2"] == 3 and not fleet.up("w2"))
+    for slots in (1, 2):
+        assert [step async for step in fleet.supervisor.scale(slots, "test")][-1]["workers"] == slots
+    await fleet.settled()
+    assert len(fleet.up("w2")) == 1
+
+
+async def test_what_was_asked_for_is_done_when_who_asked_has_gone(fleet: Fleet) -> None:
+    fleet.fate[("w3", 1)] = "cannot be started"
+    async for _ in fleet.supervisor.scale(5, "test"):
+        break
+    await fleet.until(lambda: len({name[:2] for name in fleet.up()}) == 5)
+    await fleet.settled()
+    assert fleet.supervisor.plan.slots == len(fleet.up()) == 5
+
+
+async def test_a_web_process_that_hangs_and_a_worker_that_never_speaks_are_replaced(fleet: Fleet) -> None:
+    children = fleet.supervisor.children
+    os.kill(children["web.1"].process.pid, signal.SIGSTOP)
+    for name in ("w2.1", "dispatcher.1"):
+        children[name].started_s -= 2 * HUNG_S + 10
+    workers = {"w1.1": Standing("ready", ""), "w2.1": Standing("starting", "not heard of yet")}
+    fleet.supervisor.seen = Seen(workers, ["w1.1", "web.1"], web_silent_s=HUNG_S + 1)
+    fleet.supervisor._end_the_hung()
+    await fleet.until(lambda: {"w1.1", "w2.2", "web.2"} <= children.keys())
+    assert "web.1" not in children and "w2.1" not in children
+
+
+async def test_a_new_dispatcher_has_heard_of_nobody_yet_and_nobody_is_killed_for_it(fleet: Fleet) -> None:
+    children = fleet.supervisor.children
+    for name in ("w1.1", "w2.1", "web.1"):
+        children[name].started_s -= 3_600
+    fleet.supervisor.seen = Seen({name: Standing("starting", "not heard of yet") for name in ("w1.1", "w2.1")})
+    fleet.supervisor._end_the_hung()
+    assert all(children[name].running for name in ("w1.1", "w2.1", "web.1"))
