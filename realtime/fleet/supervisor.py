@@ -300,7 +300,7 @@ class Supervisor:
             before, self.plan.slots = self.plan.slots, slots
             self._why = reason if slots != before else self._why
             for slot in [f"w{number}" for number in range(1, slots + 1)]:
-                if self._filled(slot) or slot in self._due:
+                if self.stopping.is_set() or self._filled(slot) or slot in self._due:
                     continue
                 try:
                     child = self._start(slot, "worker")

@@ -7,13 +7,14 @@ import json
 from collections import Counter
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 import pytest
 
 from realtime.client_events import Via
 from realtime.kinds import KINDS
 from tests.acceptance.crowd import MIX, Crowd
-from tests.processes import Processes
+from tests.processes import Processes, Server, wait_until
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.unhurried, pytest.mark.timeout(240)]
 ROOM = "today"
@@ -35,6 +36,8 @@ async def test_its_figures_are_those_of_the_journal_and_the_clients(processes: P
     processes.migrate()
     processes.manage("shell", "--no-imports", "-c", WEDDING)
     server = await asyncio.to_thread(processes.server)
+    # What a worker has counted before anybody looked belongs to nobody's minute.
+    await asyncio.to_thread(wait_until, lambda: watched(server), "the control loop sees the worker")
     async with Crowd(processes, ROOM, [server.url.replace("http", "ws")], MIX) as crowd:
         await crowd.talk(0, SHARES, "a")
         await crowd.settled()
@@ -56,6 +59,11 @@ async def test_its_figures_are_those_of_the_journal_and_the_clients(processes: P
     for place in (len(whole) // 3, whole.index(b'"delivered":') + 12, len(whole) - 2):
         file.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
         assert processes.managed("day_report", "--verify", str(file))[0] == 1
+
+
+def watched(server: Server) -> bool:
+    with urlopen(f"{server.url}/metrics", timeout=5) as response:
+        return b'\nwedsync_workers{state="ready"} 1' in response.read()
 
 
 def shown(crowd: Crowd, *, replayed: bool) -> int:
