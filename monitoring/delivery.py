@@ -62,7 +62,7 @@ class Delivery:
         for notice in receiver.notices.filter(sent_at=None, given_up_at=None).order_by("pk")[:BATCH_MAX]:
             if notice.next_try_at > now:
                 break
-            outcome = _tried(receiver, lambda notice=notice: self._send(receiver, notice, now))  # type: ignore[misc]
+            outcome = _tried(self._send, receiver, notice, now)
             self._result(receiver, notice, outcome, now)
             count += outcome.ok
             if not outcome.ok and notice.given_up_at is None:
@@ -95,14 +95,13 @@ class Delivery:
         for receiver in managers:
             wanted = [alert for alert in alerts if receiver.wants(alert["labels"])]
             if wanted:
-                outcome = _tried(receiver, lambda r=receiver, w=wanted: post_alerts(r, w, now))  # type: ignore[misc]
-                _remember(receiver, outcome, now)
+                _remember(receiver, _tried(post_alerts, receiver, wanted, now), now)
 
 
-def _tried(receiver: Receiver, send: Callable[[], Outcome]) -> Outcome:
+def _tried(send: Callable[..., Outcome], receiver: Receiver, *more: Any) -> Outcome:
     """What became of it. Whatever is wrong with one receiver, the others have their turn."""
     try:
-        return send()
+        return send(receiver, *more)
     except Exception as error:
         logger.exception("sending to %s failed", receiver.name)
         return Outcome(False, f"{type(error).__name__}: {error}")

@@ -326,13 +326,9 @@ class Hub:
             if room.receipts.untold:
                 self._tell_receipts(room)
             gone, gone_elsewhere = room.presence.expire(now_s)
-            for left, member in enumerate(gone, 1 - len(gone)):
-                self.announce(room, member, "gone", roster=not left)  # once is enough for the other processes
-            self._show(room, gone_elsewhere, "gone")
-            if now_s >= room.roster_due_s:
-                room.roster_due_s = now_s + self._config.presence_refresh_s
-                if not self._others.alone(room):
-                    self._others.tell_roster(room)
+            self._show(room, gone + gone_elsewhere, "gone")
+            if gone or now_s >= room.roster_due_s:
+                self._tell_roster(room)
 
     async def compare(self) -> None:
         """With the journal; then let go of empty rooms. Raises JournalUnavailable."""
@@ -363,23 +359,30 @@ class Hub:
         del self.rooms[room.name]
         await self._mailbox.unsubscribe(room.name)
 
-    def announce(self, room: HeldRoom, member: Sender, state: Literal["here", "gone"], *, roster: bool = True) -> None:
-        """To everybody, and with the roster to the other processes."""
-        known = room.presence.roster() if roster and not self._others.alone(room) else None
-        self._say(room, PRESENCE, _presence(member, state), member, known)
+    def announce(self, room: HeldRoom, member: Sender) -> None:
+        """Somebody has come."""
+        self._show(room, [member], "here")
+        self._tell_roster(room)
+
+    def _tell_roster(self, room: HeldRoom) -> None:
+        """The other processes tell their own members what is news to them."""
+        room.roster_due_s = self._clock.monotonic() + self._config.presence_refresh_s
+        if not self._others.alone(room):
+            self._others.tell_roster(room)
 
     def _show(self, room: HeldRoom, members: Sequence[Sender], state: Literal["here", "gone"]) -> None:
         """To those who are here: what this process has found out."""
         for member in members:
-            room.pass_on(Frame(self._own(room, PRESENCE, _presence(member, state), member)))
+            data = PresenceData(member.member, member.role, member.name, state)
+            room.pass_on(Frame(self._own(room, PRESENCE, data, member)))
         if members:
             self.flushing.flush(room)
 
-    def _say(self, room: HeldRoom, kind_name: str, data: Struct, sender: Sender, roster: list[Sender] | None = None) -> None:
+    def _say(self, room: HeldRoom, kind_name: str, data: Struct, sender: Sender) -> None:
         """Something the server itself tells a room, to be shown and forgotten."""
         entry = self._own(room, kind_name, data, sender)
         self._deliver_fleeting(entry, False)
-        self._others.tell(room.name, room, Parcel(self.process, fleeting=entry, roster=roster))
+        self._others.tell(room.name, room, Parcel(self.process, fleeting=entry))
 
     def _own(self, room: HeldRoom, kind_name: str, data: Struct, sender: Sender) -> Entry:
         kind = KINDS[kind_name]
@@ -388,7 +391,3 @@ class Hub:
     async def read(self, function: Callable[..., T], *args: object) -> T:
         result: T = await self._in_thread(function, *args)
         return result
-
-
-def _presence(member: Sender, state: Literal["here", "gone"]) -> PresenceData:
-    return PresenceData(member.member, member.role, member.name, state)

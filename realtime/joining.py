@@ -148,7 +148,7 @@ class Joining:
         connection.acked = room.offset
         self._hub.measures.joins_total += 1
         if news:
-            self._hub.announce(room, connection.member, "here")
+            self._hub.announce(room, connection.member)
         elif room.presence.elsewhere(connection.member):
             room.roster_due_s = 0.0  # the process it comes from is to know of it before it gives the member up
 

@@ -17,7 +17,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from random import SystemRandom
 from secrets import token_hex
@@ -36,7 +36,6 @@ ELSEWHERE = {"DATABASE_URL", "HISTORY_DATABASE_URL", "WEDSYNC_REHEARSAL"}
 """Where one of these is set, databases are made for a test alone."""
 TODAY_S = 1_800
 """At a venue midnight is on a half hour of UTC."""
-_FOLDERS = tempfile.TemporaryDirectory(prefix="wedsync-tests-")
 PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None)
 
@@ -200,10 +199,16 @@ def _with_demo(processes: Processes) -> None:
     (processes.var / LOGINS).write_text(processes.manage("demo", "--json"))
 
 
-@lru_cache
+@cache
+def _folders() -> tempfile.TemporaryDirectory[str]:
+    """Kept until the tests end."""
+    return tempfile.TemporaryDirectory(prefix="wedsync-tests-")
+
+
+@cache
 def _made(make: Callable[[Processes], None], secret_key: str, today: int) -> Path:  # noqa: ARG001 - the demo is of today
     """Made once, for everybody: a folder with what a server keeps."""
-    folder = Path(_FOLDERS.name) / token_hex(4)
+    folder = Path(_folders().name) / token_hex(4)
     folder.mkdir()
     with Processes(folder, SECRET_KEY=secret_key) as processes:
         make(processes)

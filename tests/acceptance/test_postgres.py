@@ -15,16 +15,16 @@ pytestmark = [pytest.mark.acceptance, pytest.mark.unhurried]
 
 def test_the_contract_holds_on_postgresql(postgres: Postgres, processes: Processes) -> None:
     env = {"DATABASE_URL": postgres.database(), "WEDSYNC_DEBUG": "1"}
-    tests = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/contracts/test_journal.py"]
+    tests = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/contracts"]
     process = processes.start(*tests, name="contract", **env)
-    assert process.wait(230) == 0
+    assert process.wait(200) == 0
 
 
 def test_alerts_and_incidents_live_on_postgresql(postgres: Postgres, processes: Processes) -> None:
     env = {"HISTORY_DATABASE_URL": postgres.database(), "WEDSYNC_DEBUG": "1"}
     tests = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/monitoring"]
     process = processes.start(*tests, name="monitoring", **env)
-    assert process.wait(230) == 0
+    assert process.wait(200) == 0
 
 
 JOURNAL = """

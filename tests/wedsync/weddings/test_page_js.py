@@ -28,9 +28,7 @@ def run(tmp_path: Path) -> Any:
 
     def run(script: str) -> Any:
         file = tmp_path / "script.mjs"
-        file.write_text(
-            'import { clock, form, item, load, Node, page, soon } from "./page.mjs";\n' + script + "\nprocess.exit(0);\n"
-        )
+        file.write_text(f"{IMPORT}\n{script}\nprocess.exit(0);\n")
         command = ["node", str(file), str(tmp_path / "weddings")]
         done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
         assert done.returncode == 0, done.stderr

@@ -17,18 +17,16 @@ export function showBehind() {
   const select = form.elements.from;
   const options = items.map((item) => [String(item.id), `${at(item.start)} ${item.title}`]);
   const text = JSON.stringify(options);
+  const next = String((following() ?? current()[0] ?? items[0])?.id ?? "");
   if (select.shown !== text) {
     select.shown = text;
     const value = select.value;
     select.replaceChildren(...options.map(([id, label]) => Object.assign(make("option", "", label), { value: id })));
     if (options.some(([id]) => id === value)) select.value = value;
-    else select.value = String((following() ?? current()[0] ?? items[0])?.id ?? "");
+    else select.value = next;
     if (Number(form.elements.minutes.value)) ask();
   }
-  if (!chosen && !Number(form.elements.minutes.value)) {
-    const first = following() ?? current()[0];
-    if (first) select.value = String(first.id);
-  }
+  if (!chosen && !Number(form.elements.minutes.value)) select.value = next;
 }
 
 async function ask() {
