@@ -338,7 +338,9 @@ class ScaleDrill(FaultDrill):
         if lame > LAME_SHARE * len(self.looks):
             broken.append(f"in {lame} of {len(self.looks)} looks a worker took nobody; the time line says why")
         if hours >= DAY_H and (outs < OUTS or ins < INS):
-            broken.append(f"{outs} scale-outs and {ins} scale-ins; a day asks for {OUTS} and {INS}; at its end: {self.looks[-1].why}")
+            broken.append(
+                f"{outs} scale-outs and {ins} scale-ins; a day asks for {OUTS} and {INS}; at its end: {self.looks[-1].why}"
+            )
         elif not changes:
             broken.append("the number of workers never changed: play a part of the day in which people come")
         if reversals > 1:
