@@ -332,13 +332,16 @@ class Hub:
 
     async def compare(self) -> None:
         """With the journal; then let go of empty rooms. Raises JournalUnavailable."""
-        asked = list(self.rooms.values())
-        stored = await self.read(self._reader.positions, [room.name for room in asked]) if asked else {}
-        for room in asked:
+        asked = [(room, room.offset) for room in self.rooms.values()]
+        stored = await self.read(self._reader.positions, [room.name for room, _ in asked]) if asked else {}
+        for room, known in asked:
             if self.rooms.get(room.name) is not room:
                 continue  # it was given up meanwhile
             epoch, offset = stored.get(room.name, ("", 0))
-            if epoch != room.epoch:
+            if epoch == room.epoch and offset < known:
+                logger.error("the journal of %s went back from %d to %d: it becomes another one", room.name, known, offset)
+                await self.read(self._reader.renew, [room.name], epoch)
+            if epoch != room.epoch or offset < known:
                 self.replaced(room)
             elif offset > room.offset:
                 await self.fill(room)

@@ -21,7 +21,7 @@ from realtime.clock import Clock
 from realtime.errors import Invalid, JournalUnavailable, RealtimeError, UnknownRoom
 from realtime.kinds import KINDS, decode_data
 from realtime.messages import Sender
-from realtime.models import JournalEntry, OutboxEntry, Room
+from realtime.models import JournalEntry, OutboxEntry, Room, new_epoch
 from realtime.ports import Domain
 from realtime.publication import Draft, Entry, Outcome, Position, State, Stored
 from realtime.roles import head_of
@@ -151,6 +151,18 @@ class Journal:
                 pruned += old.exclude(offset__in=keep).delete()[0]
                 Room.objects.filter(pk=room_id).update(floor=max(room.floor, top))
         return pruned
+
+    def renew(self, rooms: Iterable[str] | None = None, epoch: str = "") -> int:
+        """Give `rooms` (None: all) new epochs: their journals are no longer what clients have read, positions of before mean
+        nothing any more. `epoch`: only those that still have it. Returns how many."""
+        found = Room.objects.all() if rooms is None else Room.objects.filter(name__in=list(rooms))
+        found = found.filter(epoch=epoch) if epoch else found
+
+        def renewed() -> int:
+            known = list(found.order_by("id").values_list("pk", "epoch"))
+            return sum(Room.objects.filter(pk=pk, epoch=old).update(epoch=new_epoch()) for pk, old in known)
+
+        return _guard(renewed)
 
     # -- reading ------------------------------------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ import uuid
 from django.db import models
 
 
-def _new_epoch() -> str:
+def new_epoch() -> str:
     return uuid.uuid4().hex
 
 
@@ -15,7 +15,7 @@ class Room(models.Model):
     """One wedding's stream: where its journal stands. Locked by every writer for the length of its transaction."""
 
     name = models.SlugField(max_length=80, unique=True)
-    epoch = models.CharField(max_length=32, default=_new_epoch, help_text="Changes when the journal is replaced.")
+    epoch = models.CharField(max_length=32, default=new_epoch, help_text="Changes when the journal is replaced.")
     last_offset = models.BigIntegerField(default=0)
     heads = models.JSONField(default=dict, help_text="Last offset per audience: {audience number as text: offset}.")
     floor = models.BigIntegerField(default=0, help_text="Entries up to this offset may have been pruned.")

@@ -90,6 +90,12 @@ class MemoryJournal:
         self._check()
         return {room: (self.epochs[room], len(self.entries[room])) for room in rooms if room in self.entries}
 
+    def renew(self, rooms: Iterable[str], epoch: str) -> int:
+        self._check()
+        found = [room for room in rooms if self.epochs[room] == epoch]
+        self.epochs |= dict.fromkeys(found, f"{epoch}+")
+        return len(found)
+
     def since(self, room: str, offset: int, limit: int) -> list[Entry]:
         self._check()
         return self.entries[room][offset : offset + limit]

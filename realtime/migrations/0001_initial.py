@@ -18,7 +18,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('name', models.SlugField(max_length=80, unique=True)),
-                ('epoch', models.CharField(default=realtime.models._new_epoch, help_text='Changes when the journal is replaced.', max_length=32)),
+                ('epoch', models.CharField(default=realtime.models.new_epoch, help_text='Changes when the journal is replaced.', max_length=32)),
                 ('last_offset', models.BigIntegerField(default=0)),
                 ('heads', models.JSONField(default=dict, help_text='Last offset per audience: {audience number as text: offset}.')),
                 ('floor', models.BigIntegerField(default=0, help_text='Entries up to this offset may have been pruned.')),

@@ -281,3 +281,14 @@ def test_any_batches_of_any_ids_are_stored_once_each(journal: Journal, batches: 
         assert {row.client_id for row in rows} == wanted
         assert offsets(room) == list(range(1, len(wanted) + 1))
         assert journal.position(room).offset == len(wanted)
+
+
+def test_a_new_epoch_is_given_once_to_those_that_still_have_the_old_one(journal: Journal) -> None:
+    names = [name for name, _ in sorted(Room.objects.values_list("name", "epoch"))]
+    before = journal.positions(names)
+    first = names[0]
+    assert journal.renew([first], before[first][0]) == 1 and journal.renew([first], before[first][0]) == 0
+    renewed = journal.positions(names)
+    assert renewed.items() - before.items() == {(first, renewed[first])} and renewed[first][1] == before[first][1]
+    assert journal.renew() == len(names)
+    assert not journal.positions(names).items() & renewed.items()

@@ -11,9 +11,11 @@ import pytest
 
 from realtime.config import RealtimeConfig
 from realtime.connection import Connection
+from realtime.draft import draft
 from realtime.hub import Hub
 from realtime.messages import Live, Pub, Sender, decode_to_client
 from realtime.others import FLEET, MISSED
+from realtime.publication import Entry, Stored
 from tests.fakes import ManualClock, MemoryJournal, MemoryMailbox, Network, second
 from tests.realtime.test_connection import FakeWire, texts_of
 
@@ -65,6 +67,11 @@ class Fleet:
             await self.held_up[function.__name__].wait()
         return found
 
+    def commit(self, room: str, id: str) -> list[Entry]:
+        (stored,) = self.journal.commit([draft(CONFIG, room, "chat.crew", {"text": "x"}, id=id)])
+        assert isinstance(stored, Stored)
+        return list(stored.entries)
+
     async def join(self, hub: Hub, room: str, sender: Sender) -> Member:
         member = Member(room, sender)
         await hub.join(member.connection, "", None, "")
@@ -94,6 +101,38 @@ async def test_a_wedding_opened_while_the_journal_is_compared_is_not_taken_for_r
     answered.set()
     await comparing
     assert set(hub.rooms) == {"rose", "villa"} and member.wire.closed == []
+
+
+async def test_a_journal_that_went_back_becomes_another_one_once_and_everybody_starts_anew() -> None:
+    fleet = Fleet("rose", "villa")
+    here, there = fleet.alive
+    members = [await fleet.join(hub, "rose", sender) for hub, sender in zip(fleet.alive, (ANNA, BEN), strict=True)]
+    other = await fleet.join(here, "villa", CLEO)
+    for n in range(3):
+        here.committed(fleet.commit("rose", f"p{n}"))
+    await fleet.pass_s(1)
+    assert [hub.rooms["rose"].offset for hub in fleet.alive] == [3, 3]
+    del fleet.journal.entries["rose"][1:]  # a replica that was behind has taken over
+    there.committed(fleet.commit("rose", "after"))
+    await fleet.pass_s(2)
+    assert fleet.journal.epochs == {"rose": "e1+", "villa": "e1"}
+    assert [member.wire.closed for member in members] == [[4020], [4020]] and other.wire.closed == []
+    back = Member("rose", ANNA)
+    await here.join(back.connection, "e1", 3, "")
+    assert b'"recovered":false' in back.wire.sent and b'"id":"after"' in back.wire.sent
+
+
+async def test_what_is_stored_while_the_journal_is_compared_does_not_make_it_go_back() -> None:
+    fleet = Fleet("rose", processes=1)
+    (hub,) = fleet.alive
+    member = await fleet.join(hub, "rose", ANNA)
+    fleet.held_up["positions"] = answered = asyncio.Event()
+    comparing = asyncio.create_task(hub.compare())
+    await asyncio.sleep(0)
+    hub.committed(fleet.commit("rose", "p1"))
+    answered.set()
+    await comparing
+    assert member.wire.closed == [] and fleet.journal.epochs == {"rose": "e1"} and hub.rooms["rose"].offset == 1
 
 
 # The moment at which a room tells its roster follows from its name: one soon after it was opened, others after the grace.

@@ -1,0 +1,35 @@
+"""`manage.py journal_restored`."""
+
+from __future__ import annotations
+
+import json
+from io import StringIO
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from realtime.models import Room
+
+pytestmark = pytest.mark.django_db
+
+
+def epochs() -> dict[str, str]:
+    return dict(Room.objects.values_list("name", "epoch"))
+
+
+def test_all_weddings_or_those_that_are_named_start_anew() -> None:
+    Room.objects.bulk_create([Room(name="rose"), Room(name="villa")])
+    before, said = epochs(), StringIO()
+    call_command("journal_restored", "villa", "--json", stdout=said)
+    one = epochs()
+    assert json.loads(said.getvalue()) == {"renewed": 1} and one["rose"] == before["rose"] and one["villa"] != before["villa"]
+    call_command("journal_restored", stdout=said)
+    assert "2 weddings" in said.getvalue() and not set(epochs().values()) & {*before.values(), *one.values()}
+
+
+def test_a_wedding_that_does_not_exist_is_named_and_nothing_changes() -> None:
+    Room.objects.create(name="rose")
+    before = epochs()
+    with pytest.raises(CommandError, match="no such wedding: vila") as refused:
+        call_command("journal_restored", "rose", "vila")
+    assert refused.value.returncode == 2 and epochs() == before
