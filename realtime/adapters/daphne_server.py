@@ -215,6 +215,8 @@ class WireProtocol(Resting, WebSocketProtocol):  # type: ignore[misc]  # Daphne 
         wire = self.wire
         if wire is None or wire.take is None or self.muted:
             super().onMessage(payload, isBinary)
+            if wire is not None and not self.muted:
+                wire.early(len(payload))
             return
         self.last_ping = time.time()  # noqa: TID251 - Daphne's clock
         wire.take(None if isBinary else payload, self.arrivals.current_s)

@@ -19,6 +19,8 @@ from realtime.link import Link
 # tcpi_data_segs_out.
 _TCP_INFO, TCP_INFO_BYTES = struct.Struct("=44xI20xII24xI44xI4xI"), 160
 _COUNT = struct.Struct("@i")
+EARLY_BYTES, MESSAGE_BYTES = 65_536, 300
+"""What waits for a member that is not in yet, at most; each message takes so much beside its text."""
 QUIET_SHARE = 0.8
 """Of a heartbeat: the client says something after half of it."""
 ROUNDING_US = 16
@@ -32,7 +34,7 @@ class SocketWire:
     land inside a frame; when that has left, `drained` is called.
     """
 
-    __slots__ = ("_ignore", "_member", "_protocol", "_resting", "_send", "_transport", "take")
+    __slots__ = ("_early_bytes", "_ignore", "_member", "_protocol", "_resting", "_send", "_transport", "take")
 
     def __init__(self, protocol: Any) -> None:
         self._protocol = protocol
@@ -41,12 +43,21 @@ class SocketWire:
         self._send = protocol.transport.socket.send if type(protocol.transport) is tcp.Server else None
         self._member: Connection | None = None
         self._ignore = self._resting = False
+        self._early_bytes = 0
         self.take: Take | None = None
 
     def open(self, member: Connection, take: Take) -> None:
         """From now on: tell `member` how the socket is, and call `take` for each message instead of the ASGI queue."""
         self._member = member
         self.take = take
+        if self._resting:
+            self._read_again()
+
+    def early(self, n_bytes: int) -> None:
+        """A message came before anybody takes it, and waits. Beyond a limit the next ones do so with the kernels."""
+        self._early_bytes += n_bytes + MESSAGE_BYTES
+        if self._early_bytes > EARLY_BYTES:
+            self._stop_reading()
 
     @property
     def push(self) -> Callable[[bytes], int] | None:
@@ -60,6 +71,8 @@ class SocketWire:
 
     def unplug(self) -> None:
         """The connection is closing."""
+        if self._resting:
+            self._read_again()  # the answer to the close is among what comes
         if self._member is not None:
             self._member.unplug()
 
@@ -107,14 +120,19 @@ class SocketWire:
 
     def rest(self, seconds: float) -> None:
         """Read nothing for so long: what comes meanwhile stays with the kernels, and its sender is slowed down."""
-        if not self._resting and self._transport.connected and not self._transport.disconnecting:
-            self._resting = True
-            self._transport.stopReading()
+        if self._stop_reading():
             reactor.callLater(seconds, self._read_again)
 
+    def _stop_reading(self) -> bool:
+        if self._resting or not self._transport.connected or self._transport.disconnecting:
+            return False
+        self._resting = True
+        self._transport.stopReading()
+        return True
+
     def _read_again(self) -> None:
-        self._resting = False
-        if self._transport.connected and not self._transport.disconnecting:
+        resting, self._resting = self._resting, False
+        if resting and self._transport.connected and not self._transport.disconnecting:
             self._transport.startReading()
             read_directly(self._transport, self._protocol.arrivals)
 

@@ -27,6 +27,7 @@ from twisted.web.http import HTTPChannel
 
 from realtime.adapters import rounds
 from realtime.adapters.daphne_server import WireFactory, WireProtocol, install
+from realtime.adapters.resting import Mailslot
 from realtime.adapters.socket_wire import ROUNDING_US, SocketWire
 from realtime.closing import CloseCode
 from realtime.compression import DEFLATE_EXTENSION
@@ -124,11 +125,17 @@ def test_options_are_those_of_the_factory_and_not_of_each_connection() -> None:
 
 
 class Silent:
-    """A transport that only remembers what was written."""
+    """A transport that only remembers what was written, and whether it reads."""
 
     def __init__(self) -> None:
         self.written = b""
-        self.disconnecting, self.producer = False, None
+        self.disconnecting, self.producer, self.reading = False, None, True
+
+    def stopReading(self) -> None:  # noqa: N802 - Twisted's names
+        self.reading = False
+
+    def startReading(self) -> None:  # noqa: N802
+        self.reading = True
 
     def write(self, data: bytes) -> None:
         self.written += data
@@ -194,6 +201,28 @@ async def test_a_connection_is_opened_with_what_was_agreed_and_keeps_little(offe
         bomb = zlib.compress(bytes(1_001), wbits=-15)
         protocol.dataReceived(bytes([0xC1, 0x80 + len(bomb)]) + bytes(4) + bomb)
         assert transport.written[-50:].find(CloseCode.TOO_LARGE.to_bytes(2, "big")) > 0 and len(heard) == 2
+
+
+@pytest.mark.parametrize("ends", ["is in", "is sent away"])
+async def test_who_says_much_before_it_is_in_is_read_again_when_that_is_decided(ends: str) -> None:
+    server = Accepting(None)
+    protocol = WireFactory(server).buildProtocol(None)
+    protocol._raw_query_string = b""
+    transport = Silent()
+    protocol.makeConnection(transport)
+    protocol.dataReceived(ASKING % b"x")
+    await asyncio.wait_for(server.connections[protocol]["application_instance"], 5)  # type: ignore[arg-type]
+    kept = Mailslot()
+    protocol.application_queue = kept
+    for _ in range(100):
+        if transport.reading:
+            protocol.dataReceived(bytes([0x82, 0xFE]) + (1_000).to_bytes(2, "big") + bytes(4) + bytes(1_000))
+    assert not transport.reading and 40 < len(kept._messages) < 66, "64 KiB are enough for what a client may ask"
+    if ends == "is in":
+        protocol.wire.open(Member(), lambda text, _: None)
+    else:
+        protocol.sendClose(4013)
+    assert transport.reading
 
 
 class Checked:
