@@ -75,11 +75,11 @@ const fields = page({ items: [item(5, "13:35", "Ceremony")], parts: { "[data-beh
 const { offerUndo, remember } = await load("behind");
 const { room } = await load("live");
 const said = [];
-room.publish = async (kind, data) => said.push(data.items[0]);
+room.publish = async (kind, data) => said.push(...data.items);
 remember();
 const shift = (member, minutes, start, version, live = true) => {
   const result = { items: [item(5, start, "Ceremony", { version })] };
-  offerUndo({ kind: "timeline.shift", from: { member }, data: { item: 5, minutes }, result }, live);
+  offerUndo({ kind: "timeline.shift", id: `${version}`, from: { member }, data: { item: 5, minutes }, result }, live);
 };
 """
 
@@ -92,6 +92,22 @@ def test_undo_takes_back_my_change_and_not_the_one_before_it(run: Any, who: str,
         + 'fields.toasts.children.at(-1).children.at(-1).fire("click"); await soon(); console.log(JSON.stringify(said));'
     )
     assert (taken_back["start"], taken_back["version"]) == ("2027-06-12T14:05:00Z", 3)
+
+
+def test_undo_takes_back_what_moved_for_planners_alone_and_nothing_twice(run: Any) -> None:
+    taken_back = run(
+        UNDO.replace('"Ceremony")]', '"Ceremony"), item(6, "14:30", "Surprise"), item(7, "15:00", "Toast")]', 1)
+        + """
+const from = { member: "m1" };
+const told = (id, items) => offerUndo({ kind: "timeline.items", id, from, data: { items } }, true);
+const moved = item(5, "14:05", "Ceremony", { version: 2 });
+offerUndo({ kind: "timeline.shift", id: "a", from, data: { item: 5, minutes: 30 }, result: { items: [moved] } }, true);
+told("a~9", [item(6, "15:00", "Surprise", { version: 2 })]);
+told("a~127", [moved]);
+told("b~9", [item(7, "15:30", "Toast", { version: 2 })]);
+fields.toasts.children.at(-1).children.at(-1).fire("click"); await soon(); console.log(JSON.stringify(said));"""
+    )
+    assert [(back["item"], back["start"][11:16], back["version"]) for back in taken_back] == [(5, "13:35", 2), (6, "14:30", 2)]
 
 
 ALERT = """

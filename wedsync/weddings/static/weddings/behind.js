@@ -101,20 +101,37 @@ let before = new Map();
 /** What the plan is now: what a change of mine is taken back to. */
 export const remember = () => (before = new Map([...room.state.items.values()].map((item) => [item.id, { start: item.start, minutes: item.minutes }])));
 
+/** What my changes have moved, and the buttons that take it back: the last ones, by id. */
+const offers = new Map();
+const OFFERS_MAX = 20;
+
 /** Offer to take back what I have just changed. Several changes may come before the next drawing: each is taken back alone. */
 export function offerUndo(pub, live) {
-  if (live) offer(pub);
-  for (const { id, start: from, minutes } of pub.result?.items ?? pub.data.items ?? []) before.set(id, { start: from, minutes });
+  const items = pub.result?.items ?? pub.data.items ?? [];
+  if (live && pub.from.member === start.member) {
+    if (pub.kind === "timeline.items") offers.get(pub.id.split("~")[0])?.push(...taken(items)); // what not all the crew may see
+    else offer(pub, taken(items));
+  }
+  for (const { id, start: from, minutes } of items) before.set(id, { start: from, minutes });
 }
 
-function offer(pub) {
-  if (!form || pub.from.member !== start.member || !/^timeline\.(shift|reorder)$/.test(pub.kind) || !pub.result) return;
-  const items = pub.result.items.filter((item) => before.has(item.id)).map((item) => ({ item: item.id, version: item.version, ...before.get(item.id) }));
-  if (!items.length) return;
+/** Each as it has to be now to be taken back, and to where. */
+const taken = (items) => items.filter((item) => changes(item)).map(({ id, version }) => ({ item: id, version, ...before.get(id) }));
+
+/** An entry for others repeats what I was told already. */
+function changes({ id, start: from, minutes }) {
+  const was = before.get(id);
+  return was !== undefined && (was.start !== from || was.minutes !== minutes);
+}
+
+function offer(pub, items) {
+  if (!form || !/^timeline\.(shift|reorder)$/.test(pub.kind) || !items.length) return;
   const button = Object.assign(make("button", "", "Undo"), { type: "button" });
   button.dataset.testid = "undo";
   const what = pub.kind === "timeline.shift" ? `${title(pub.data.item)} ${signed(pub.data.minutes)}` : `${title(pub.data.item)} moved`;
   const node = toast(items.length > 1 ? `${what}, ${items.length - 1} more moved.` : `${what}.`, "", button);
+  offers.set(pub.id, items);
+  if (offers.size > OFFERS_MAX) offers.delete(offers.keys().next().value);
   button.addEventListener("click", () => {
     say("timeline.restore", { items });
     node.remove();
