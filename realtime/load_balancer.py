@@ -10,7 +10,7 @@ from datetime import datetime
 from realtime.errors import RegistryUnavailable
 from realtime.policy.balancing import Bound, Placement, Server, Worker, first_choice, place, plan_homes, shard, shards_of
 from realtime.policy.fleet_load import as_held, as_workers
-from realtime.policy.rebalancing import Held, MovePlan, Rebalancing, rebalance
+from realtime.policy.rebalancing import Held, MovePlan, Rebalancing, rebalance, settle
 from realtime.ports import Front, Registry
 from realtime.report import Drain, Move, WorkerReport
 
@@ -77,8 +77,8 @@ class RealtimeLoadBalancer:
         self._bound.step(self._workers)
         held = as_held(reports, protected)
         self._plan(held, expected or {})
-        if not self._front.hashes_alike:
-            self._settle(held)
+        whole = [one for one in held if one.wedding not in self._shards]
+        self._past = settle(self._workers, whole, self._past, now_s, hashes_alike=self._front.hashes_alike)
         held = [replace(one, protected=one.protected or one.wedding in self._shards) for one in held]  # split on purpose
         moves, past = rebalance(self._workers, held, self._past, now_s)
         servers = [Server(r.slot, r.address, w.weight) for r, w in zip(reports, self._workers, strict=True)]
@@ -114,24 +114,6 @@ class RealtimeLoadBalancer:
             self._planned_for = (slots, frozenset(expected), self._shards)
             self._planned = self._homes_of(held, sizes, slots)
         self._planned = {wedding: slot for wedding, slot in self._planned.items() if wedding not in there}
-
-    def _settle(self, held: Sequence[Held]) -> None:
-        """A wedding that nobody has put anywhere is at home where most of it is; one whose worker leaves gets a new home before
-        its people are told to go, so that they come together again."""
-        able = {worker.slot: worker for worker in self._workers if worker.weight > 0}
-        there = {one.wedding: {slot: n for slot, n in one.at.items() if slot in able} for one in held}
-        found = {wedding: max(at, key=at.__getitem__) for wedding, at in there.items() if at and wedding not in self._shards}
-        homes = found | {wedding: slot for wedding, slot in self._past.homes.items() if slot in able}
-        loads = {slot: worker.load for slot, worker in able.items()}
-        # Only of one that drains: one that is silent for a moment keeps its people, who would be moved for nothing later.
-        draining = {worker.slot for worker in self._workers if worker.weight <= 0 and worker.reason == "drain"}
-        homeless = [one for one in held if one.wedding not in homes and one.wedding not in self._shards]
-        leaving = {one.wedding: sum(one.at.values()) for one in homeless if draining & one.at.keys()}
-        for wedding, size in sorted(leaving.items(), key=lambda one: (-one[1], one[0])) if able else ():
-            slot = min(loads, key=lambda slot: ((loads[slot] + size) / able[slot].weight, slot))
-            homes[wedding] = slot
-            loads[slot] += size
-        self._past = replace(self._past, homes=homes)
 
     def _homes_of(self, held: Sequence[Held], sizes: Mapping[str, int], slots: tuple[str, ...]) -> dict[str, str]:
         """Homes for all weddings; each shard of the very large ones has one, and is named also where the hash says so."""

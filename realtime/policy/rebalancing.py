@@ -20,6 +20,8 @@ PER_S_LEAST = 10.0
 """A small fleet is even within a minute all the same."""
 SETTLE_S = 3.0
 """After a wedding has moved, before the next: reports come once a second, and its people are counted twice for a moment."""
+GONE_S = 5.0
+"""A worker that is not heard of for longer is gone: one whose report is late does not cost its weddings their home."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +48,51 @@ class MovePlan:
 @dataclass(frozen=True, slots=True)
 class Rebalancing:
     """What is remembered between two looks: since when it is uneven, whether it is being made even, when the next may go, and
-    the homes of those that were moved."""
+    the homes of those that are not where their hash says. `gone`: {slot: since when it is not heard of}."""
 
     uneven_since_s: float | None = None
     active: bool = False
     next_s: float = -math.inf
     homes: Mapping[str, str] = field(default_factory=dict)
+    gone: Mapping[str, float] = field(default_factory=dict)
+
+
+def settle(
+    workers: Sequence[Worker], weddings: Sequence[Held], past: Rebalancing, now_s: float, *, hashes_alike: bool
+) -> Rebalancing:
+    """A wedding that nobody has put anywhere is at home where most of it is, so that who comes back finds the others.
+
+    A home is forgotten when its worker drains or is gone for longer than `GONE_S`; one that is lame or silent for a moment
+    keeps its people, who would be split from those that come. `hashes_alike`: homes where the hash says so need no name, and
+    those whose worker drains come together by it; otherwise they get a new home before they are told to go.
+    """
+    able = {worker.slot: worker for worker in workers if worker.weight > 0}
+    draining = {worker.slot for worker in workers if worker.weight <= 0 and worker.reason == "drain"} - able.keys()
+    heard = {worker.slot for worker in workers}
+    gone = {slot: past.gone.get(slot, now_s) for slot in set(past.homes.values()) - heard}
+    left = draining | {slot for slot, since_s in gone.items() if now_s - since_s > GONE_S}
+    kept = {wedding: slot for wedding, slot in past.homes.items() if slot not in left}
+    homes, slots = dict(kept), tuple(sorted(heard - draining))
+    for held in weddings:
+        at = {slot: n for slot, n in held.at.items() if slot in able}
+        if at and held.wedding not in kept:
+            most = max(at, key=at.__getitem__)
+            if not hashes_alike or most != first_choice(held.wedding, slots):
+                homes[held.wedding] = most
+    if not hashes_alike and able:
+        homes |= _new_homes([held for held in weddings if held.wedding not in homes and draining & held.at.keys()], able)
+    return replace(past, homes=homes, gone=gone)
+
+
+def _new_homes(leaving: Sequence[Held], able: Mapping[str, Worker]) -> dict[str, str]:
+    """The largest first, each to the worker that carries least."""
+    homes, loads = {}, {slot: worker.load for slot, worker in able.items()}
+    sizes = {held.wedding: sum(held.at.values()) for held in leaving}
+    for wedding, size in sorted(sizes.items(), key=lambda one: (-one[1], one[0])):
+        slot = min(loads, key=lambda slot: ((loads[slot] + size) / able[slot].weight, slot))
+        homes[wedding] = slot
+        loads[slot] += size
+    return homes
 
 
 def rebalance(
@@ -79,12 +120,12 @@ def _slots(workers: Sequence[Worker]) -> tuple[str, ...]:
 
 
 def _remember(able: Sequence[Worker], weddings: Sequence[Held], past: Rebalancing, now_s: float) -> Rebalancing:
-    """Forget homes of weddings that are over and of workers that are gone; see whether it is uneven for long enough."""
+    """Forget homes of weddings that are over; see whether it is uneven for long enough."""
     uneven = unevenness(able)
     since_s = (past.uneven_since_s if past.uneven_since_s is not None else now_s) if uneven > START else None
     starts = since_s is not None and now_s - since_s >= START_S
-    slots, there = set(_slots(able)), {held.wedding for held in weddings}
-    homes = {wedding: slot for wedding, slot in past.homes.items() if slot in slots and wedding in there}
+    there = {held.wedding for held in weddings}
+    homes = {wedding: slot for wedding, slot in past.homes.items() if wedding in there}
     return replace(past, uneven_since_s=since_s, active=starts or (past.active and uneven > STOP), homes=homes)
 
 
@@ -117,7 +158,7 @@ def _bring_home(able: Sequence[Worker], weddings: Sequence[Held], past: Rebalanc
     for held in weddings:
         home = past.homes.get(held.wedding) or first_choice(held.wedding, slots)
         away = [(sockets, slot) for slot, sockets in held.at.items() if slot != home and slot in loads and sockets]
-        if held.protected or not away:
+        if held.protected or not away or home not in loads:
             continue
         sockets, source = max(away)
         if loads[home] + sum(n for n, _ in away) <= marks[home] and (best is None or sockets > best.sockets):

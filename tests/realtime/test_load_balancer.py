@@ -6,10 +6,12 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from realtime.adapters.registry import MemoryRegistry
 from realtime.clock import SystemClock
 from realtime.load_balancer import RealtimeLoadBalancer
-from realtime.policy.balancing import Server, Worker, place
+from realtime.policy.balancing import Server, Worker, first_choice, place
 from realtime.report import Drain, Move, WeddingReport, WorkerReport, WorkerState
 from tests.realtime.policy.test_balancing import saturday
 
@@ -145,7 +147,7 @@ async def test_the_weddings_of_a_worker_that_leaves_have_new_homes_at_once_and_e
     now = NOON + timedelta(seconds=1)
     lame = [report("w1", at["w1"], now, "lame"), *(report(slot, at[slot], now) for slot in ("w2", "w3"))]
     await balancer.rebalance(lame, [], now)
-    assert not front.homes.keys() & at["w1"].keys()  # it may be back in a moment, and its people are still there
+    assert {front.homes[wedding] for wedding in at["w1"]} == {"w1"}  # it may be back in a moment, and its people are there
     leaving = [report("w1", at["w1"], now, "draining"), *(report(slot, at[slot], now) for slot in ("w2", "w3"))]
     await balancer.rebalance(leaving, [], now)
     to = {wedding: front.homes[wedding] for wedding in at["w1"]}
@@ -160,6 +162,58 @@ async def test_the_weddings_of_a_worker_that_leaves_have_new_homes_at_once_and_e
         [report("w1", half, now, "draining"), *(report(s, held, now) for s, held in gone.items())], [], now
     )
     assert {wedding: front.homes[wedding] for wedding in at["w1"]} == to
+
+
+def moved_to_w2(slots: Sequence[str]) -> list[str]:
+    """Weddings that were moved: their hash says w1."""
+    return [f"k{i}" for i in range(99) if first_choice(f"k{i}", slots) == "w1"][:4]
+
+
+async def test_a_control_loop_that_begins_anew_finds_the_weddings_that_were_moved_where_they_are() -> None:
+    front = Front()
+    balancer = RealtimeLoadBalancer(MemoryRegistry(SystemClock()), front)
+    moved = moved_to_w2(("w1", "w2"))
+    hashed = next(f"h{i}" for i in range(99) if first_choice(f"h{i}", ("w1", "w2")) == "w2")
+    at = dict.fromkeys(moved, 60)
+    await balancer.rebalance([report("w1", {moved[0]: 1}, NOON), report("w2", at | {hashed: 60}, NOON)], moved, NOON)
+    assert front.homes == dict.fromkeys(moved, "w2")
+    assert {balancer.place(wedding).worker for wedding in moved} == {"w2"}
+
+
+@pytest.mark.parametrize("hashes_alike", [True, False])
+@pytest.mark.parametrize("trouble", ["lame", "silent"])
+@pytest.mark.parametrize("slots", [("w1", "w2"), ("w1", "w2", "w3")])
+async def test_a_worker_in_trouble_for_a_moment_stays_the_home_of_its_weddings(
+    hashes_alike: bool, trouble: str, slots: tuple[str, ...]
+) -> None:
+    front = Front(hashes_alike=hashes_alike)
+    balancer = RealtimeLoadBalancer(MemoryRegistry(SystemClock()), front)
+    moved = moved_to_w2(slots)
+    there = dict.fromkeys(moved, 60)
+
+    async def look(second: float, state: WorkerState | None = "ready", spilt: int = 0) -> None:
+        now = NOON + timedelta(seconds=second)
+        others = [report(slot, {moved[0]: spilt} if slot == "w1" and spilt else {}, now) for slot in slots if slot != "w2"]
+        await balancer.rebalance([*others, *([report("w2", there, now, state)] if state else [])], moved, now)
+
+    await look(0)
+    for second in range(1, 5):
+        await look(second, "lame" if trouble == "lame" else None, spilt=second)  # who comes meanwhile goes elsewhere
+    await look(5)
+    assert {balancer.homes[wedding] for wedding in moved} == {"w2"}
+
+
+async def test_a_worker_that_leaves_or_is_gone_for_long_is_no_home() -> None:
+    for state in ("draining", None):
+        front = Front()
+        balancer = RealtimeLoadBalancer(MemoryRegistry(SystemClock()), front)
+        moved = moved_to_w2(("w1", "w2"))
+        for second in range(9):
+            now = NOON + timedelta(seconds=second)
+            w2 = report("w2", dict.fromkeys(moved, 60), now, "ready" if second == 0 else state or "ready")
+            reports = [report("w1", dict.fromkeys(moved, 1), now), *([w2] if state or second == 0 else [])]
+            await balancer.rebalance(reports, [], now)
+        assert "w2" not in front.homes.values()
 
 
 async def test_a_wedding_too_large_for_one_worker_has_homes_on_several_and_is_not_brought_together() -> None:
