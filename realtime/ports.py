@@ -110,7 +110,8 @@ class Workers(Protocol):
         """How many there should be now; None when only those that report are known."""
 
     async def set_count(self, n: int, reason: str) -> None:
-        """See to it that there are `n`. Asked again and again: the same number changes nothing."""
+        """See to it that there are `n`. Asked again and again: the same number changes nothing. Raises OSError when that is not
+        begun now."""
 
 
 class Front(Protocol):

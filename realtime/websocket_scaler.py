@@ -69,6 +69,8 @@ class WebSocketScaler:
         decision, past = desired_workers(load, self.need, self.limits, orders, self._past, now_s)
         if await self._set_count(decision):
             self._past = past
+        else:
+            decision = replace(decision, act=False, reason=f"{decision.reason}; not done: {self._trouble}")
         await self._leave_record(decision, now, now_s)
         return decision
 
@@ -82,8 +84,9 @@ class WebSocketScaler:
                     logger.warning("%d workers cannot be had: %s", decision.want, error)
                 self._trouble = str(error)
                 return False
-            except Exception:
+            except Exception as error:
                 logger.exception("%d workers could not be had", decision.want)
+                self._trouble = repr(error)
                 return False
             self._trouble = ""
         return True

@@ -51,7 +51,9 @@ class Supervisor:
         self._due: set[str] = set()
         """Slots whose process is started again after a moment."""
         self._tasks: set[asyncio.Task[None]] = set()
-        self._one_at_a_time = asyncio.Lock()
+        self._deploying = asyncio.Lock()
+        self._starting = asyncio.Lock()
+        """While workers are started, one at a time. Not while others drain: who comes meanwhile may need more."""
 
     async def run(self) -> None:
         """Start everything, look after it, end it in order."""
@@ -259,9 +261,9 @@ class Supervisor:
 
     async def deploy(self, reason: str) -> AsyncIterator[dict[str, Any]]:
         """Replace all workers one by one, then the rest. Yields what was done; the last one has `done`."""
-        async with self._one_at_a_time:
+        async with self._deploying:
             for child in self._of("worker"):
-                if child.leaving or not child.running:
+                if not self._stays(child):
                     continue
                 yield {"step": f"starting another {child.slot}"}
                 if not await self._replace(child, reason):
@@ -295,7 +297,7 @@ class Supervisor:
             yield step
 
     async def _scaled(self, slots: int, reason: str) -> AsyncIterator[dict[str, Any]]:
-        async with self._one_at_a_time:
+        async with self._starting:
             slots = max(1, min(slots, self.plan.most))
             before, self.plan.slots = self.plan.slots, slots
             self._why = reason if slots != before else self._why
@@ -310,30 +312,42 @@ class Supervisor:
                     yield {"started": slot, "ready": False}
                     continue
                 yield {"started": child.name, "ready": await self._ready(child)}
-            for child in [c for c in self._of("worker") if c.slot not in self._wanted() and not c.leaving]:
+        yield {"arranged": slots}
+        for child in self._of("worker"):
+            if not child.leaving and child.slot not in self._wanted():  # it may be wanted again by now
                 await self._let_go(child, reason)
                 yield {"ended": child.name}
-            yield {"done": True, "workers": slots}
+        yield {"done": True, "workers": slots}
+
+    def _stays(self, child: Child) -> bool:
+        return child.running and not child.leaving and child.slot in self._wanted()
 
     async def _replace(self, old: Child, reason: str) -> bool:
-        new = self._start(old.slot, old.kind)
-        if not await self._ready(new):
-            new.leaving = True
-            await self._kill_after(new, 0.0)
-            if not self._filled(old.slot) and not self.stopping.is_set():
-                self._fill(old.slot, old.kind, old.deaths, 0.0)  # the old one died meanwhile, and nobody took its place
-            return False
+        async with self._starting:
+            if not self._stays(old):  # meanwhile
+                return True
+            new = self._start(old.slot, old.kind)
+            if not await self._ready(new):
+                new.leaving = True
+                await self._kill_after(new, 0.0)
+                if not self._filled(old.slot) and not self.stopping.is_set():
+                    self._fill(old.slot, old.kind, old.deaths, 0.0)  # the old one died meanwhile, and nobody took its place
+                return False
         await self._let_go(old, reason)
         return True
 
     async def _ready(self, child: Child) -> bool:
         until_s = self._clock.monotonic() + READY_S
         while self._clock.monotonic() < until_s and child.running:
-            standing = self.seen.workers.get(child.name)
-            if (standing is not None and standing.state == "ready") or child.name in self.seen.heard:
+            if self._serves(child):
                 return True
             await self._clock.sleep(STEP_S)
         return False
+
+    def _serves(self, child: Child) -> bool:
+        """As the dispatcher sees it. A worker that speaks may still be one that nobody is sent to."""
+        standing = self.seen.workers.get(child.name)
+        return child.name in self.seen.heard if child.kind == "web" else standing is not None and standing.state == "ready"
 
     async def _let_go(self, child: Child, reason: str) -> None:
         """No new sockets from now on, everybody elsewhere, then the end."""

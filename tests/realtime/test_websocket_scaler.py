@@ -129,7 +129,8 @@ async def test_a_calendar_that_cannot_be_read_stops_nothing(caplog: pytest.LogCa
 async def test_a_supervisor_that_is_away_is_asked_again() -> None:
     bench = Bench()
     bench.fleet.broken = True
-    await bench.look(each=105)
+    assert not (await bench.look(each=105)).act
+    assert not bench.records[-1].act and bench.records[-1].reason.endswith("not done: the supervisor is away")
     bench.fleet.broken = False
     assert (await bench.look(each=105)).act
     assert bench.fleet.wanted == 3

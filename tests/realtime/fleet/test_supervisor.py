@@ -93,8 +93,12 @@ async def fleet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
     made.listener.close()
 
 
+async def collected(steps: AsyncIterator[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [step async for step in steps]
+
+
 async def deployed(fleet: Fleet) -> list[dict[str, Any]]:
-    return [step async for step in fleet.supervisor.deploy("test")]
+    return await collected(fleet.supervisor.deploy("test"))
 
 
 async def test_a_release_that_dies_at_its_start_is_not_put_into_service(fleet: Fleet) -> None:
@@ -169,3 +173,42 @@ async def test_a_new_dispatcher_has_heard_of_nobody_yet_and_nobody_is_killed_for
     fleet.supervisor.seen = Seen({name: Standing("starting", "not heard of yet") for name in ("w1.1", "w2.1")})
     fleet.supervisor._end_the_hung()
     assert all(children[name].running for name in ("w1.1", "w2.1", "web.1"))
+
+
+@pytest.mark.parametrize("leaving_for", ["fewer", "a deploy"])
+async def test_while_people_leave_one_worker_others_can_be_started(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch, leaving_for: str
+) -> None:
+    monkeypatch.setattr(supervisor, "DRAIN_S", PATIENCE_S)
+    fleet.ready("w1.1", "w2.1", "w1.2", "w3.1")
+    last = fleet.supervisor.children["w1.1" if leaving_for == "a deploy" else "w2.1"]
+    going = deployed(fleet) if leaving_for == "a deploy" else collected(fleet.supervisor.scale(1, "few are here"))
+    leaving = asyncio.create_task(going)
+    await fleet.until(lambda: last.leaving)
+    fleet.ready("w1.1", "w1.2", "w2.1", "w2.2", "w3.1")
+    steps = [step async for step in fleet.supervisor.scale(3, "people come")]
+    assert steps[-1] == {"done": True, "workers": 3} and last.running and not leaving.done()
+    assert {name[:2] for name in fleet.up()} == {"w1", "w2", "w3"}
+    monkeypatch.setattr(supervisor, "DRAIN_S", 0.05)
+    last.process.kill()
+    await leaving
+
+
+async def test_a_worker_that_is_wanted_again_before_its_turn_to_leave_stays(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fleet.ready("w1.1", "w2.1", "w3.1", "w2.2")
+    await collected(fleet.supervisor.scale(3, "people come"))
+    monkeypatch.setattr(supervisor, "DRAIN_S", PATIENCE_S)
+    leaving = asyncio.create_task(collected(fleet.supervisor.scale(1, "few are here")))
+    await fleet.until(lambda: fleet.supervisor.children["w2.1"].leaving)
+    await collected(fleet.supervisor.scale(3, "people come"))
+    fleet.supervisor.children["w2.1"].process.kill()
+    await leaving
+    assert fleet.up() == ["w1.1", "w2.2", "w3.1"]
+
+
+async def test_a_deploy_stops_at_a_new_worker_that_nobody_can_be_sent_to(fleet: Fleet) -> None:
+    fleet.supervisor.seen = Seen({"w1.2": Standing("lame", "31 open files left")}, ["w1.1", "w1.2"])
+    assert "the old one stays" in (await deployed(fleet))[-1]["error"]
+    assert fleet.up() == ["w1.1", "w2.1"]
