@@ -49,7 +49,9 @@ class Leaving:
         per_step = max(1, round(tell_per_s(len(self._members()), deadline_s) * STEP_S))
         told_s: dict[Connection, float] = {}
         while (here := self._members()) and (now_s := self._clock.monotonic()) < until_s:
-            for connection in [c for c in here if now_s - told_s.get(c, -AGAIN_S) >= AGAIN_S][:per_step]:
+            due = [c for c in here if now_s - told_s.get(c, -AGAIN_S) >= AGAIN_S]
+            # Who has not been told yet comes before those who do not react: phones that sleep would keep planners waiting.
+            for connection in sorted(due, key=told_s.__contains__)[:per_step]:
                 self._tell(connection, reason)
                 told_s[connection] = now_s
             await self._clock.sleep(STEP_S)

@@ -7,12 +7,14 @@ import random
 from typing import Any
 
 import msgspec
+import pytest
 
 from realtime.config import RealtimeConfig
 from realtime.connection import Connection
 from realtime.hub import Hub
 from realtime.leaving import GOODBYE_S, Leaving
 from realtime.messages import Sender
+from realtime.policy import draining
 from tests.fakes import ManualClock, MemoryJournal, MemoryMailbox, Network, at_once
 from tests.realtime.test_connection import FakeWire, texts_of
 
@@ -84,6 +86,17 @@ async def test_somebody_who_comes_while_it_drains_is_asked_too() -> None:
     await house.turn(0.5)
     assert len(house.said(1, "move")) == 1
     draining.cancel()
+
+
+async def test_guests_who_do_not_react_keep_nobody_from_being_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(draining, "TELL_PER_S", 1.0)
+    house = House()
+    await house.fill(*["guest"] * 6, "planner", "couple")
+    leaving = asyncio.create_task(house.leaving.drain("deploy", 60.0))
+    monkeypatch.setattr("realtime.leaving.AGAIN_S", 0.2)  # sooner than all have been told once
+    await house.turn(0.05 * 7)
+    assert [len(house.said(number, "move")) for number in range(8)] == [1] * 8
+    leaving.cancel()
 
 
 async def test_a_wedding_is_moved_guests_first_and_the_others_stay() -> None:
