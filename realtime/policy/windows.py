@@ -53,8 +53,11 @@ def shifted(moment: datetime, zone: ZoneInfo, by: timedelta) -> datetime:
 
     Of a time that exists twice the one that makes the day longer is meant; one that is left out is read with the old offset.
     """
-    local = (moment.astimezone(zone).replace(tzinfo=None) + by).replace(tzinfo=zone)
-    return local.replace(fold=int(by > timedelta())).astimezone(UTC)
+    wall = moment.astimezone(zone).replace(tzinfo=None) + by
+    found = wall.replace(tzinfo=zone, fold=int(by > timedelta())).astimezone(UTC)
+    if found.astimezone(zone).replace(tzinfo=None) != wall:  # left out: there the second fold is the new offset (PEP 495)
+        found = wall.replace(tzinfo=zone).astimezone(UTC)
+    return found
 
 
 def event_window(wedding: str, ceremony: datetime, zone: ZoneInfo) -> EventWindow:
