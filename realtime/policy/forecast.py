@@ -92,12 +92,13 @@ class Correction(Struct, frozen=True):
     at_s: float | None = None
 
     def step(self, actual: float | None, forecast: float, now_s: float) -> Correction:
-        """After one look. Nothing is learned without a reading, or from a handful of people."""
-        if actual is None or forecast < FORECAST_LEAST:
+        """After one look. Nothing is learned without a reading. Where a handful of people is expected, what was learned fades:
+        yesterday's turnout is not today's, and the first look of a day weighs no more than any other."""
+        if actual is None:
             return self
         elapsed_s = 0.0 if self.at_s is None else max(0.0, now_s - self.at_s)
         weight = 1 - math.exp(-elapsed_s / RHO_TAU_S)
-        ratio = min(RHO_HIGH, max(RHO_LOW, actual / forecast))
+        ratio = min(RHO_HIGH, max(RHO_LOW, actual / forecast)) if forecast >= FORECAST_LEAST else 1.0
         return Correction(self.rho + weight * (ratio - self.rho), now_s)
 
 

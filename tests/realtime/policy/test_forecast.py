@@ -107,10 +107,21 @@ def test_it_learns_how_many_really_come() -> None:
     assert after_tau.rho == pytest.approx(1 + (1 - 2.718281828**-1))
 
 
-@pytest.mark.parametrize(("actual", "forecast"), [(None, 100.0), (50.0, 10.0)], ids=["not measured", "a handful"])
-def test_it_learns_nothing_from_nothing(actual: float | None, forecast: float) -> None:
+def test_it_learns_nothing_from_nothing() -> None:
     before = Correction(1.2, 0.0)
-    assert before.step(actual, forecast, 900.0) == before
+    assert before.step(None, 100.0, 900.0) == before
+
+
+def test_a_handful_says_nothing_and_what_was_learned_fades() -> None:
+    assert Correction(1.0, 0.0).step(50.0, 10.0, 900.0).rho == 1.0
+    assert Correction(1.2, 0.0).step(50.0, 10.0, 900.0).rho == pytest.approx(1 + 0.2 * 2.718281828**-1)
+
+
+def test_the_first_look_after_a_quiet_night_weighs_no_more_than_any_other() -> None:
+    seen = Correction(1.3, 0.0)
+    for look in range(1, 9_001):  # twelve hours, a look every five seconds
+        seen = seen.step(0.0, 0.0, 5.0 * look)
+    assert seen.step(0.0, 9_000.0, 45_005.0).rho == pytest.approx(1.0, abs=0.01)  # they are still on their way
 
 
 @given(st.lists(st.tuples(st.floats(0, 1e6), st.floats(0, 1e6)), max_size=30))
