@@ -210,14 +210,13 @@ class ControlLoop:
 
     def _figures(self, reports: Sequence[WorkerReport], now: datetime) -> Figures:
         decision = self._decision
-        ordered = decision is not None and (decision.mode == "auto" or decision.formula == "pin")
         return figures_of(
             reports,
             now.timestamp(),
             self._history.samples.total,
             missing=self._missing.step(reports, self._parts.clock.monotonic()),
             wanted=decision.want if decision is not None else None,
-            desired=decision.want if decision is not None and ordered else None,
+            desired=decision.want if decision is not None and decision.ordered else None,
             alerts=sum(alert.active for alert in self._alerts),
             history_waiting=self._history.waiting,
             history_dropped_total=self._history.dropped_total,

@@ -107,7 +107,7 @@ class Workers(Protocol):
     """What starts and stops workers: the supervisor of a machine, Kubernetes."""
 
     def count(self) -> int | None:
-        """How many there should be now; None when only those that report are known."""
+        """How many there should be now; None when only those that report, and what was ordered last, are known."""
 
     async def set_count(self, n: int, reason: str) -> None:
         """See to it that there are `n`. Asked again and again: the same number changes nothing. Raises OSError when that is not

@@ -51,6 +51,8 @@ class WebSocketScaler:
         self._before_s = 0.0
         self._recorded: tuple[float, ScalingDecision] | None = None
         self._trouble = ""
+        self._ordered: int | None = None
+        """Of an autoscaler, by the last change; None before one, and when nothing is ordered."""
 
     async def reconcile(self, reports: Sequence[WorkerReport], now: datetime) -> ScalingDecision:
         """Decide on what the workers report, start or stop some when the mode is `auto`, and record it.
@@ -60,7 +62,10 @@ class WebSocketScaler:
         now_s = now.timestamp()
         await self._read_calendar(now, now_s)
         orders = await self._orders(now)
-        load = as_load(reports, self._before, now_s, self._moving(), self._workers.count())
+        count = self._workers.count()
+        load = as_load(reports, self._before, now_s, self._moving(), count)
+        if count is None and self._ordered is not None:  # an autoscaler follows within minutes: its order stands until then
+            load = replace(load, workers=self._ordered)
         load = replace(load, held_last=self._held_last(reports, now_s))
         self._keep(reports, now_s)
         expected = self.forecast.expected(now_s)
@@ -76,7 +81,9 @@ class WebSocketScaler:
 
     async def _set_count(self, decision: ScalingDecision) -> bool:
         """Whether what was decided is under way. Said again each time: whoever carries it out may have forgotten."""
-        if decision.mode == "auto" or decision.formula == "pin":
+        if not decision.ordered:
+            self._ordered = None
+        else:
             try:
                 await self._workers.set_count(decision.want, decision.reason)
             except OSError as error:  # tried again in a few seconds, as if nothing had been decided
@@ -89,6 +96,8 @@ class WebSocketScaler:
                 self._trouble = repr(error)
                 return False
             self._trouble = ""
+            if decision.act:
+                self._ordered = decision.want
         return True
 
     async def _read_calendar(self, now: datetime, now_s: float) -> None:

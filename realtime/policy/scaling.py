@@ -129,6 +129,11 @@ class ScalingDecision(Struct, frozen=True):
     """Uneven and hot: people have to be moved, workers would not help."""
     mode: Mode = "advise"
 
+    @property
+    def ordered(self) -> bool:
+        """Whether it is an order. Where nobody is heard of and nobody knows how many there are it is a guess."""
+        return (self.mode == "auto" or self.formula == "pin") and self.have > 0
+
 
 def desired_workers(
     load: Load, calendar: Need, limits: Limits, orders: Orders, past: Past, now_s: float

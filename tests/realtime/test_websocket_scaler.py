@@ -20,15 +20,15 @@ class Fleet:
     """A supervisor in memory."""
 
     def __init__(self, count: int) -> None:
-        self.wanted, self.broken, self.said = count, False, ""
+        self.wanted, self.broken, self.said, self.follows = count, False, "", True
 
     def count(self) -> int | None:
-        return self.wanted
+        return self.wanted if self.follows else None
 
     async def set_count(self, n: int, reason: str) -> None:
         if self.broken:
             raise OSError("the supervisor is away")
-        self.wanted, self.said = n, reason
+        self.wanted, self.said = n if self.follows else self.wanted, reason
 
 
 class Bench:
@@ -149,3 +149,29 @@ async def test_a_worker_that_is_not_heard_of_keeps_the_others() -> None:
         decision = await bench.scaler.reconcile(bench.reports(each=1)[:4], bench.now)
     assert decision.want == 5
     assert "not heard of" in decision.reason
+
+
+async def test_an_order_to_an_autoscaler_stands_until_the_next_one_while_the_old_workers_are_still_there() -> None:
+    bench = Bench(workers=5)
+    bench.fleet.follows = False
+    wanted = [(await bench.look(each=1)).want for _ in range(130)]
+    assert wanted == sorted(wanted, reverse=True) and wanted[-1] == 1
+    assert all(wanted.count(n) >= 12 for n in (5, 4, 3, 2))
+    assert (await bench.look(each=40)).want == 3  # 200 people: at once, whoever is still there
+
+
+async def test_the_next_change_of_an_autoscaler_waits_for_the_last_one_and_goes_on_from_it() -> None:
+    bench = Bench(workers=2)
+    bench.fleet.follows = False
+    assert [(await bench.look(each=300)).want for _ in range(5)] == [6, 6, 6, 9, 9]
+    bench.orders = Orders(mode="advise")
+    await bench.look(each=1)
+    assert (await bench.look(each=1)).have == 2  # who is not ordered to any number says how many are there
+
+
+async def test_nothing_is_ordered_where_nobody_is_heard_of() -> None:
+    bench = Bench(workers=0)
+    bench.fleet.follows = False
+    assert not (await bench.look(each=0)).ordered
+    bench.fleet.wanted = 4
+    assert (await bench.look(each=1)).have == 4

@@ -36,9 +36,7 @@ def test_an_end_at_a_time_that_exists_twice_is_the_later_one() -> None:
     assert datetime.fromtimestamp(window.closes_s, UTC) == datetime(2027, 11, 7, 6, 30, tzinfo=UTC)  # 01:30 EST, not EDT
 
 
-@pytest.mark.parametrize(
-    ("local", "zone"), [("2027-03-13T19:30", "America/New_York"), ("2027-03-27T19:30", "Europe/Berlin")]
-)
+@pytest.mark.parametrize(("local", "zone"), [("2027-03-13T19:30", "America/New_York"), ("2027-03-27T19:30", "Europe/Berlin")])
 def test_an_end_at_a_time_that_is_left_out_is_as_many_hours_later(local: str, zone: str) -> None:
     ceremony = datetime.fromisoformat(local).replace(tzinfo=ZoneInfo(zone))  # seven hours later it would be 02:30
     window = event_window("ana-tom", ceremony, ZoneInfo(zone))
