@@ -97,8 +97,19 @@ async def healthz(request: HttpRequest) -> JsonResponse:
     return JsonResponse({"ok": True})
 
 
+async def openz(request: HttpRequest) -> JsonResponse:
+    """What a proxy asks: whether this worker takes people, 200 or 503, and why not.
+
+    Its own state, and that its loop answers. What is away for all workers alike, the journal above all, is no reason to send
+    people nowhere: members come back without it, and emergencies arrive."""
+    parts = services()
+    await parts.start()
+    takes = parts.state == "ready"
+    return JsonResponse({"open": takes, "state": parts.state, "reason": parts.reason}, status=200 if takes else 503)
+
+
 async def readyz(request: HttpRequest) -> JsonResponse:
-    """Whether new clients should be sent here: 200 or 503, and why."""
+    """What people ask: whether everything is as it should be, 200 or 503, and what is not."""
     parts = services()
     await parts.start()
     ticked_s = parts.ticked_s

@@ -7,6 +7,7 @@ from realtime import views
 
 urlpatterns = [
     path("healthz", views.healthz),
+    path("openz", views.openz),
     path("readyz", views.readyz),
     path("api/weddings/<slug:slug>/publish/", views.publish_view, name="publish"),
     path("admin/monitoring/", include("monitoring.dashboard.urls")),

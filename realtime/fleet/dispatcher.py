@@ -36,6 +36,8 @@ TICK_S = 0.05
 SEEN_S = 0.25
 STOP_S = 1.0
 PEEK = int(socket.MSG_PEEK | socket.MSG_DONTWAIT)
+WORKERS_NEEDED = ("/openz", "/readyz")
+"""The web process answers these, and knows nothing of the workers."""
 LOOPBACK = ("127.", "::1", "::ffff:127.")
 
 
@@ -145,7 +147,7 @@ class Dispatcher:
         """Give the visitor a place in the queue of a worker, or of the web process."""
         desk = self._desk
         if not wedding:
-            if path == "/readyz" and not desk.ready(now_s):
+            if path in WORKERS_NEEDED and not desk.ready(now_s):
                 self._refuse(visitor, "503 Service Unavailable", b'{"ready": false, "checks": {"workers": false}}')
                 return
         elif (wait_s := self._too_many(visitor.address, now_s)) > 0:

@@ -86,5 +86,5 @@ def test_a_worker_has_time_to_send_its_people_elsewhere() -> None:
     pod = named("Deployment")["spec"]["template"]["spec"]
     assert pod["terminationGracePeriodSeconds"] >= 600
     assert "drain" in pod["containers"][0]["lifecycle"]["preStop"]["exec"]["command"]
-    assert pod["containers"][0]["readinessProbe"]["httpGet"]["path"] == "/readyz"
+    assert pod["containers"][0]["readinessProbe"]["httpGet"]["path"] == "/openz"
     assert "cpu" not in pod["containers"][0]["resources"]["limits"]

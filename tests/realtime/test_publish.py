@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from asgiref.sync import sync_to_async
+from django.conf import settings
 from django.db import transaction
 from django.test import AsyncClient
 
@@ -182,3 +183,16 @@ async def test_readiness_names_what_is_wrong(parts: Services) -> None:
     parts.committer.down = True
     response = await AsyncClient().get("/readyz")
     assert (response.status_code, json.loads(response.content)["checks"]["writer"]) == (503, False)
+
+
+async def test_a_worker_whose_journal_is_away_still_takes_people_and_one_that_drains_does_not(parts: Services) -> None:
+    await parts.start()
+    parts.committer.down, parts.ticked_s = True, None
+    assert (await AsyncClient().get("/openz")).status_code == 200
+    parts.state, parts.reason = "draining", "a new release"
+    answer = await AsyncClient().get("/openz")
+    assert (answer.status_code, answer.json()) == (503, {"open": False, "state": "draining", "reason": "a new release"})
+
+
+def test_haproxy_asks_whether_a_worker_takes_people() -> None:
+    assert "option httpchk GET /openz" in (settings.BASE_DIR / "deploy/haproxy.cfg").read_text(encoding="utf-8")
