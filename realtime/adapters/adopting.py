@@ -35,6 +35,8 @@ def adopt(fd: int, server: Any) -> None:
             raise OSError("nobody serves it")
         if query is not None:
             protocol._raw_query_string = query
+        else:
+            protocol._channel.passed = True
         transport = tcp.Server(raw, protocol, peer, None, peer[1], reactor)
         transport.repstr = f"<{type(protocol).__name__} of {peer[0]}:{peer[1]}>"
     except BaseException:

@@ -29,6 +29,7 @@ class Remembering:
         self.heard: list[bytes] = []
         self.transport: Any = None
         self.fails = False
+        self._channel = SimpleNamespace(passed=False)
 
     def buildProtocol(self, address: object) -> Remembering:  # noqa: N802 - Twisted's names
         self.address = address
@@ -96,7 +97,7 @@ def test_everything_else_is_for_http(server: Any, accepted: Accepted, sent: byte
     client, fd = accepted
     client.sendall(sent)
     adopt(fd, server)
-    assert server.http_factory.heard == ([sent] if sent else [])
+    assert server.http_factory.heard == ([sent] if sent else []) and server.http_factory._channel.passed
     assert server.ws_factory.transport is None
 
 

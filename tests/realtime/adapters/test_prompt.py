@@ -56,3 +56,36 @@ def test_between_two_requests_there_is_a_minute_and_each_has_its_own_time() -> N
         assert not transport.disconnecting
     clock.advance(2)
     assert transport.disconnecting
+
+
+HANDSHAKE = b"GET /ws/weddings/anna-ben/ HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+
+
+def test_a_connection_of_a_proxy_is_not_kept_where_its_first_request_has_chosen_the_process() -> None:
+    for passed, header, kept in (
+        (True, b"X-Forwarded-For: 1.2.3.4", False),
+        (True, b"Accept: *", True),
+        (False, b"Via: p", True),
+    ):
+        prompt, transport, _ = channel()
+        prompt.passed = passed
+        prompt.dataReceived(b"GET / HTTP/1.1\r\nHost: x\r\n" + header + b"\r\n\r\n")
+        prompt.requests[0].finish()
+        assert (transport.disconnecting, b"connection: close" in transport.value().lower()) == (not kept, not kept)
+
+
+def test_a_websocket_that_comes_after_a_page_is_asked_to_come_by_itself() -> None:
+    prompt, transport, _ = channel()
+    prompt.passed = True
+    prompt.dataReceived(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+    prompt.requests[0].finish()
+    transport.clear()
+    prompt.dataReceived(HANDSHAKE + b"\r\n")
+    assert transport.value().startswith(b"HTTP/1.1 503 ") and transport.disconnecting
+
+
+def test_a_websocket_that_comes_first_is_served() -> None:
+    prompt, transport, _ = channel()
+    prompt.passed = True
+    prompt.dataReceived(HANDSHAKE + b"\r\n")
+    assert not transport.value() and not transport.disconnecting
