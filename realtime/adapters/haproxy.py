@@ -7,17 +7,26 @@ has no `wait`: a server that is to go is asked for its sockets each time until i
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import json
+import logging
+import socket
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from msgspec.structs import replace
+
 from realtime.policy.balancing import Server
+
+logger = logging.getLogger(__name__)
 
 WEIGHT = 100
 """Of a warm worker. All the same: HAProxy's ring is coarse with small numbers."""
 ANSWER_S = 5.0
 ANSWER_MAX_BYTES = 4_000_000
+RESOLVED_S = 0.5
+"""For a name: one that cannot be resolved must not keep the others waiting."""
 _CHECK = "check inter 1s fastinter 500ms fall 2 rise 2 maxconn 20000"
 """A worker that hangs gets no new sockets after two to three seconds."""
 
@@ -43,10 +52,13 @@ class HAProxy:
     def __init__(self, socket_path: str, backend: str = "realtime", homes_map: str = "/etc/haproxy/homes.map") -> None:
         """`homes_map`: the name of the map file as `haproxy.cfg` has it."""
         self._path, self._backend, self._map = socket_path, backend, homes_map
+        self._asked: dict[str, asyncio.Future[list[str]]] = {}
 
     async def arrange(self, servers: Sequence[Server], homes: Mapping[str, str]) -> None:
         known = await self._known()
-        wanted = {server.slot: server for server in servers if server.address}
+        numbers = {slot: have.address for slot, have in known.items()}
+        found = [replace(s, address=await self._by_number(s.address, numbers.get(s.slot, ""))) for s in servers if s.address]
+        wanted = {server.slot: server for server in found if server.address}
         for slot, server in wanted.items():
             have = known.get(slot)
             if have is not None and have.address != server.address:
@@ -87,6 +99,27 @@ class HAProxy:
             )
             for row in rows
         }
+
+    async def _by_number(self, address: str, have: str) -> str:
+        """`address` with a number in place of a name: HAProxy shows numbers only, and resolves no name of a server added at
+        runtime. `have`: what HAProxy has for this worker; it stays while the name still means it, or cannot be resolved. "":
+        not known yet."""
+        host, _, port = address.rpartition(":")
+        if _is_number(host):
+            return address
+        asked = self._asked.get(address)
+        if asked is None:  # one question for each name, however long the answer takes
+            asked = self._asked[address] = asyncio.ensure_future(_numbers(host, port))
+        await asyncio.wait([asked], timeout=RESOLVED_S)
+        if not asked.done():
+            return have
+        del self._asked[address]
+        try:
+            numbers = asked.result()
+        except (OSError, ValueError) as error:
+            logger.warning("the address of a worker, %s, cannot be resolved: %s", address, error)
+            return have
+        return have if have in numbers else numbers[0]
 
     async def _add(self, server: Server) -> None:
         name, number = f"{self._backend}/{server.slot}", zlib.crc32(server.slot.encode()) & 0x7FFFFFFF or 1
@@ -144,3 +177,17 @@ def _admin_state(bits: int) -> str:
     """`srv_admin_state` (management guide 9.3): 0x01, 0x02, 0x20 are kinds of maintenance, 0x08 and 0x10 of drain."""
     maintenance, draining = 0x01 | 0x02 | 0x20, 0x08 | 0x10
     return "maint" if bits & maintenance else "drain" if bits & draining else "ready"
+
+
+def _is_number(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host.strip("[]"))
+    except ValueError:
+        return False
+    return True
+
+
+async def _numbers(host: str, port: str) -> list[str]:
+    """The addresses that a name means now, IPv4 first (AF_INET is less than AF_INET6)."""
+    found = await asyncio.get_running_loop().getaddrinfo(host, int(port), type=socket.SOCK_STREAM)
+    return [f"{where[0]}:{where[1]}" for *_, where in sorted(found)]

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from realtime.adapters.haproxy import HAProxy, HAProxyError
+from realtime.adapters import haproxy
+from realtime.adapters.haproxy import HAProxy, HAProxyError, _numbers
 from realtime.policy.balancing import Server
 from tests.conftest import missing
 from tests.processes import ROOT, Processes, free_port, wait_until
@@ -203,6 +204,23 @@ async def test_a_wedding_that_was_moved_is_found_in_its_new_home(proxy: Proxy, b
     assert (await proxy.visitor("ana-tom")).worker != other
     await proxy.front.arrange(servers(backends), {})
     assert (await proxy.visitor("ana-tom")).worker == by_hash
+
+
+async def test_a_worker_is_reached_by_its_name_too(
+    proxy: Proxy, backends: list[Backend], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def numbers(host: str, port: str) -> list[str]:
+        await asyncio.Event().wait() if host == "hangs" else None
+        return await _numbers(host, port)
+
+    monkeypatch.setattr(haproxy, "_numbers", numbers)
+    proxy.start()
+    named = Server("w1", backends[0].address.replace("127.0.0.1", "localhost"))
+    await proxy.front.arrange([named, Server("w2", "hangs:1")], {})
+    visitor = await proxy.visitor("anna-ben")
+    await proxy.front.arrange([named], {})
+    assert set(await proxy.front.sockets()) == {"w1"} and visitor.there and visitor.worker == "w1"
+    assert (await proxy.visitor("anna-ben")).worker == "w1"
 
 
 async def test_what_a_reload_forgets_is_put_back_and_weights_follow(proxy: Proxy, backends: list[Backend]) -> None:
