@@ -8,6 +8,8 @@ import socket
 from collections import deque
 from dataclasses import dataclass, field
 
+from msgspec.structs import replace
+
 from realtime.fleet.passing import GRACE_S, PASSES_MAX, Known, Seen, Standing, Status, Taken
 from realtime.policy.balancing import Bound, Worker, place, shard, shards_in, slow_start
 from realtime.policy.health import Said, judge
@@ -263,4 +265,6 @@ class Desk:
         heard = [name for name, queue in self._queues.items() if queue.status is not None]
         web = self._queues.get(self._known.web)
         silent_s = now_s - web.heard_s if web is not None and web.status is not None else 0.0
+        # Without the canaries, which are judged already: of many workers they would not fit into one message.
+        standings = {n: replace(s, status=replace(s.status, canaries={})) if s.status else s for n, s in standings.items()}
         return Seen(standings, heard, self.n_waiting, *totals, cpu_s, silent_s)

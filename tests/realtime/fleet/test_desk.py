@@ -6,7 +6,19 @@ import itertools
 import socket
 
 from realtime.fleet.desk import IN_FLIGHT_MAX, NOWHERE, PATIENCE_S, RETURN_S, Desk, Visitor
-from realtime.fleet.passing import GRACE_S, PASS_S, PASSES_MAX, Known, Status, Taken
+from realtime.fleet.passing import (
+    CONTROL_MAX_BYTES,
+    GRACE_S,
+    PASS_S,
+    PASSES_MAX,
+    Known,
+    Seen,
+    Status,
+    Taken,
+    pair,
+    receive,
+    send,
+)
 
 
 class Hall:
@@ -208,3 +220,16 @@ def test_a_new_worker_starts_slowly_and_one_that_replaces_another_does_not() -> 
     homes = [hall.come(f"wedding-{number}")[0] for number in range(100)]
     assert homes.count("w3.1") < 15
     assert 25 < homes.count("w2.2") < 75
+
+
+def test_what_is_seen_of_the_most_workers_with_long_names_fits_into_a_message() -> None:
+    hall, names = Hall(), [f"w{number}.1" for number in range(1, 65)]
+    hall.desk.know(Known(names, "web.1"))
+    long = {name: 0.001 for name in (f"wedsync-prod-realtime-01.fra1.example-weddings.com.{n}.a1b2c3" for n in range(64))}
+    for name, worker in zip(names, long, strict=True):
+        hall.desk.heard(name, Status(worker, 1, "ready", canaries=long), hall.now_s)
+    mine, theirs = pair()
+    with mine, theirs:
+        assert send(mine, hall.desk.seen(hall.now_s, 0.0))
+        heard = receive(theirs, CONTROL_MAX_BYTES)
+    assert isinstance(heard, tuple) and isinstance(heard[0], Seen) and len(heard[0].workers) == 64
