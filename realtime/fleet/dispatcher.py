@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import errno
 import itertools
 import os
+import resource
 import select
 import signal
 import socket
 from collections.abc import Callable
 
 from realtime.clock import SystemClock
-from realtime.fleet import passing
+from realtime.fleet import passing, processes
 from realtime.fleet.desk import Desk, Visitor
 from realtime.fleet.passing import Homes, Known, Seen, Status, Taken
 from realtime.policy.limits import Rate, TokenBucket
@@ -35,9 +37,13 @@ ADDRESSES_MAX = 10_000
 TICK_S = 0.05
 SEEN_S = 0.25
 STOP_S = 1.0
+FILES_KEPT = 100
+"""Of the open files it may have, for what comes from the supervisor: a deploy of 64 workers, the web process, its own."""
 PEEK = int(socket.MSG_PEEK | socket.MSG_DONTWAIT)
 WORKERS_NEEDED = ("/openz", "/readyz")
 """The web process answers these, and knows nothing of the workers."""
+SHORT = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+"""What accept(2) says when there is nothing left to make a socket of."""
 LOOPBACK = ("127.", "::1", "::ffff:127.")
 
 
@@ -62,6 +68,9 @@ class Dispatcher:
         self._came, self._storm = 0, False
         # As plain numbers: `accept` would ask for them, and make objects of a richer class, for each socket anew.
         self._kind = int(listener.family), int(listener.type), listener.proto
+        files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self._files = files - min(FILES_KEPT, files // 2) if files != resource.RLIM_INFINITY else processes.FILES_MAX
+        self._full = False
         listener.setblocking(False)
         self._watch(listener, self._accept)
         self._watch(control, self._hear_supervisor)
@@ -98,15 +107,20 @@ class Dispatcher:
 
     def _accept(self) -> None:
         now_s, accept, kind = self._clock.monotonic(), self._listener._accept, self._kind  # type: ignore[attr-defined]
-        for _ in range(ACCEPTS_MAX):
+        room = self._files - len(self._ends) - len(self._reading) - self._desk.n_waiting
+        for _ in range(min(ACCEPTS_MAX, room)):
             try:
                 fd, address = accept()
             except BlockingIOError:
                 return
-            except OSError:
-                return  # out of descriptors: those that are here leave soon, the others wait in the kernel
+            except OSError as error:
+                room = 0 if error.errno in SHORT else room
+                break
             self._came += 1
             self._peek(Visitor(socket.SocketType(*kind, fd), address[0], now_s), now_s)
+        if room <= 0:  # those that are here leave soon, the others wait in the kernel; until the next tick nobody looks there
+            self._full = True
+            self._unwatch(self._listener)
 
     def _peek(self, visitor: Visitor, now_s: float) -> None:
         sock = visitor.sock
@@ -237,6 +251,9 @@ class Dispatcher:
 
     def _tick(self, now_s: float) -> None:
         self._came, self._storm = 0, self._came >= STORM
+        if self._full and self._stop_s is None:
+            self._full = False
+            self._watch(self._listener, self._accept)
         for visitor in list(itertools.takewhile(lambda v: v.since_s + LINE_S < now_s, self._reading.values())):
             self._refuse(visitor, "408 Request Timeout")
         for visitor in self._desk.overdue(now_s):

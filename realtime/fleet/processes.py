@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import resource
 import shutil
 import signal
 import socket
@@ -16,6 +17,8 @@ from typing import IO, Any
 PR_SET_PDEATHSIG = 1
 GIVES_WAY = 5
 """A third of the usual share while there is not enough for all (sched(7), nice)."""
+FILES_MAX = 1 << 20
+"""More than a machine has people; where the kernel allows a billion, some programs would go through all of them."""
 _libc = ctypes.CDLL(None)
 
 
@@ -50,6 +53,15 @@ def start(
         preexec_fn=end_with_parent,
         **account,
     )
+
+
+def allow_files() -> None:
+    """This process and those it starts may open as many files as the machine lets them (getrlimit(2)): shells begin with 1,024,
+    of which each visitor takes one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = FILES_MAX if hard == resource.RLIM_INFINITY else min(hard, FILES_MAX)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def give_way(pid: int) -> None:

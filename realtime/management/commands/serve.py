@@ -52,6 +52,7 @@ class Command(BaseCommand):
                 f"{options['host']}:{options['port']} cannot be had: {error.strerror}", returncode=MISUSE
             ) from None
         remote.clear_away(settings.VAR_DIR)
+        processes.allow_files()
         with tempfile.TemporaryDirectory(prefix=remote.FOLDER) as folder:
             env, redis = self._redis(workers, Path(folder))
             config = settings.REALTIME

@@ -225,7 +225,7 @@ def test_a_new_worker_starts_slowly_and_one_that_replaces_another_does_not() -> 
 def test_what_is_seen_of_the_most_workers_with_long_names_fits_into_a_message() -> None:
     hall, names = Hall(), [f"w{number}.1" for number in range(1, 65)]
     hall.desk.know(Known(names, "web.1"))
-    long = {name: 0.001 for name in (f"wedsync-prod-realtime-01.fra1.example-weddings.com.{n}.a1b2c3" for n in range(64))}
+    long = dict.fromkeys((f"wedsync-prod-realtime-01.fra1.example-weddings.com.{n}.a1b2c3" for n in range(64)), 0.001)
     for name, worker in zip(names, long, strict=True):
         hall.desk.heard(name, Status(worker, 1, "ready", canaries=long), hall.now_s)
     mine, theirs = pair()
