@@ -32,5 +32,6 @@ class DispatcherFront:
         except remote.NoFleet as error:
             raise OSError(str(error)) from error
         if not answer.get("done"):
-            raise OSError("the dispatcher cannot be told where weddings have moved to")
+            why = answer.get("error") or "it does not listen, or is gone"
+            raise OSError(f"the dispatcher cannot be told where weddings have moved to: {why}")
         self._homes = dict(homes)

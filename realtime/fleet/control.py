@@ -11,10 +11,14 @@ from pathlib import Path
 from typing import Any, Self
 
 from realtime.fleet import processes
+from realtime.fleet.passing import CONTROL_MAX_BYTES, Homes, size_of
 from realtime.fleet.remote import uid_of
 from realtime.fleet.supervisor import Supervisor
 
 logger = logging.getLogger(__name__)
+
+REQUEST_MAX_BYTES = 1 << 20
+"""One line: more homes than fit into the message to the dispatcher, which says so."""
 
 
 class Control:
@@ -29,7 +33,7 @@ class Control:
     async def __aenter__(self) -> Self:
         before = os.umask(0o177)  # 0600 from its first moment on
         try:
-            self._server = await asyncio.start_unix_server(self._serve, self._path)
+            self._server = await asyncio.start_unix_server(self._serve, self._path, limit=REQUEST_MAX_BYTES)
         finally:
             os.umask(before)
         return self
@@ -78,6 +82,9 @@ class Control:
                     yield done
             case "homes":
                 homes = {str(wedding): str(slot) for wedding, slot in request["homes"].items()}
-                yield {"done": self._supervisor.settle(homes)}
+                if (size := size_of(Homes(homes))) > CONTROL_MAX_BYTES:
+                    yield {"done": False, "error": f"{len(homes)} homes have {size} bytes; {CONTROL_MAX_BYTES} can be told"}
+                else:
+                    yield {"done": self._supervisor.settle(homes)}
             case unknown:
                 yield {"error": f"there is nothing like {unknown!r}"}

@@ -151,6 +151,11 @@ def send(end: socket.socket, message: Message | Taken, fds: list[int] | None = N
     return _sendmsg(end, raw, fds or [])
 
 
+def size_of(message: Message) -> int:
+    """Bytes on the way."""
+    return 1 + len(_encode(message))
+
+
 def send_pass(end: socket.socket, id: int, until_s: float, fds: list[int]) -> bool:
     """Pass at most `PASSES_MAX` sockets. False: the other side has too much to read, or is gone."""
     return _sendmsg(end, _PASS.pack(b"P", id, until_s), fds)

@@ -44,3 +44,16 @@ async def test_homes_are_told_when_they_change_and_again_when_that_failed(tmp_pa
     remote.remove_pointer(tmp_path)
     with pytest.raises(remote.NoFleet):
         await asyncio.to_thread(next, remote.ask(tmp_path, {"do": "fleet"}))
+
+
+async def test_the_homes_of_a_whole_saturday_arrive_and_too_many_are_refused_with_a_sentence(tmp_path: Path) -> None:
+    supervisor: Any = Supervisor()
+    homes = {f"wedding-of-anna-and-ben-{number:05d}": f"w{number % 64}" for number in range(9_000)}
+    fewer = dict(list(homes.items())[:2_700])
+    async with Control(supervisor, tmp_path / "c"):
+        remote.write_pointer(tmp_path, tmp_path / "c")
+        front = DispatcherFront(tmp_path)
+        await front.arrange([], fewer)
+        with pytest.raises(OSError, match=r"9000 homes have \d+ bytes; 180000 can be told"):
+            await front.arrange([], homes)
+    assert supervisor.told == [fewer]
