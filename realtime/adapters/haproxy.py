@@ -29,6 +29,8 @@ RESOLVED_S = 0.5
 """For a name: one that cannot be resolved must not keep the others waiting."""
 _CHECK = "check inter 1s fastinter 500ms fall 2 rise 2 maxconn 20000"
 """A worker that hangs gets no new sockets after two to three seconds."""
+_CHECKED = 0x04
+"""Of `srv_check_state` (management guide 9.3): the check is enabled, not only configured."""
 
 
 class HAProxyError(OSError):
@@ -42,6 +44,7 @@ class _Known:
     address: str
     weight: int
     state: str
+    checked: bool
 
 
 class HAProxy:
@@ -67,7 +70,7 @@ class HAProxy:
                 have = None
             if have is None:
                 await self._add(server)
-                have = _Known(server.address, WEIGHT, "maint")
+                have = _Known(server.address, WEIGHT, "maint", checked=False)
             await self._set(server, have)
         for slot in known.keys() - wanted.keys():
             await self._remove(slot, known[slot])
@@ -96,6 +99,7 @@ class HAProxy:
                 address=f"{row['srv_addr']}:{row['srv_port']}",
                 weight=int(row["srv_uweight"]),
                 state=_admin_state(int(row["srv_admin_state"])),
+                checked=bool(int(row["srv_check_state"]) & _CHECKED),
             )
             for row in rows
         }
@@ -124,10 +128,11 @@ class HAProxy:
     async def _add(self, server: Server) -> None:
         name, number = f"{self._backend}/{server.slot}", zlib.crc32(server.slot.encode()) & 0x7FFFFFFF or 1
         await self._do(f"add server {name} {server.address} id {number} weight {WEIGHT} {_CHECK}", "New server registered.")
-        await self._do(f"enable health {name}")
 
     async def _set(self, server: Server, have: _Known) -> None:
         name = f"{self._backend}/{server.slot}"
+        if not have.checked:  # fresh, or added by a control loop that ended before it came to this
+            await self._do(f"enable health {name}")
         state = "ready" if server.weight > 0 else "drain"
         if have.state != state:
             await self._do(f"set server {name} state {state}")

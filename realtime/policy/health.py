@@ -2,7 +2,7 @@
 
 Health is a message that got through (design.md D12). Each worker sends a canary through the mailbox and hears those of the
 others and its own. Who hears nothing while others hear something is deaf; whom nobody hears is mute; when nobody hears anything
-the mailbox is down, which is nobody's fault: delivery goes on by the journal.
+the mailbox is down, which is nobody's fault: delivery goes on by the journal. Canaries never leave people nowhere to go.
 """
 
 from __future__ import annotations
@@ -32,7 +32,11 @@ def judge(said: Mapping[str, Said]) -> dict[str, tuple[WorkerState, str]]:
     fresh = [s for s in said.values() if s.age_s <= SILENT_S]
     hearing = {s.worker for s in fresh if any(age is not None for age in s.canaries.values())}
     heard = {name for s in fresh for name, age in s.canaries.items() if age is not None}
-    return {slot: _judge(s, hearing, heard) for slot, s in said.items()}
+    judged = {slot: _judge(s, hearing, heard) for slot, s in said.items()}
+    if any(state == "ready" for state, _ in judged.values()):
+        return judged
+    # Where each is deaf or mute in its own way nobody would be left: members come in all the same, and have the journal.
+    return {slot: _judge(s, set(), set()) for slot, s in said.items()}
 
 
 def _judge(said: Said, hearing: set[str], heard: set[str]) -> tuple[WorkerState, str]:

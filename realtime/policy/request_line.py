@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from urllib.parse import unquote
 
 from msgspec import Struct
 
@@ -42,7 +43,7 @@ def destination(seen: bytes) -> Target | Unfinished | NoRequest:
     if len(words) != 3 or not words[2].startswith(b"HTTP/"):
         return NoRequest()
     asked, _, query = words[1].partition(b"?")
-    path = asked.decode("latin-1")
+    path = unquote(asked.decode("latin-1"))  # as the worker will read it: a wedding has one key, however it is written
     wedding = path.removeprefix(_PREFIX).rstrip("/") if path.startswith(_PREFIX) else ""
     return Target(path, wedding if "/" not in wedding else "", b"lead=1" in query)
 

@@ -158,7 +158,8 @@ def desired_workers(
         reason = f"{pin.who} wants {pin.workers}: {pin.reason}"
     else:
         asks = _asks(formula, needed, spare, limits)
-        want, reason = _step(load, calendar, orders, past, needed, min(max(soon, floor), limits.most), asks, now_s)
+        least = min(max(soon, floor), limits.most)
+        want, reason = _step(load, calendar, orders, past, needed, least, limits.most, asks, now_s)
     act = (orders.mode == "auto" or pin is not None) and want != load.workers
     if act:
         past = replace(past, up_s=now_s) if want > load.workers else replace(past, down_s=now_s)
@@ -201,7 +202,7 @@ def _heat(load: Load) -> float:
 
 
 def _step(
-    load: Load, calendar: Need, orders: Orders, past: Past, needed: int, soon: int, asks: str, now_s: float
+    load: Load, calendar: Need, orders: Orders, past: Past, needed: int, soon: int, most: int, asks: str, now_s: float
 ) -> tuple[int, str]:
     """(workers, why) after steps, bands and everything that speaks against going down."""
     have = load.workers
@@ -211,8 +212,8 @@ def _step(
         want = min(needed, max(have + UP_STEP, 2 * have))
         return want, asks + (f"; {want - have} at a time" if want < needed else "")
     calm_s = CALM_DAY_S if calendar.day else CALM_S
-    candidate = max(soon, *(n for at_s, n in past.needs if now_s - at_s < calm_s))
-    if candidate >= have * DOWN_BAND:
+    candidate = min(most, max(soon, *(n for at_s, n in past.needs if now_s - at_s < calm_s)))
+    if candidate >= have * DOWN_BAND and have <= most:
         least = f"; {candidate} did in the last {calm_s / 60:.0f} min and will in the next hour" if candidate > needed else ""
         return have, asks + least
     against = _against_down(load, calendar, orders, past, calm_s, now_s)

@@ -223,6 +223,16 @@ async def test_a_worker_is_reached_by_its_name_too(
     assert (await proxy.visitor("anna-ben")).worker == "w1"
 
 
+async def test_a_worker_that_was_half_added_is_looked_after_all_the_same(proxy: Proxy, backends: list[Backend]) -> None:
+    proxy.start()
+    await proxy.front._add(servers(backends)[0])  # and then the control loop ended
+    assert not (await proxy.front._known())["w1"].checked
+    for _ in range(2):
+        await proxy.front.arrange(servers(backends), {})
+    assert all(known.checked for known in (await proxy.front._known()).values())
+    assert (await proxy.visitor("ana-tom")).there
+
+
 async def test_what_a_reload_forgets_is_put_back_and_weights_follow(proxy: Proxy, backends: list[Backend]) -> None:
     old = proxy.start()
     await arranged(proxy, servers(backends))

@@ -23,6 +23,7 @@ def said(name: str, age_s: float = 0.2, **canaries: float | None) -> Said:
         pytest.param({"w1": said("a", a=None, b=HEARD), "w2": said("b", a=None, b=HEARD)}, "lame ready", id="mute"),
         pytest.param({"w1": said("a", a=None, b=None), "w2": said("b", a=None, b=None)}, "ready ready", id="Redis is gone"),
         pytest.param({"w1": said("a", SILENT_S + 0.1, a=HEARD), "w2": said("b", a=None, b=HEARD)}, "lame ready", id="silent"),
+        pytest.param({"w1": said("a", a=None, b=HEARD), "w2": said("b", a=None, b=None)}, "ready ready", id="a mute, b deaf"),
         pytest.param({"w1": Said("a", "draining", "deploy", 0.1), "w2": said("b", b=HEARD)}, "draining ready", id="draining"),
     ],
 )

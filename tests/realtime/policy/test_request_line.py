@@ -21,6 +21,9 @@ from realtime.policy.request_line import LINE_MAX_BYTES, NoRequest, Target, Unfi
             id="leads the day",
         ),
         pytest.param(b"GET /ws/weddings/rose HTTP/1.1\r\n", Target("/ws/weddings/rose", "rose"), id="ws without the slash"),
+        pytest.param(
+            b"GET /%77s/weddings/anna%2Dben/ HTTP/1.1\r\n", Target("/ws/weddings/anna-ben/", "anna-ben"), id="escaped, as read"
+        ),
         pytest.param(b"\r\nGET /admin/ HTTP/1.1\n", Target("/admin/", ""), id="page, after an empty line"),
         pytest.param(b"GET /ws/weddings/a/b/ HTTP/1.1\r\n", Target("/ws/weddings/a/b/", ""), id="no wedding"),
         pytest.param(b"POST /api/weddings/rose/publish/ HTTP/1.1\r\n", Target("/api/weddings/rose/publish/", ""), id="api"),

@@ -114,6 +114,12 @@ def test_nobody_is_taken_away(load: Load, calendar: object, orders: Orders, past
     assert why in decision.reason
 
 
+def test_more_workers_than_there_may_be_go_whatever_the_band_says() -> None:
+    crowded = Load(LIMITS.most + 1, connections=10**6)
+    assert decide(crowded).want == LIMITS.most
+    assert decide(replace(crowded, workers=LIMITS.most)).want == LIMITS.most
+
+
 def test_without_weddings_five_minutes_of_calm_are_enough() -> None:
     assert decide(LESS, past=Past(needs=((LATER - 301, 6),), since_s=0.0)).want == 5
 
