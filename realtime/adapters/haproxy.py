@@ -195,4 +195,4 @@ def _is_number(host: str) -> bool:
 async def _numbers(host: str, port: str) -> list[str]:
     """The addresses that a name means now, IPv4 first (AF_INET is less than AF_INET6)."""
     found = await asyncio.get_running_loop().getaddrinfo(host, int(port), type=socket.SOCK_STREAM)
-    return [f"{where[0]}:{where[1]}" for *_, where in sorted(found)]
+    return [":".join(map(str, where[:2])) for *_, where in sorted(found)]

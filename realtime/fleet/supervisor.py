@@ -54,6 +54,8 @@ class Supervisor:
         self._deploying = asyncio.Lock()
         self._starting = asyncio.Lock()
         """While workers are started, one at a time. Not while others drain: who comes meanwhile may need more."""
+        self._emptying = asyncio.Lock()
+        """While those that are too many drain, one at a time."""
 
     async def run(self) -> None:
         """Start everything, look after it, end it in order."""
@@ -313,11 +315,16 @@ class Supervisor:
                     continue
                 yield {"started": child.name, "ready": await self._ready(child)}
         yield {"arranged": slots}
-        for child in self._of("worker"):
-            if not child.leaving and child.slot not in self._wanted():  # it may be wanted again by now
-                await self._let_go(child, reason)
-                yield {"ended": child.name}
+        if not self._emptying.locked():  # else who empties others comes to these, too
+            async with self._emptying:
+                while (leaver := self._surplus()) is not None:
+                    await self._let_go(leaver, reason)
+                    yield {"ended": leaver.name}
         yield {"done": True, "workers": slots}
+
+    def _surplus(self) -> Child | None:
+        """A worker that is too many, and not on its way yet."""
+        return next((c for c in self._of("worker") if not c.leaving and c.slot not in self._wanted()), None)
 
     def _stays(self, child: Child) -> bool:
         return child.running and not child.leaving and child.slot in self._wanted()

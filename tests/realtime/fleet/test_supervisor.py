@@ -208,6 +208,24 @@ async def test_a_worker_that_is_wanted_again_before_its_turn_to_leave_stays(
     assert fleet.up() == ["w1.1", "w2.2", "w3.1"]
 
 
+async def test_those_that_are_too_many_leave_one_after_the_other_however_often_it_is_asked(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fleet.ready("w1.1", "w2.1", "w3.1")
+    await collected(fleet.supervisor.scale(3, "people come"))
+    monkeypatch.setattr(supervisor, "DRAIN_S", PATIENCE_S)
+    children = fleet.supervisor.children
+    leaving = asyncio.create_task(collected(fleet.supervisor.scale(1, "few are here")))
+    await fleet.until(lambda: children["w2.1"].leaving)
+    assert (await collected(fleet.supervisor.scale(1, "few are here")))[-1]["done"]
+    assert not children["w3.1"].leaving
+    children["w2.1"].process.kill()
+    await fleet.until(lambda: children["w3.1"].leaving)
+    children["w3.1"].process.kill()
+    await leaving
+    assert fleet.up() == ["w1.1"]
+
+
 async def test_a_deploy_stops_at_a_new_worker_that_nobody_can_be_sent_to(fleet: Fleet) -> None:
     fleet.supervisor.seen = Seen({"w1.2": Standing("lame", "31 open files left")}, ["w1.1", "w1.2"])
     assert "the old one stays" in (await deployed(fleet))[-1]["error"]
