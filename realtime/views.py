@@ -101,7 +101,8 @@ async def openz(request: HttpRequest) -> JsonResponse:
     """What a proxy asks: whether this worker takes people, 200 or 503, and why not.
 
     Its own state, and that its loop answers. What is away for all workers alike, the journal above all, is no reason to send
-    people nowhere: members come back without it, and emergencies arrive."""
+    people nowhere: members come back without it, and emergencies arrive. Of a worker that alone cannot store the control loop
+    knows (`realtime.policy.fleet_load`)."""
     parts = services()
     await parts.start()
     takes = parts.state == "ready"

@@ -16,16 +16,27 @@ P99_LEAST = 100
 
 def as_workers(reports: Sequence[WorkerReport]) -> list[Worker]:
     """The workers as placing sees them; one that is not ready has weight 0 and says why. How long each has been there goes by
-    its own clock."""
+    its own clock.
+
+    One that cannot store while others can is not fit; when none of them can, that is nobody's fault, and people come back."""
+    storing = any(report.journal_healthy for report in reports if report.state == "ready")
     return [
         Worker(
             slot=report.slot,
             load=load_of(_sockets(report), 0),
-            weight=slow_start(report.at_s - report.started_s) if report.state == "ready" else 0.0,
-            reason="drain" if report.state == "draining" else report.reason or report.state,
+            weight=slow_start(report.at_s - report.started_s) if _fit(report, storing) else 0.0,
+            reason="drain" if report.state == "draining" else report.reason or _state(report, storing),
         )
         for report in reports
     ]
+
+
+def _fit(report: WorkerReport, storing: bool) -> bool:
+    return report.state == "ready" and (report.journal_healthy or not storing)
+
+
+def _state(report: WorkerReport, storing: bool) -> str:
+    return report.state if report.state != "ready" or _fit(report, storing) else "it alone cannot store"
 
 
 def as_held(reports: Iterable[WorkerReport], protected: Container[str] = ()) -> list[Held]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from realtime.adapters.registry import MemoryRegistry
 from realtime.clock import SystemClock
@@ -96,6 +97,15 @@ async def test_a_draining_worker_has_weight_0_and_a_fresh_one_little() -> None:
     assert [server.weight for server in front.servers] == [1.0, 0.0, 0.1]
     placed = next(p for i in range(99) if (p := balancer.place(f"k{i}")).first_choice == "w2")
     assert placed.reason == "drain"
+
+
+async def test_a_worker_that_alone_cannot_store_gets_nobody_and_when_none_can_all_do() -> None:
+    front = Front()
+    balancer = RealtimeLoadBalancer(MemoryRegistry(SystemClock()), front)
+    for storing, weights in (((False, True), [0.0, 1.0]), ((False, False), [1.0, 1.0])):
+        both = zip((report("w1", {}, NOON), report("w2", {}, NOON)), storing, strict=True)
+        await balancer.rebalance([replace(one, journal_healthy=stores) for one, stores in both], [], NOON)
+        assert [server.weight for server in front.servers] == weights
 
 
 async def test_a_drain_is_an_order() -> None:
