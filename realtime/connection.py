@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
@@ -92,7 +93,7 @@ class Connection:
 
     __slots__ = (
         "_on_late", "_outbox", "_unsent", "_waiter", "_wire", "acked", "behind", "closing", "deflate", "lost_total",
-        "member", "plan", "progress", "push", "return_s", "role", "room", "sent_total", "told", "view",
+        "member", "plan", "progress", "push", "renew_s", "return_s", "role", "room", "sent_total", "told", "view",
     )  # fmt: skip
 
     def __init__(self, room: str, member: Sender, wire: Wire | None = None, on_late: Late | None = None) -> None:
@@ -108,6 +109,8 @@ class Connection:
         self.acked = 0
         # The time over which this member comes back when the connection is lost, as it was told.
         self.return_s = 0.0
+        # When this member is due a fresh ticket (monotonic).
+        self.renew_s = math.inf
         # How often the socket has taken what waited: one that is behind and makes none is stuck.
         self.progress = 0
         self.closing: CloseCode | None = None

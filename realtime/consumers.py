@@ -84,6 +84,7 @@ class RoomConsumer(AsyncConsumer):  # type: ignore[misc]  # Channels has no type
         await send({"type": "websocket.accept", "subprotocol": PROTOCOL if PROTOCOL in scope["subprotocols"] else None})
         connection = Connection(room, member, wire, parts.hub.late)
         connection.plan = parts.connection_optimizer.plan(connection.stats())
+        connection.renew_s = parts.renewal_s()
         return connection, resume
 
     async def _send_away(self, scope: Any, send: Any, wait_s: float) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from importlib import import_module
 from typing import Any
 
@@ -12,7 +11,7 @@ from django.conf import settings
 from django.http.cookie import parse_cookie
 from msgspec import Struct
 
-from realtime.access import Ticket, issue_ticket, origin_allowed, read_ticket, spend
+from realtime.access import Ticket, origin_allowed, read_ticket, resume_ticket, spend
 from realtime.errors import BadCredentials
 from realtime.messages import Sender
 from realtime.roles import ROLES, Role
@@ -67,12 +66,7 @@ async def authenticate(knocked: Knock, room: str, services: Services) -> tuple[S
         raise BadCredentials("A session needs an Origin; use a ticket.")
     else:
         member = await _session_member(headers, room, services)
-    return member, resume_ticket(room, member, services, now)
-
-
-def resume_ticket(room: str, member: Sender, services: Services, now: datetime) -> str:
-    """What lets this member come back without session or database."""
-    return issue_ticket(room, member, now=now, ttl_s=services.config.resume_ttl_s, reusable=True)
+    return member, resume_ticket(room, member, now, config)
 
 
 def bearer(value: str) -> str:

@@ -16,18 +16,7 @@ from urllib.parse import urlencode
 
 from msgspec import Raw
 
-from realtime.client_events import (
-    CaughtUp,
-    Closed,
-    Confirmed,
-    Connected,
-    Event,
-    Gap,
-    Moved,
-    Received,
-    SnapshotTaken,
-    Via,
-)
+from realtime.client_events import CaughtUp, Closed, Confirmed, Connected, Event, Gap, Moved, Received, SnapshotTaken, Via
 from realtime.closing import CloseCode
 from realtime.errors import BadCredentials
 from realtime.messages import (
@@ -309,7 +298,8 @@ class ClientSession:
                 events = self.saying.ok(message)
                 self._flush(now_s)
                 return events
-            case Pong():
+            case Pong(resume=resume):
+                self._resume = resume or self._resume
                 return []
             case Plan(heartbeat_s):
                 self.heartbeat_s = heartbeat_s
@@ -328,6 +318,7 @@ class ClientSession:
                 self._goodbye = message
                 return []
             case Move():
+                self._resume = message.resume or self._resume
                 if self.moving is None and self.phase is Phase.LIVE:
                     self.moving = Moving(message.url, now_s, self._rng)
                 return []

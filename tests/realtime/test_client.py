@@ -151,6 +151,14 @@ def test_state_lost_comes_back_for_a_snapshot() -> None:
     assert session.credentials() == ("resume", "")
 
 
+@pytest.mark.parametrize("news", [Pong(resume="fresh"), Move("deploy", 10_000, resume="fresh")])
+def test_the_newest_ticket_is_taken(news: ToClient) -> None:
+    session = live()
+    tell(session, news, Pong(), Move("again", 10_000))
+    session.closed(1006, 0.0)
+    assert session.credentials()[0] == "fresh"
+
+
 def test_refused_resume_ticket_tries_the_first_one_once() -> None:
     session = live()
     session.closed(1006, 0.0)

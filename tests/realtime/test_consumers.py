@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -285,6 +286,24 @@ ORIGINS = [
 @pytest.mark.parametrize(("origin", "allowed"), ORIGINS)
 def test_origins_match_exactly(origin: str | None, allowed: bool) -> None:
     assert origin_allowed(origin, "wed.example", ("https://app.example",)) is allowed
+
+
+async def test_who_stays_for_a_day_always_has_a_ticket_for_its_next_connection() -> None:
+    site = Site(plan_every_s=0.05)
+    guest = await site.join(GUEST)
+    tickets = [(await until(guest, "welcome"))["resume"]]
+    for _ in range(20):
+        for _ in range(10):
+            await asyncio.sleep(0)
+        site.clock.advance(100.0)
+        while not await guest.receive_nothing(timeout=0.001):
+            message = json.loads(await guest.receive_from())
+            tickets += [message["resume"]] if message["t"] == "pong" else []
+        ticket = read_ticket(tickets[-1], ROOM, site.clock.now(), site.services.config)
+        assert ticket.member == GUEST and ticket.reusable
+    assert len(tickets) == 5, "one in ten minutes of this clock's steps, not one in each round"
+    await guest.disconnect()
+    await site.services.stop()
 
 
 async def test_more_than_can_be_let_in_are_told_when_to_come_back_before_anything_is_asked() -> None:

@@ -102,7 +102,7 @@ def test_what_is_ephemeral_comes_once_and_the_first_connection_is_closed_after_a
           ids: got.filter((m) => m.t === "pub").map((m) => m.id), early, late: first.closed, tickets, closed,
         }));"""
     )
-    assert shown == {"ids": ["x", "y", "z", "after"], "early": False, "late": True, "tickets": ["t2"], "closed": []}
+    assert shown == {"ids": ["x", "y", "z", "after"], "early": False, "late": True, "tickets": ["t1", "t2"], "closed": []}
 
 
 def test_what_is_said_waits_for_the_answers_on_the_first_connection() -> None:
@@ -141,13 +141,39 @@ def test_a_second_connection_that_fails_is_tried_again_while_the_first_one_goes_
     assert (count, ids, closed) == (3, ["p8"], [])
 
 
-def test_without_anything_to_go_on_from_it_comes_back_in_the_usual_way() -> None:
+@pytest.mark.parametrize("news", ['{ t: "pong", resume: "t9" }', '{ t: "move", reason: "again", within_ms: 1, resume: "t9" }'])
+def test_the_newest_ticket_is_taken(news: str) -> None:
+    protocols, tickets = in_node(
+        f"""
+        first.says({news});
+        second.onopen(); second.onclose({{ code: 1006 }});
+        turn(1600);
+        console.log(JSON.stringify([sockets[2].protocols, tickets]));
+        """
+    )
+    assert (protocols[1], tickets) == ("ticket.t9", ["t1", "t9"])
+
+
+def test_a_second_connection_that_is_not_let_in_is_tried_with_the_session_and_with_the_ticket_in_turn() -> None:
+    tried = in_node(
+        """
+        for (let n = 1; n < 4; n += 1) { sockets[n].onclose({ code: 1006 }); turn(1600); }
+        console.log(JSON.stringify(sockets.slice(1).map(({ protocols }) => protocols[1] ?? "session")));
+        """
+    )
+    assert tried == ["ticket.t1", "session", "ticket.t1", "session"]
+
+
+@pytest.mark.parametrize(
+    "another", ['epoch: "another", recovered: false', 'epoch: "e", recovered: true, member: { member: "somebody else" }']
+)
+def test_without_anything_to_go_on_from_it_comes_back_in_the_usual_way(another: str) -> None:
     closed, dropped = in_node(
         """
         second.onopen();
-        second.says({ t: "welcome", epoch: "another", resume: "t2", heartbeat_s: 25, recovered: false });
+        second.says({ t: "welcome", resume: "t2", heartbeat_s: 25, ANOTHER });
         console.log(JSON.stringify([closed, sockets.map((socket) => socket.closed)]));
-        """
+        """.replace("ANOTHER", another)
     )
     assert (closed, dropped) == ([1006], [True, True])
 

@@ -25,6 +25,8 @@ export class MovingLink {
   #epoch = "";
   #position = 0;
   #resume = "";
+  #member = "";
+  #bySession = false; // the next try is without a ticket
   #shown = null; // while moving: ephemeral publications that came
   #waiting = new Map(); // what was said and is not answered
   #promised = new Map(); // what has left without the journal: its final answer is to come
@@ -86,15 +88,22 @@ export class MovingLink {
   #received(link, message) {
     if (link === this.#second) return this.#arriving(link, message);
     if (link === this.#first && !OF_THE_FIRST.has(message.t)) return;
+    if (message.resume) this.#renew(message.resume);
     if (message.t === "move") return this.#asked(message.url);
     this.#note(message);
     if (message.t !== "pub" || message.offset || !message.id || this.#isNew(message)) this.#on.received(message);
     if (message.ref) this.#speak();
   }
 
+  /** With a welcome, when it is asked to move, and now and then: a ticket lives for minutes, a connection for a day. */
+  #renew(ticket) {
+    this.#resume = ticket;
+    this.#on.resumed(ticket);
+  }
+
   /** Where this member is, so that the second connection can go on from there. */
-  #note({ t, epoch, resume, offset = 0, up_to, ref, provisional = false }) {
-    if (t === "welcome") [this.#epoch, this.#resume] = [epoch, resume];
+  #note({ t, member, epoch, offset = 0, up_to, ref, provisional = false }) {
+    if (t === "welcome") [this.#epoch, this.#member] = [epoch, member?.member];
     else if (t === "snapshot") this.#position = offset;
     else if (t === "live") this.#position = up_to;
     else if (t === "pub") this.#position = Math.max(this.#position, offset);
@@ -125,18 +134,17 @@ export class MovingLink {
   #open(url) {
     if (this.#over) return;
     const query = new URLSearchParams({ ...this.#lead, epoch: this.#epoch, since: String(this.#position) });
-    this.#second = this.#connect(`${url || this.#url}?${query}`, [PROTOCOL, `ticket.${this.#resume}`]);
+    this.#second = this.#connect(`${url || this.#url}?${query}`, this.#bySession ? [PROTOCOL] : [PROTOCOL, `ticket.${this.#resume}`]);
   }
 
   #arriving(link, message) {
     if (message.t === "welcome") {
-      if (!message.recovered || message.epoch !== this.#epoch) {
+      if (!message.recovered || message.epoch !== this.#epoch || message.member?.member !== this.#member) {
         this.#second = null;
         link.drop();
         return this.hangUp("moved"); // there is nothing to go on from: come back in the usual way
       }
-      this.#resume = message.resume;
-      this.#on.resumed(message.resume);
+      this.#renew(message.resume);
       link.beat(message.heartbeat_s * 1_000);
     } else if (message.t === "pub") {
       this.#note(message);
@@ -173,6 +181,7 @@ export class MovingLink {
   #closed(link, code, reason) {
     if (link === this.#second) {
       this.#second = null;
+      this.#bySession = !link.open && !this.#bySession; // refused or no network: a browser does not tell
       setTimeout(() => this.#open(""), AGAIN_MS * (0.5 + Math.random()));
     } else if (link === this.#first) {
       this.#firstIsGone();

@@ -299,12 +299,11 @@ export class Room extends EventTarget {
     }
   }
 
-  #welcome({ member, epoch, recovered = false, resume, heartbeat_s, return_ms }) {
+  #welcome({ member, epoch, recovered = false, heartbeat_s, return_ms }) {
     // Somebody else logged in meanwhile: what the page shows, and what waits to be sent, is not theirs.
     if (this.#name && member.member !== this.#name) return this.#refuse(NOT_YOU, "You are somebody else now.");
     this.member = member;
     this.#epoch = epoch;
-    this.#resume = resume || this.#resume;
     this.#return = return_ms || BASE_MS;
     this.#link.beat(heartbeat_s * 1000);
     this.#recovered = recovered;
