@@ -134,6 +134,37 @@ def test_all_clear_ends_an_emergency_that_was_never_stored(run: Any, how: str) -
     assert run(ALERT + how + "console.log(JSON.stringify([before, shown()]));") == [True, False]
 
 
+CLEARING = """
+const fields = page({ member: "m1", role: "planner", names: ["alerts", "connection", "waiting"], parts: { "[data-emergency]": form({}) } });
+const { showAlerts } = await load("trust");
+const { room, setPending } = await load("live");
+const about = { t: "pub", kind: "emergency.alert", from: { member: "m1", role: "planner" }, at: "2027-06-12T13:00:00Z" };
+const fire = { alert: "x", category: "fire", text: "Leave the tent" };
+const over = { alert: "x", category: "fire", text: "All clear", state: "all_clear" };
+const wait = (id, data) => ({ id, kind: "emergency.alert", data, at: Date.now() });
+const shown = () => ((fields.alerts.children = []), showAlerts(), fields.alerts.text);
+"""
+
+
+def test_an_all_clear_that_waits_is_no_emergency_of_its_own(run: Any) -> None:
+    waits, left, stays, told = run(
+        CLEARING
+        + """
+room.state.take({ ...about, id: "1", data: fire, offset: 2, prev: 1 });
+setPending([wait("2", over)], true);
+const waits = shown();
+room.state.take({ ...about, id: "2", data: over, provisional: true });
+const left = shown();
+setPending([wait("1", fire), wait("2", over)], true);
+const stays = shown();
+setPending([wait("3", { ...fire, alert: "y", text: "Come in" })], true);
+console.log(JSON.stringify([waits, left, stays, shown()]));"""
+    )
+    assert "Leave the tent" in waits and "All clear: waiting to be sent" in waits, "it is not over for the others"
+    assert (left, stays) == ("", "")
+    assert "Come in" in told, "an emergency that waits is one"
+
+
 FORM = """
 const share = form({ url: "https://photos.example/album", caption: "First dance" });
 page({ member: "g1", role: "guest", parts: { ".share": share } });
