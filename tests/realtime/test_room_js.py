@@ -1,4 +1,4 @@
-"""The browser's state.js reduces a log to the same state as Python's, and knows the same kinds."""
+"""The browser's state.js reduces a log to the same state as Python's, and knows the same kinds; room.js over a network of the test."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from realtime.messages import Pub, encode
 from tests.realtime.test_state import LOG, NOW, after
 
 STATE_JS = Path(__file__).parents[2] / "realtime" / "static" / "realtime" / "state.js"
+NETWORK = Path(__file__).parent / "room.mjs"
 
 
 def in_node(script: str, data: object = None) -> Any:
@@ -79,3 +80,39 @@ def test_the_browser_goes_on_from_a_snapshot() -> None:
         {"cuts": cuts, "now": NOW.timestamp() * 1_000},
     )
     assert states == [msgspec.json.decode(encode(after(*LOG).as_json(NOW)))] * len(cuts)
+
+
+def in_room(script: str) -> Any:
+    """What `script` prints, with a network and a clock of its own (`room.mjs`) and the class `Room`."""
+    imports = f'import {{ me, server, sockets, turn, welcome }} from "{NETWORK.as_uri()}";\n'
+    room = f'const {{ Room }} = await import("{STATE_JS.with_name("room.js").as_uri()}");\n'
+    return in_node(imports + room + script + "\nprocess.exit(0);")
+
+
+def test_what_others_had_of_another_journal_says_nothing_of_this_one() -> None:
+    told, receipts = in_room(
+        """
+        let journal = { epoch: "e1", offset: 5000 };
+        server.knock = (socket) => {
+          socket.accept();
+          const recovered = socket.url.includes(`epoch=${journal.epoch}`);
+          socket.says(welcome({ epoch: journal.epoch, recovered }));
+          if (!recovered) socket.says({ t: "snapshot", offset: journal.offset, items: [], latest: [], recent: [] });
+          socket.says({ t: "live", up_to: journal.offset, receipts: recovered ? [["m2", 5000, 20]] : [] });
+        };
+        const room = new Room("r", { member: "m1", epoch: "e1", since: 5000 });
+        const told = [];
+        room.addEventListener("welcome", ({ detail }) => told.push(detail.replaced));
+        room.start();
+        await turn(1000);
+        sockets.at(-1).end(1006);
+        await turn(2000);
+        const before = room.receipts.get("m2");
+        journal = { epoch: "e2", offset: 3000 };
+        sockets.at(-1).end(4020);
+        await turn(2000);
+        sockets.at(-1).says({ t: "pub", kind: "receipts", id: "", from: me, data: { receipts: [["m3", 3000, 5]] } });
+        console.log(JSON.stringify([told, [before, Object.fromEntries(room.receipts)]]));"""
+    )
+    assert told == [False, False, True]
+    assert receipts == [[5000, 20], {"m3": [3000, 5]}]

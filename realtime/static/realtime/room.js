@@ -9,7 +9,8 @@
  * Events (`detail`):
  * - state {state: "connecting" | "live" | "offline", since: Date, reason, attempt}: `since` is when it began; while connecting
  *   or offline, when the connection was lost
- * - welcome {member, recovered}, snapshot {state}, live {upTo, recovered}: catching up begins, starts over, is complete
+ * - welcome {member, recovered, replaced}, snapshot {state}, live {upTo, recovered}: catching up begins, starts over, is complete;
+ *   `replaced`: the journal is another one, and offsets that were told before mean nothing
  * - publication {pub, via: "live" | "replay" | "provisional"}; confirmed {pub}: one that was shown before is stored now
  * - present {members: Sender[]} (crew only), receipts (planners only; `room.receipts` has them), pending {size, entries, kept}: what waits to be sent
  * - settled {ref, ok?, error?, mine}: the final answer to a publish; `mine` false: to one of an earlier page
@@ -302,13 +303,15 @@ export class Room extends EventTarget {
   #welcome({ member, epoch, recovered = false, heartbeat_s, return_ms }) {
     // Somebody else logged in meanwhile: what the page shows, and what waits to be sent, is not theirs.
     if (this.#name && member.member !== this.#name) return this.#refuse(NOT_YOU, "You are somebody else now.");
+    const replaced = this.#epoch !== "" && epoch !== this.#epoch;
+    if (replaced) this.receipts.clear(); // what they had is not in this journal
     this.member = member;
     this.#epoch = epoch;
     this.#return = return_ms || BASE_MS;
     this.#link.beat(heartbeat_s * 1000);
     this.#recovered = recovered;
     if (!recovered) this.#position = null;
-    this.#emit("welcome", { member, recovered });
+    this.#emit("welcome", { member, recovered, replaced });
   }
 
   #snapshot(snapshot) {

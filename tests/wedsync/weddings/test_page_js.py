@@ -165,6 +165,19 @@ console.log(JSON.stringify([waits, left, stays, shown()]));"""
     assert "Come in" in told, "an emergency that waits is one"
 
 
+def test_news_of_another_journal_do_not_hide_those_of_this_one(run: Any) -> None:
+    assert run(
+        """
+page({ names: ["feed"] });
+const { changed, forgetChanges, given } = await load("talk");
+const cue = (id, item) => ({ kind: "cue.go", id, offset: 9, from: { member: "m2" }, data: { item } });
+changed(cue("a", 5));
+forgetChanges();
+changed(cue("b", 6));
+console.log(JSON.stringify([given(5)?.id ?? null, given(6).id]));"""
+    ) == [None, "b"]
+
+
 FORM = """
 const share = form({ url: "https://photos.example/album", caption: "First dance" });
 page({ member: "g1", role: "guest", parts: { ".share": share } });

@@ -16,6 +16,8 @@ export function measure(pub) {
   if (pub.offset && MEASURED.test(pub.kind)) last = { offset: pub.offset, times: new Map() };
 }
 
+export const forgetMeasured = () => (last = null);
+
 export function showTrust() {
   if (!fields.crewlive) return;
   const there = crew.filter((person) => room.present.has(person.member));
