@@ -164,7 +164,7 @@ class Committer:
             raise
         except Exception:
             logger.exception("a commit failed")
-            for submission in batch:
+            for submission in batch + self._said_after(batch):
                 self._settle(submission, JournalUnavailable(retry_after_ms=1_000))
             return
         self._adapt(len(batch), self._clock.monotonic() - started_s)
@@ -187,6 +187,18 @@ class Committer:
             self._committed(entries)
         except Exception:
             logger.exception("%d stored publications could not be offered", len(entries))
+
+    def _said_after(self, batch: list[Submission]) -> list[Submission]:
+        """What its authors have said since and waits here: it must not be stored before what comes again."""
+        authors = {(s.draft.room, s.draft.sender.member) for s in batch}
+        found = []
+        for queue in (self._urgent, self._waiting):
+            later = [s for s in queue if not s.emergency and (s.draft.room, s.draft.sender.member) in authors]
+            found += later
+            rest = [s for s in queue if s not in later]
+            queue.clear()
+            queue.extend(rest)
+        return found
 
     def _keep_emergencies(self, batch: list[Submission]) -> None:
         everything = batch + list(self._urgent) + list(self._waiting)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Callable
 
 import msgspec
@@ -20,6 +21,7 @@ from realtime.kinds import KINDS, Priority
 from realtime.messages import Ack, Error, Hint, Leave, Ok, Ping, Pong, Publish, decode_to_server
 from realtime.policy.limits import EMERGENCIES, STRIKES_MAX, TokenBucket, message_limit, rate_of
 from realtime.policy.shedding import sheds
+from realtime.policy.turns import FOR_NOW, Turns
 from realtime.publication import Stored
 
 OVERLOADED_RETRY_MS = 5_000
@@ -27,6 +29,8 @@ OVERLOADED_RETRY_MS = 5_000
 REST_S = 0.5
 """Whose message was shed is not read for so long: to refuse costs as much as to serve, and a phone that does not wait as it was
 told must not take the time of those who have something urgent to say."""
+_places = itertools.count(1)
+"""Of everything durable that is said to this process, in order; emergencies have none and wait for nothing."""
 
 
 class Inbox:
@@ -53,6 +57,9 @@ class Inbox:
         self._bucket = TokenBucket(rate, now_s) if rate else None
         self._emergencies = TokenBucket(EMERGENCIES, now_s) if rate else None
         self._strikes = 0
+        # What was refused for now, while there is any; and what was handed to the committer last and is not answered.
+        self._turns: Turns | None = None
+        self._last: asyncio.Future[Stored] | None = None
 
     def take(self, text: bytes | str | None, arrived_s: Callable[[], float | None] = lambda: None) -> None:
         """One message; None is a binary one. `arrived_s`: when the kernel had it, by the clock; None: not known, so now."""
@@ -97,6 +104,9 @@ class Inbox:
 
     def _publish(self, message: Publish, arrived_s: float | None) -> None:
         connection = self._connection
+        place = self._place(message)
+        if place is None:
+            return
         try:
             self._pay(message.kind)
             checked = draft(
@@ -119,23 +129,54 @@ class Inbox:
                 connection.tell(Ok(message.id))
                 return
         except RealtimeError as error:
-            self._refuse(message.id, error)
+            self._refuse(message.id, error, place)
             return
         stored = self._committer.submit(checked, lambda: connection.tell(Ok(message.id, provisional=True)))
-        stored.add_done_callback(lambda done: self._answer(message.id, done))
+        if place:
+            self._last = stored
+        stored.add_done_callback(lambda done: self._answer(message.id, done, place))
 
-    def _answer(self, ref: str, done: asyncio.Future[Stored]) -> None:
+    def _place(self, message: Publish) -> int | None:
+        """Its place in the order of what is said here, 0: it has none. None: it came before its turn, and is refused."""
+        kind = KINDS.get(message.kind)
+        if kind is None or not kind.durable or kind.priority is Priority.P0:
+            return 0
+        id, place, last = message.id, next(_places), self._last
+        error = last.exception() if last is not None and last.done() and not last.cancelled() else None
+        if isinstance(error, FOR_NOW):  # in this turn of the loop: `last` itself is answered after this one
+            self._refuse(id, error, place)
+            return None
+        if self._turns is None:
+            return place
+        place, early = self._turns.take(id, place, self._clock.monotonic())
+        if early is not None:
+            if not self._turns.wait(id, place):
+                self._strike()
+            self._tell(id, early)
+            return None
+        self._turns = self._turns if self._turns else None
+        return place
+
+    def _answer(self, ref: str, done: asyncio.Future[Stored], place: int) -> None:
+        if done is self._last:
+            self._last = None
         error = None if done.cancelled() else done.exception()
         if done.cancelled() or (error is not None and not isinstance(error, RealtimeError)):
             return  # the process ends; the client keeps what was not acknowledged
         if error is not None:
-            self._refuse(ref, error)
+            self._refuse(ref, error, place)
         else:
             self._connection.tell(Ok(ref, done.result().offset, done.result().duplicate))
 
-    def _refuse(self, ref: str, error: RealtimeError) -> None:
+    def _refuse(self, ref: str, error: RealtimeError, place: int = 0) -> None:
         if isinstance(error, Invalid | RateLimited):
             self._strike()
+        if place and isinstance(error, FOR_NOW):
+            self._turns = self._turns or Turns()
+            self._turns.refused(ref, place, error, self._clock.monotonic())
+        self._tell(ref, error)
+
+    def _tell(self, ref: str, error: RealtimeError) -> None:
         self._connection.tell(Error(error.code, error.message, ref, error.field, error.retry_after_ms))
 
     def _pay(self, kind_name: str) -> None:

@@ -121,6 +121,25 @@ async def test_what_a_fault_keeps_from_being_stored_stays_with_its_publisher(ben
     assert caught.value.retry_after_ms > 0
 
 
+async def test_what_its_author_said_after_what_a_fault_kept_from_being_stored_comes_again_too(bench: Bench) -> None:
+    works, bench.journal.entries["elsewhere"] = bench.journal.commit, []
+
+    def fails_once(drafts: Sequence[Draft]) -> list[Outcome]:
+        bench.journal.commit = works  # type: ignore[method-assign]
+        raise ValueError
+
+    bench.journal.commit = fails_once  # type: ignore[method-assign]
+    bench.gate.clear()
+    first = bench.submit()
+    await turns()
+    later, other = bench.submit(), bench.submit(room="elsewhere")
+    bench.gate.set()
+    for refused in (first, later):
+        with pytest.raises(JournalUnavailable):
+            await refused
+    assert (await other).offset == 1
+
+
 async def test_a_process_that_ends_tells_publishers_nothing(bench: Bench) -> None:
     bench.gate.clear()
     stored = bench.submit()

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from realtime.access import issue_ticket, origin_allowed, read_ticket
 from realtime.adapters.registry import MemoryRegistry
 from realtime.clock import SystemClock
-from realtime.committer import Committer
+from realtime.committer import RETRY_S, Committer
 from realtime.config import RealtimeConfig
 from realtime.connection import USUAL, Connection
 from realtime.consumers import position
@@ -23,6 +23,7 @@ from realtime.hub import Hub
 from realtime.journal import Journal
 from realtime.messages import Sender
 from realtime.policy.limits import STRIKES_MAX
+from realtime.policy.resending import IN_FLIGHT_MAX
 from realtime.routing import router
 from realtime.services import Services
 from tests.fakes import ManualClock, MemoryJournal, MemoryMailbox, Network, at_once
@@ -199,6 +200,63 @@ async def test_a_guest_beyond_the_rate_is_told_when_to_try_again(site: Site) -> 
     assert error["code"] == "rate_limited" and error["ref"] == "g10" and 0 < error["retry_after_ms"] <= 1_001
     assert len(site.journal.entries[ROOM]) == 10
     await guest.disconnect()
+
+
+def status(id: str, status: str) -> str:
+    data = {"vendor": "DJ", "status": status}
+    return json.dumps({"t": "publish", "id": id, "kind": "vendor.status", "data": data})
+
+
+async def answers(socket: WebsocketCommunicator, site: Site, *texts: str) -> list[str]:
+    """What is said to each of them in the end: "ok", or the code of the refusal."""
+    found: dict[str, str] = {}
+    for text in texts:
+        await socket.send_to(text)
+    for _ in texts:
+        answer = {"t": ""}
+        while answer["t"] not in ("ok", "error") or "provisional" in answer:
+            if site.services.committer.down:
+                site.clock.advance(RETRY_S)
+            answer = json.loads(await socket.receive_from())
+        found[answer["ref"]] = answer.get("code", "ok")
+    return [found[json.loads(text)["id"]] for text in texts]
+
+
+async def test_a_newer_status_is_not_stored_before_an_older_one_that_was_refused_for_now(site: Site) -> None:
+    vendor = await site.join(Sender("m5", "vendor", "DJ"))
+    await until(vendor, "live")
+    site.journal.up = False
+    assert await answers(vendor, site, status("1", "en_route")) == ["journal_unavailable"]
+    site.journal.up = True
+    assert await answers(vendor, site, status("2", "on_site")) == ["journal_unavailable"]
+    alert = '{"t":"publish","id":"3","kind":"emergency.alert","data":{"alert":"a","category":"fire","text":"out"}}'
+    assert await answers(vendor, site, alert) == ["ok"], "an emergency waits for nothing"
+    assert await answers(vendor, site, status("1", "en_route"), status("2", "on_site")) == ["ok", "ok"]
+    assert [entry.id for entry in site.journal.entries[ROOM]] == ["3", "1", "2"]
+    await vendor.disconnect()
+
+
+async def test_what_a_guest_says_within_the_rate_waits_for_what_was_beyond_it(site: Site) -> None:
+    guest = await site.join(GUEST)
+    await until(guest, "live")
+    said = [say("hello", f"g{n}", "chat.guests") for n in range(12)]
+    assert await answers(guest, site, *said[:11]) == ["ok"] * 10 + ["rate_limited"]
+    site.clock.advance(1.1)
+    assert await answers(guest, site, said[11]) == ["rate_limited"]
+    assert await answers(guest, site, said[10]) == ["ok"]
+    site.clock.advance(1.0)
+    assert await answers(guest, site, said[11]) == ["ok"]
+    await guest.disconnect()
+
+
+async def test_one_that_does_not_wait_for_its_turn_is_shown_the_door(site: Site) -> None:
+    guest = await site.join(GUEST)
+    await until(guest, "live")
+    for n in range(11 + IN_FLIGHT_MAX + STRIKES_MAX):
+        await guest.send_to(say("hello", f"g{n}", "chat.guests"))
+    for _ in range(IN_FLIGHT_MAX + STRIKES_MAX - 1):
+        assert (await until(guest, "error"))["code"] == "rate_limited"
+    assert await closed_with(guest) == (4408, 4408)
 
 
 async def closed_with(socket: WebsocketCommunicator) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""The browser's state.js reduces a log to the same state as Python's, and knows the same kinds; room.js over a network of the test."""
+"""The browser's state.js reduces a log to the same state as Python's, and knows the same kinds; room.js over a fake network."""
 
 from __future__ import annotations
 

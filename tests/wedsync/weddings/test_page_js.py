@@ -135,7 +135,7 @@ def test_all_clear_ends_an_emergency_that_was_never_stored(run: Any, how: str) -
 
 
 CLEARING = """
-const fields = page({ member: "m1", role: "planner", names: ["alerts", "connection", "waiting"], parts: { "[data-emergency]": form({}) } });
+const fields = page({ names: ["alerts", "connection", "waiting"], parts: { "[data-emergency]": form({}) } });
 const { showAlerts } = await load("trust");
 const { room, setPending } = await load("live");
 const about = { t: "pub", kind: "emergency.alert", from: { member: "m1", role: "planner" }, at: "2027-06-12T13:00:00Z" };
