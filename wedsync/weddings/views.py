@@ -35,7 +35,7 @@ from wedsync.weddings.domain import OVER, domain
 from wedsync.weddings.models import Member, Wedding
 
 View = Callable[..., HttpResponseBase]
-SCRIPTS = [f"realtime/{name}.js" for name in ("room", "link", "outbox", "state")] + [
+SCRIPTS = [f"realtime/{name}.js" for name in ("room", "moving", "link", "outbox", "state")] + [
     f"weddings/{name}.js" for name in ("live", "plan", "talk", "people", "trust", "behind", "keep", "dom")
 ]
 """Loaded at once instead of one after the other, as the imports would have it."""
