@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from wedsync.weddings.views import SCRIPTS
 
 STATIC = Path(__file__).parents[3] / "wedsync/weddings/static"
 REALTIME = Path(__file__).parents[3] / "realtime/static/realtime"
@@ -203,3 +206,73 @@ const meanwhile = now();
 )
 def test_a_form_is_emptied_when_it_was_taken(run: Any, then: str, left: list[str]) -> None:
     assert run(FORM + then + "await soon(); console.log(JSON.stringify([meanwhile, now()]));") == [["", ""], left]
+
+
+WORKER = """
+const kept = new Map();
+const cache = {
+  match: async (url) => kept.get(url)?.clone(),
+  put: async (url, answer) => void kept.set(url, answer),
+  delete: async (url) => kept.delete(url),
+};
+const heard = {};
+globalThis.self = { addEventListener: (type, hear) => (heard[type] = hear) };
+globalThis.caches = { open: async () => cache };
+globalThis.location = { origin: "https://h" };
+await import(`${process.argv[2]}/worker.js`);
+const url = "https://h/weddings/r/";
+const opened = async (answer) => {
+  globalThis.fetch = async () => answer;
+  let shown;
+  heard.fetch({ request: { url, method: "GET", mode: "navigate" }, respondWith: (given) => (shown = given) });
+  return (await (await shown).text()).includes("The plan");
+};
+const plan = () => new Response("<html lang=en>The plan</html>");
+const say = (status) => new Response("Something else", { status });
+"""
+
+
+@pytest.mark.parametrize(
+    ("status", "plan", "kept"),
+    [(500, True, True), (503, True, True), (408, True, True), (429, True, True), (400, False, True)]
+    + [(status, False, False) for status in (401, 403, 404, 410)],
+)
+def test_an_error_of_whoever_is_in_front_neither_hides_the_plan_nor_loses_it(
+    run: Any, status: int, plan: bool, kept: bool
+) -> None:
+    first, then, is_kept, alone = run(
+        WORKER
+        + f"""
+const first = await opened(plan());
+const then = await opened(say({status}));
+const isKept = kept.has(url);
+kept.clear();
+console.log(JSON.stringify([first, then, isKept, await opened(say({status}))]));"""
+    )
+    assert (first, then, is_kept, alone) == (True, plan, kept, False)
+
+
+def test_who_is_sent_to_log_in_leaves_no_copy(run: Any) -> None:
+    assert (
+        run(
+            WORKER
+            + """
+await opened(plan());
+await opened({ type: "opaqueredirect", status: 0, ok: false, clone() {}, text: async () => "" });
+console.log(JSON.stringify(kept.has(url)));"""
+        )
+        is False
+    )
+
+
+def test_all_modules_of_the_page_are_loaded_at_once() -> None:
+    folders = {"weddings": STATIC / "weddings", "realtime": REALTIME}
+    wanted, found = ["weddings/page.js"], set()
+    while wanted:
+        name = wanted.pop()
+        folder, file = name.split("/")
+        found.add(name)
+        imported = re.findall(r'^import .*"(\.\.?)/(.+)";', (folders[folder] / file).read_text(), re.MULTILINE)
+        names = {path if dots == ".." else f"{folder}/{path}" for dots, path in imported}
+        wanted += names - found
+    assert found - {"weddings/page.js"} == set(SCRIPTS)
