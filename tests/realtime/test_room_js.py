@@ -116,3 +116,31 @@ def test_what_others_had_of_another_journal_says_nothing_of_this_one() -> None:
     )
     assert told == [False, False, True]
     assert receipts == [[5000, 20], {"m3": [3000, 5]}]
+
+
+@pytest.mark.parametrize("opens_ms", [100, 4_000])
+def test_what_an_earlier_page_has_left_is_sent_and_kept_however_long_the_browser_takes_to_find_it(opens_ms: int) -> None:
+    sent, rows, pending = in_room(
+        f"""
+        const text = (id) => JSON.stringify({{ t: "publish", id, kind: "chat.crew", data: {{ text: id }} }});
+        const rows = [{{ name: "r/m1", id: "old", n: 1, text: text("old"), kind: "chat.crew", data: {{}}, at: 0 }}];
+        const given = (result, ms = 1) => {{
+          const request = {{ result }};
+          setTimeout(() => request.onsuccess?.(), ms);
+          return request;
+        }};
+        const store = {{ getAll: () => given([...rows]), put: (row) => given(rows.push(row)), delete: () => given() }};
+        const db = {{ transaction: () => ({{ objectStore: () => ({{ ...store, transaction: {{}} }}) }}), close() {{}} }};
+        globalThis.indexedDB = {{ open: () => given(db, {opens_ms}) }};
+        globalThis.IDBKeyRange = {{ bound: () => 0 }};
+        const room = new Room("r", {{ member: "m1", epoch: "e1", since: 7 }});
+        let pending;
+        room.addEventListener("pending", ({{ detail }}) => (pending = [detail.entries.map((entry) => entry.id), detail.kept]));
+        room.start();
+        await turn(3_000);
+        void room.publish("chat.crew", {{ text: "new" }}, {{ id: "new" }});
+        await turn(3_000);
+        const sent = sockets[0].said("publish").map((message) => message.id);
+        console.log(JSON.stringify([sent.sort(), rows.map((row) => [row.id, row.n]), pending]));"""
+    )
+    assert (sent, rows, pending) == (["new", "old"], [["old", 1], ["new", 2]], [["old", "new"], True])

@@ -95,10 +95,13 @@ export class Room extends EventTarget {
     }
     const start = since ?? snapshot?.offset;
     if (epoch && start !== undefined) this.#position = start;
-    this.#ready = Outbox.open(`${slug}/${member}`).then((outbox) => {
-      this.#outbox = outbox;
+    const found = () => {
       this.#tellPending();
       this.#flush();
+    };
+    this.#ready = Outbox.open(`${slug}/${member}`, found).then((outbox) => {
+      this.#outbox = outbox;
+      found();
     });
   }
 
