@@ -105,6 +105,13 @@ def test_what_is_ephemeral_comes_once_and_the_first_connection_is_closed_after_a
     assert shown == {"ids": ["x", "y", "z", "after"], "early": False, "late": True, "tickets": ["t1", "t2"], "closed": []}
 
 
+def test_the_process_that_it_comes_to_hears_how_far_it_is() -> None:
+    assert in_node(
+        ARRIVE.replace('second.says({ t: "live"', 'second.says(pub(8)); second.says({ t: "live"')
+        + 'turn(3000); console.log(JSON.stringify(second.sent.filter((m) => m.t === "ack").map((m) => m.offset)));'
+    ) == [8]
+
+
 def test_what_is_said_waits_for_the_answers_on_the_first_connection() -> None:
     before, after = in_node(
         ARRIVE

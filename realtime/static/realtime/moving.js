@@ -166,6 +166,7 @@ export class MovingLink {
   #firstIsGone() {
     this.#first?.drop();
     this.#first = null;
+    this.#link.send({ t: "ack", offset: this.#position }); // this process has not heard of it, and is as far by now
     // Who promised is gone as well. Said to both it is stored once, by its id.
     for (const text of [...this.#promised.values(), ...this.#waiting.values()]) this.#link.send(text);
     this.#speak();

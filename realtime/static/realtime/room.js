@@ -62,7 +62,6 @@ export class Room extends EventTarget {
   #connectAt = 0;
   #notBefore = 0;
   #unacked = 0;
-  #acked = 0;
   #ackAt = Infinity;
   #timer = 0;
   #dueAt = Infinity;
@@ -276,10 +275,9 @@ export class Room extends EventTarget {
   }
 
   #ack() {
-    this.#acked = this.#position ?? 0;
     this.#unacked = 0;
     this.#ackAt = Infinity;
-    this.#link.send({ t: "ack", offset: this.#acked });
+    this.#link.send({ t: "ack", offset: this.#position ?? 0 });
   }
 
   #flush() {
