@@ -136,6 +136,35 @@ def test_what_the_first_connection_never_answers_is_said_again() -> None:
     assert said == ["a", "b"]
 
 
+def test_what_is_ephemeral_is_not_said_again() -> None:
+    photos, answers = in_node(
+        """
+        const photo = (id) => ({ t: "publish", id, kind: "photo.new", data: {} });
+        link.send(photo("b"));"""
+        + ARRIVE
+        + """
+        first.says({ t: "ok", ref: "a" });
+        turn(2600);
+        link.send(photo("c"));
+        const said = sockets.map((socket) => socket.sent.filter((m) => m.t === "publish").map((m) => m.id));
+        console.log(JSON.stringify([said, got.filter((m) => m.ref).map(({ ref, code = "ok" }) => [ref, code])]));"""
+    )
+    assert photos == [["a", "b"], ["c"]]
+    assert answers == [["a", "ok"], ["b", "connection_lost"]], "whether it came is not known"
+
+
+def test_what_was_said_on_the_second_connection_is_not_said_there_again() -> None:
+    said = in_node(
+        ARRIVE
+        + """
+        first.says({ t: "ok", ref: "a" });
+        link.send(say("b"));
+        turn(2600);
+        console.log(JSON.stringify(second.sent.filter((m) => m.t === "publish").map((m) => m.id)));"""
+    )
+    assert said == ["b"]
+
+
 def test_a_second_connection_that_fails_is_tried_again_while_the_first_one_goes_on() -> None:
     count, ids, closed = in_node(
         """

@@ -7,6 +7,7 @@
  * cannot store it in another order.
  */
 import { Link } from "./link.js";
+import { EPHEMERAL } from "./state.js";
 
 const PROTOCOL = "wedsync.v1";
 const SPREAD_MS = 200; // those that were asked in one turn do not come in one turn
@@ -28,7 +29,8 @@ export class MovingLink {
   #member = "";
   #bySession = false; // the next try is without a ticket
   #shown = null; // while moving: ephemeral publications that came
-  #waiting = new Map(); // what was said and is not answered
+  /** @type {Map<string, {text: string, fleeting: boolean, link: Link}>} what was said, where, and is not answered */
+  #waiting = new Map();
   #promised = new Map(); // what has left without the journal: its final answer is to come
   #held = [];
   #over = false;
@@ -57,10 +59,10 @@ export class MovingLink {
   /** @param {string | object} message */
   send(message) {
     const text = typeof message === "string" ? message : JSON.stringify(message);
-    const { t, id } = JSON.parse(text);
+    const { t, id, kind } = JSON.parse(text);
     if (t !== "publish") return this.#link.send(text);
     if (this.#first && this.#waiting.size) return void this.#held.push(text);
-    this.#waiting.set(id, text);
+    this.#waiting.set(id, { text, fleeting: EPHEMERAL.has(kind), link: this.#link });
     this.#link.send(text);
   }
 
@@ -111,10 +113,10 @@ export class MovingLink {
   }
 
   #answered(ref, provisional) {
-    const text = this.#waiting.get(ref) ?? this.#promised.get(ref);
+    const said = this.#waiting.get(ref) ?? this.#promised.get(ref);
     this.#waiting.delete(ref);
     this.#promised.delete(ref);
-    if (provisional && text) this.#promised.set(ref, text);
+    if (provisional && said) this.#promised.set(ref, said);
   }
 
   #isNew({ from, id }) {
@@ -167,9 +169,15 @@ export class MovingLink {
     this.#first?.drop();
     this.#first = null;
     this.#link.send({ t: "ack", offset: this.#position }); // this process has not heard of it, and is as far by now
-    // Who promised is gone as well. Said to both it is stored once, by its id.
-    for (const text of [...this.#promised.values(), ...this.#waiting.values()]) this.#link.send(text);
+    // Who promised is gone as well. Said to both it is stored once, by its id; what is ephemeral would be shown twice.
+    const unanswered = [...this.#promised, ...this.#waiting].filter(([, { link }]) => link !== this.#link);
+    for (const [, said] of unanswered.filter(([, { fleeting }]) => !fleeting)) {
+      said.link = this.#link;
+      this.#link.send(said.text);
+    }
+    const lost = unanswered.filter(([id, { fleeting }]) => fleeting && this.#waiting.delete(id));
     this.#speak();
+    for (const [ref] of lost) this.#on.received({ t: "error", ref, code: "connection_lost", message: "The connection was lost." });
     setTimeout(() => (this.#shown = null), ANSWERS_MS);
   }
 
