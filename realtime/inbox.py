@@ -84,7 +84,7 @@ class Inbox:
             case Ack(offset):
                 self._hub.acknowledged(connection, offset)
             case Ping(ref):
-                connection.tell(Pong(ref))
+                connection.tell(Pong(ref, at=self._clock.now()))
             case Hint():
                 self._hint(message)
             case Leave():

@@ -169,10 +169,11 @@ class Plan(ToClient, frozen=True):
 
 
 class Pong(ToClient, frozen=True):
-    """Answer to a ping. Unasked (`ref` 0) it only brings `resume`, a fresh ticket in the place of the last one."""
+    """Answer to a ping, with the time here. Unasked it only brings `resume`, a fresh ticket in the place of the last one."""
 
     ref: int = 0
     resume: str = ""
+    at: datetime | None = None
 
 
 class Move(ToClient, frozen=True):

@@ -346,6 +346,13 @@ def test_origins_match_exactly(origin: str | None, allowed: bool) -> None:
     assert origin_allowed(origin, "wed.example", ("https://app.example",)) is allowed
 
 
+async def test_a_ping_is_answered_with_the_time(site: Site) -> None:
+    guest = await site.join(GUEST)
+    await guest.send_to('{"t":"ping","ref":3}')
+    assert await until(guest, "pong") == {"t": "pong", "ref": 3, "at": "2027-06-12T12:00:00Z"}
+    await guest.disconnect()
+
+
 async def test_who_stays_for_a_day_always_has_a_ticket_for_its_next_connection() -> None:
     site = Site(plan_every_s=0.05)
     guest = await site.join(GUEST)

@@ -144,3 +144,21 @@ def test_what_an_earlier_page_has_left_is_sent_and_kept_however_long_the_browser
         console.log(JSON.stringify([sent.sort(), rows.map((row) => [row.id, row.n]), pending]));"""
     )
     assert (sent, rows, pending) == (["new", "old"], [["old", 1], ["new", 2]], [["old", "new"], True])
+
+
+def test_the_server_tells_the_time_when_it_is_asked() -> None:
+    told = in_room(
+        """
+        server.hear = (socket, { t, ref }) => t === "ping" && socket.says({ t: "pong", ref, at: "2027-06-12T12:00:00Z" });
+        const room = new Room("r", { member: "m1", epoch: "e1", since: 7 });
+        const told = [];
+        room.addEventListener("time", ({ detail }) => told.push(new Date(detail.at).toISOString()));
+        room.ask();
+        room.start();
+        await turn(60_000);
+        const unasked = told.length;
+        room.ask();
+        await turn(1_000);
+        console.log(JSON.stringify([unasked, told]));"""
+    )
+    assert told == [0, ["2027-06-12T12:00:00.000Z"]]

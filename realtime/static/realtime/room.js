@@ -13,6 +13,7 @@
  *   `replaced`: the journal is another one, and offsets that were told before mean nothing
  * - publication {pub, via: "live" | "replay" | "provisional"}; confirmed {pub}: one that was shown before is stored now
  * - present {members: Sender[]} (crew only), receipts (planners only; `room.receipts` has them), pending {size, entries, kept}: what waits to be sent
+ * - time {at, asked}: the server's time `at` (ms), told after `ask` was called at `asked` by the clock of this device
  * - settled {ref, ok?, error?, mine}: the final answer to a publish; `mine` false: to one of an earlier page
  * - refused {code, reason}: the server does not want this member (any more); nothing comes after it
  */
@@ -61,6 +62,7 @@ export class Room extends EventTarget {
   #goodbye = null;
   #connectAt = 0;
   #notBefore = 0;
+  #asked = 0;
   #unacked = 0;
   #ackAt = Infinity;
   #timer = 0;
@@ -148,6 +150,13 @@ export class Room extends EventTarget {
       this.#flush();
     }
     return new Promise((resolve, reject) => this.#answers.set(id, { resolve, reject }));
+  }
+
+  /** Ask the server what time it is, when there is a connection. */
+  ask() {
+    if (this.phase !== "live") return;
+    this.#asked = Date.now();
+    this.#link.probe();
   }
 
   // -- connecting ---------------------------------------------------------------------------------------------------
@@ -296,6 +305,7 @@ export class Room extends EventTarget {
       case "pub": return this.#pub(message);
       case "ok": return this.#ok(message);
       case "error": return this.#error(message);
+      case "pong": return this.#pong(message);
       case "plan": return this.#link.beat(message.heartbeat_s * 1000);
       case "goodbye": this.#goodbye = message;
     }
@@ -387,6 +397,12 @@ export class Room extends EventTarget {
       if (offset > (this.receipts.get(member)?.[0] ?? -1)) this.receipts.set(member, [offset, ms ?? null]);
     }
     if (receipts.length) this.#emit("receipts", {});
+  }
+
+  #pong({ at }) {
+    const asked = this.#asked;
+    this.#asked = 0;
+    if (at && asked) this.#emit("time", { at: Date.parse(at), asked });
   }
 
   #presence({ member, role, name, state }) {

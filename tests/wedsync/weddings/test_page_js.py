@@ -208,6 +208,34 @@ def test_a_form_is_emptied_when_it_was_taken(run: Any, then: str, left: list[str
     assert run(FORM + then + "await soon(); console.log(JSON.stringify([meanwhile, now()]));") == [["", ""], left]
 
 
+CLOCK = """
+page({});
+const right = clock.now;
+clock.now = right + WRONG;
+const { checkClock, now, room } = await load("live");
+let asked = 0;
+room.ask = () => (asked += 1);
+const error = () => Math.round((now() - right) / 100) * 100;
+const answer = (ms) => room.dispatchEvent(new CustomEvent("time", { detail: { at: right + ms, asked: clock.now } }));
+checkClock();
+const before = [error(), asked];
+"""
+
+
+@pytest.mark.parametrize("wrong_ms", [-600_000, 0, 600_000])
+def test_a_clock_that_is_set_while_the_page_is_open_is_noticed(run: Any, wrong_ms: int) -> None:
+    before, after = run(
+        CLOCK.replace("WRONG", str(wrong_ms))
+        + """
+clock.now = right + 60_000; // set right, or only slept
+checkClock(); checkClock();
+answer(60_000);
+console.log(JSON.stringify([before, [error() - 60_000, asked]]));"""
+    )
+    assert before == [0, 0]
+    assert after == [0, 1], "asked once; a device that has slept gets the answer that its clock is right"
+
+
 WORKER = """
 const kept = new Map();
 const cache = {

@@ -2,7 +2,7 @@
 import { NOT_YOU } from "../realtime/room.js";
 import { offerUndo, remember, showBehind } from "./behind.js";
 import { forget, keep } from "./keep.js";
-import { at, fields, now, room, setPending, start, toast } from "./live.js";
+import { at, checkClock, fields, now, room, setPending, start, toast } from "./live.js";
 import { rememberPending, settled, showCues, showDoor, showIssues, showVendors } from "./people.js";
 import { showMine, showNow, showSheet, tellMoved } from "./plan.js";
 import { CHANGES, changed, forgetChanges, heard, showAnnouncements, showChat, showNews, showPhotos, toEnd } from "./talk.js";
@@ -57,6 +57,7 @@ for (const name of ["online", "offline"]) addEventListener(name, showConnection)
 document.documentElement.setAttribute("data-live", "");
 setInterval(() => {
   if (document.hidden) return;
+  checkClock();
   if (fields.clock.textContent === at(now())) showConnection(); // "waiting" shows after a second
   else draw(); // a new minute: what is on now, and what has expired
 }, 1_000);
