@@ -21,6 +21,8 @@ from wedsync.weddings.tables import is_zone
 MEMBER_ROLES = [(name, name.capitalize()) for name in ROLES if name not in ("load", "staff")]
 WINDOW_BEFORE = timedelta(hours=2)
 WINDOW_AFTER = timedelta(hours=2)
+MINUTES_MAX = 2 * 24 * 60
+"""Of one line of a run sheet."""
 
 
 def validate_zone(name: str) -> None:
@@ -32,6 +34,11 @@ def validate_zone(name: str) -> None:
 def new_key() -> str:
     """An unguessable key for a join link, 128 bits."""
     return secrets.token_urlsafe(16)
+
+
+def minutes_min(kind: str) -> int:
+    """How short a line may be: of a buffer a delay may have left nothing."""
+    return 0 if kind == "buffer" else 1
 
 
 class Wedding(models.Model):

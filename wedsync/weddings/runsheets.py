@@ -13,7 +13,7 @@ from django.db import transaction
 
 from realtime.models import Room
 from realtime.publish import publish
-from wedsync.weddings.models import RunSheetItem, Wedding
+from wedsync.weddings.models import MINUTES_MAX, RunSheetItem, Wedding, minutes_min
 from wedsync.weddings.tables import LocalTime, Mistake, Table, Unreadable, at_venue, lines, local_time, number
 
 COLUMNS = ("start", "minutes", "title", "where", "who", "kind", "depends_on", "notes")
@@ -21,7 +21,6 @@ OPTIONAL = ("visibility",)
 ROWS_MAX = 1_000
 """Everybody's phone holds all of the run sheet; the longest that we have seen has 24 lines."""
 KINDS = tuple(RunSheetItem.Kind.values)
-MINUTES_MAX = 2 * 24 * 60
 VISIBILITIES = tuple(RunSheetItem.Visibility.values)
 AROUND = timedelta(days=14)
 """A wedding with all its days; a date beyond is a slip, and would hold deployments up until then."""
@@ -89,12 +88,13 @@ def _row(line: int, cells: Mapping[str, str], start: LocalTime | None, zone: Zon
     """The line, checked; None when it has a mistake. `start` is None when that was one."""
     before = len(mistakes)
     at, minutes = None, 0
+    kind, visibility = cells["kind"].lower(), cells["visibility"].lower()
     try:
         at = at_venue(start, zone) if start else None
     except ValueError as error:
         mistakes.append(Mistake(line, "start", str(error)))
     try:
-        minutes = number(cells["minutes"], 1, MINUTES_MAX)
+        minutes = number(cells["minutes"], minutes_min(kind), MINUTES_MAX)
     except ValueError as error:
         mistakes.append(Mistake(line, "minutes", str(error)))
     if not cells["title"]:
@@ -102,7 +102,6 @@ def _row(line: int, cells: Mapping[str, str], start: LocalTime | None, zone: Zon
     for column, length in LENGTHS.items():
         if len(cells[column]) > length:
             mistakes.append(Mistake(line, column, f"{len(cells[column])} characters; there is room for {length}"))
-    kind, visibility = cells["kind"].lower(), cells["visibility"].lower()
     if kind not in KINDS:
         mistakes.append(Mistake(line, "kind", f"{cells['kind'][:40]!r} is not one of {', '.join(KINDS)}"))
     if visibility and visibility not in VISIBILITIES:

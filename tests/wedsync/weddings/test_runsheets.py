@@ -8,10 +8,13 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from realtime.kinds import KINDS, Shift
+from realtime.messages import Sender
 from realtime.roles import VIEWS, Role
 from wedsync.weddings import demo
 from wedsync.weddings.comparing import runsheet_changes
 from wedsync.weddings.domain import domain
+from wedsync.weddings.exporting import runsheet_csv
 from wedsync.weddings.models import RunSheetItem, Wedding
 from wedsync.weddings.runsheets import Row, load, read
 from wedsync.weddings.tables import Unreadable
@@ -19,6 +22,7 @@ from wedsync.weddings.tables import Unreadable
 HEADER = "start,minutes,title,where,who,kind,depends_on,notes\n"
 LONDON = ZoneInfo("Europe/London")
 DAY = date(2027, 6, 12)
+PLANNER = Sender("m1", "planner", "Sam")
 SHEETS = sorted(Path(demo.__file__).parent.glob("*.csv"))
 
 
@@ -103,6 +107,14 @@ CASES = [
     ("nothing", [], [(1, "start")]),
     ("no CSV", ["10:00,5," + "x" * 200_000 + ",,,flex,,"], [(2, "start")]),
 ]  # fmt: skip
+
+
+def test_a_sheet_whose_buffer_a_delay_has_eaten_comes_back(wedding: Wedding) -> None:
+    load(wedding, rows("14:00,30,Photos,,,flex,,", "14:30,15,Slack,,,buffer,,", "14:45,30,Dinner,,,flex,Photos,"))
+    domain.act("w", KINDS["timeline.shift"], Shift(wedding.items.get(title="Photos").pk, 20), PLANNER)
+    assert wedding.items.get(title="Slack").minutes == 0
+    again = read(runsheet_csv(wedding), DAY, LONDON)
+    assert [(row.title, row.minutes) for row in again] == [("Photos", 30), ("Slack", 0), ("Dinner", 30)]
 
 
 @pytest.mark.parametrize(("lines", "expected"), [c[1:] for c in CASES], ids=[c[0] for c in CASES])
