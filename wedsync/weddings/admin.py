@@ -17,6 +17,7 @@ from realtime.clock import SystemClock
 from realtime.models import Room
 from realtime.publish import publish
 from wedsync.weddings import calendars, runsheets
+from wedsync.weddings.admin_forms import ItemForm
 from wedsync.weddings.admin_imports import Import, import_view
 from wedsync.weddings.comparing import calendar_changes, runsheet_changes
 from wedsync.weddings.exporting import runsheet_csv
@@ -147,6 +148,20 @@ class RunSheetItemAdmin(ModelAdmin):  # type: ignore[misc]
     list_select_related = ("wedding",)
     search_fields = ("title", "where", "notes", "wedding__slug")
     autocomplete_fields = ("wedding",)
+    form = ItemForm
+
+    def changeform_view(
+        self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        with transaction.atomic():
+            item = self.get_object(request, object_id) if object_id else None
+            if item is not None and request.method == "POST":
+                runsheets.hold(item.wedding)  # what the form is compared with is what is changed
+            return super().changeform_view(request, object_id, form_url, extra_context)  # type: ignore[no-any-return]
+
+    def get_fields(self, request: HttpRequest, obj: RunSheetItem | None = None) -> list[str]:
+        kept = obj is not None and self.has_change_permission(request, obj)
+        return [name for name in super().get_fields(request, obj) if kept or name != "shown"]
 
     def get_readonly_fields(self, request: HttpRequest, obj: RunSheetItem | None = None) -> tuple[str, ...]:
         # Who has seen an item cannot unsee it: delete it and add a new one for fewer people.

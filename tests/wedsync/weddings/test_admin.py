@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import csv
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Permission
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.http import HttpResponse
 from django.test import Client
 
+from realtime.kinds import KINDS, Shift
+from realtime.messages import Sender
 from wedsync.weddings.comparing import runsheet_changes
 from wedsync.weddings.demo import place
 from wedsync.weddings.domain import domain
@@ -64,6 +67,58 @@ def test_an_edited_item_is_a_new_version(admin: Client) -> None:
     assert admin.post(f"/admin/weddings/runsheetitem/{item.pk}/change/", form).status_code == 302
     item.refresh_from_db()
     assert (item.minutes, item.who, item.version) == (35, ["officiant"], 2)
+
+
+def opened(admin: Client, url: str) -> dict[str, str]:
+    """What a browser sends back of the form at `url` when nothing is typed."""
+    text = admin.get(url).content.decode()
+    form = admin.get(url).context["adminform"].form
+    sent = {}
+    for bound in form:
+        for part in bound.subwidgets[0].data.get("subwidgets", [bound.subwidgets[0].data]):
+            assert f'name="{part["name"]}"' in text, "the page has it"
+            value = part["value"]
+            sent[part["name"]] = value[0] if isinstance(value, list) else "" if value is None else value
+    return sent
+
+
+def ceremony() -> RunSheetItem:
+    return RunSheetItem.objects.get(title="Ceremony", wedding__slug="rose-garden")
+
+
+def move(minutes: int) -> None:
+    """What a planner does on the live page."""
+    domain.act("rose-garden", KINDS["timeline.shift"], Shift(ceremony().pk, minutes), Sender("m1", "planner", "Sam"))
+
+
+def test_a_form_that_stood_open_changes_only_what_was_typed_in_it(admin: Client) -> None:
+    before = ceremony()
+    url = f"/admin/weddings/runsheetitem/{before.pk}/change/"
+    form = opened(admin, url)
+    move(20)
+    RunSheetItem.objects.filter(pk=before.pk).update(status="in_progress")
+    assert admin.post(url, form | {"notes": "new"}).status_code == 302
+    after = ceremony()
+    assert (after.notes, after.start, after.status) == ("new", before.start + timedelta(minutes=20), "in_progress")
+    assert after.version == before.version + 2
+
+
+def test_what_was_changed_here_and_elsewhere_is_refused(admin: Client) -> None:
+    before = ceremony()
+    url = f"/admin/weddings/runsheetitem/{before.pk}/change/"
+    form = opened(admin, url)
+    move(20)
+    answer = admin.post(url, form | {"start_1": "11:11:00", "notes": "new"})
+    assert answer.status_code == 200 and "changed by somebody else meanwhile" in answer.content.decode()
+    assert (ceremony().notes, ceremony().start) == (before.notes, before.start + timedelta(minutes=20))
+
+
+def test_who_may_only_look_sees_no_form(admin: Client) -> None:
+    reader = get_user_model().objects.create_user("reader", is_staff=True)
+    reader.user_permissions.add(Permission.objects.get(codename="view_runsheetitem"))
+    admin.force_login(reader)
+    page = admin.get(f"/admin/weddings/runsheetitem/{ceremony().pk}/change/")
+    assert page.status_code == 200 and "shown" not in page.context["adminform"].readonly_fields
 
 
 SHEET = (
