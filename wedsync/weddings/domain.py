@@ -143,7 +143,7 @@ class WeddingDomain:
             if user.is_staff and Wedding.objects.filter(slug=room).exists():
                 return Sender(f"u{user.pk}", "staff", user.get_username())
         joined = session.get("members", {}).get(room) if session is not None else None
-        found = members.filter(pk=joined).first() if joined is not None else None
+        found = members.filter(join_key=joined).first() if joined is not None else None
         return None if found is None else Sender(found.public_id, found.role, found.name)
 
     def revoked(self) -> set[str]:

@@ -97,7 +97,8 @@ def join(request: HttpRequest, key: str) -> HttpResponse:
     if request.method != "POST":
         return render(request, "weddings/join.html", {"member": member, "wedding": member.wedding})
     slug = member.wedding.slug
-    request.session["members"] = request.session.get("members", {}) | {slug: member.pk}
+    # By the link and not by the member: with a new link whoever came in by the old one is out.
+    request.session["members"] = request.session.get("members", {}) | {slug: member.join_key}
     request.session.cycle_key()  # a session id that somebody else planted is worth nothing now
     return redirect("wedding", slug)
 

@@ -220,7 +220,9 @@ def test_an_exported_sheet_is_harmless_and_comes_back_as_it_was(admin: Client) -
 
 def test_a_join_link_is_revoked_and_given_anew(admin: Client) -> None:
     member = Member.objects.get(name="Maya", wedding__slug="rose-garden")
-    old = member.join_key
+    old, someone = member.join_key, Client()
+    someone.post(f"/join/{old}/")
+    assert someone.get("/weddings/rose-garden/").status_code == 200
     shown = admin.get(f"/admin/weddings/member/{member.pk}/change/").content.decode()
     assert f"http://testserver/join/{old}/" in shown
     admin.post("/admin/weddings/member/", {"action": "revoke", "_selected_action": [member.pk]})
@@ -230,4 +232,5 @@ def test_a_join_link_is_revoked_and_given_anew(admin: Client) -> None:
     member.refresh_from_db()
     assert member.join_key != old and member.public_id not in domain.revoked()
     assert Client().get(f"/join/{old}/").status_code == 404
+    assert someone.get("/weddings/rose-garden/").status_code == 302, "nobody comes back in who was shut out"
     assert Client().get(f"/join/{member.join_key}/").status_code == 200

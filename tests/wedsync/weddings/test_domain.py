@@ -218,12 +218,13 @@ def test_who_comes_in() -> None:
     staff, planner, stranger = (users.create_user(name, is_staff=name == "staff") for name in ("staff", "planner", "stranger"))
     sam = Member.objects.create(wedding=room, user=planner, name="Sam", role="planner")
     maya = Member.objects.create(wedding=room, name="Maya", role="guest")
-    joined = {"members": {"w": maya.pk}}
+    joined = {"members": {"w": maya.join_key}}
     assert domain.member("w", planner, joined) == Sender(sam.public_id, "planner", "Sam")
     assert domain.member("w", staff, joined) == Sender(f"u{staff.pk}", "staff", "staff")
     assert domain.member("w", stranger, joined) == Sender(maya.public_id, "guest", "Maya")
     assert domain.member("w", AnonymousUser(), joined) == Sender(maya.public_id, "guest", "Maya")
-    assert domain.member("w", AnonymousUser(), {"members": {"other": maya.pk}}) is None
+    assert domain.member("w", AnonymousUser(), {"members": {"other": maya.join_key}}) is None
+    assert domain.member("w", AnonymousUser(), {"members": {"w": maya.pk}}) is None, "the number anybody can guess"
     assert domain.member("other", staff, joined) is None
     Member.objects.update(revoked=True)
     assert domain.member("w", planner, joined) is None
