@@ -11,6 +11,8 @@ from zoneinfo import ZoneInfo
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import models, transaction
+from django.db.models.signals import pre_delete
+from django.dispatch import receiver
 
 from realtime.fence import PREFIX, fenced
 from realtime.models import Room
@@ -42,7 +44,7 @@ def minutes_min(kind: str) -> int:
 
 
 class Wedding(models.Model):
-    """One wedding. Saving it opens its room."""
+    """One wedding. Saving it opens its room, deleting it removes the room and what was said there."""
 
     slug = models.SlugField(max_length=80, unique=True)
     names = models.CharField(max_length=160, help_text="As on the invitation, such as Ana & Tom.")
@@ -88,6 +90,12 @@ class Wedding(models.Model):
             day = event_window(self.slug, self.ceremony_at, self.zone)
             start, end = (datetime.fromtimestamp(at_s, UTC) for at_s in (day.opens_s, day.closes_s))
         return start.astimezone(self.zone), end.astimezone(self.zone)
+
+
+@receiver(pre_delete, sender=Wedding)
+def close_room(instance: Wedding, **_: Any) -> None:
+    """With its journal: another wedding of that name begins with an empty one. Before the rest, as writers lock the room first."""
+    Room.objects.filter(name=instance.slug).delete()
 
 
 class Member(models.Model):

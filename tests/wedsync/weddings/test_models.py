@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.core.exceptions import ValidationError
 
-from realtime.models import Room
+from realtime.config import RealtimeConfig
+from realtime.draft import draft
+from realtime.journal import Journal
+from realtime.messages import Sender
+from realtime.models import JournalEntry, OutboxEntry, Room
+from realtime.publish import publish
+from tests.fakes import ManualClock
+from wedsync.weddings.domain import domain
 from wedsync.weddings.models import Member, RunSheetItem, Wedding
 
 pytestmark = pytest.mark.django_db
+PLANNER = Sender("m1", "planner", "Sam")
 CEREMONY = datetime(2027, 10, 31, 0, 30, tzinfo=UTC)
 
 
@@ -21,6 +30,20 @@ def make(slug: str = "w") -> Wedding:
 def test_saving_a_wedding_opens_its_room_once() -> None:
     make().save()
     assert [room.name for room in Room.objects.all()] == ["w"]
+
+
+@pytest.mark.parametrize("delete", [Wedding.delete, lambda wedding: Wedding.objects.filter(pk=wedding.pk).delete()])
+def test_a_deleted_wedding_takes_its_room_along(delete: Callable[[Wedding], object]) -> None:
+    wedding, other = make(), make("other")
+    for slug in ("w", "other"):
+        publish(slug, "announcement", {"text": "Welcome"})  # in a transaction: it waits in the outbox
+        Journal(domain, ManualClock()).commit(
+            [draft(RealtimeConfig(), slug, "chat.crew", {"text": "of before"}, sender=PLANNER)]
+        )
+    delete(wedding)
+    kept = [list(model.objects.values_list("room__name", flat=True)) for model in (JournalEntry, OutboxEntry)]
+    assert kept == [["other"], ["other"]] and other.slug in kept[0]
+    assert not JournalEntry.objects.filter(room__name=make().slug).exists()
 
 
 def test_without_a_run_sheet_the_day_is_counted_from_the_ceremony() -> None:
