@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from django.contrib import admin, messages
 from django.db import transaction
@@ -17,19 +18,21 @@ from realtime.clock import SystemClock
 from realtime.models import Room
 from realtime.publish import publish
 from wedsync.weddings import calendars, runsheets
-from wedsync.weddings.admin_forms import ItemForm
+from wedsync.weddings.admin_forms import ItemForm, VenueTimeAdmin
 from wedsync.weddings.admin_imports import Import, import_view
 from wedsync.weddings.comparing import calendar_changes, runsheet_changes
 from wedsync.weddings.exporting import runsheet_csv
 from wedsync.weddings.models import ApiToken, Member, RunSheetItem, Wedding, new_key
+from wedsync.weddings.tables import is_zone
 
 
 @admin.register(Wedding)
-class WeddingAdmin(ModelAdmin):  # type: ignore[misc]
+class WeddingAdmin(VenueTimeAdmin):
     list_display = ("names", "slug", "venue", "timezone", "ceremony_local", "invited_guests", "vendors", "people", "demo")
     list_filter = ("demo", "timezone")
     search_fields = ("names", "slug", "venue")
     date_hierarchy = "ceremony_at"
+    moment = "ceremony_at"
     actions_list = ("import_calendar",)
     actions_detail = ("import_runsheet", "export_runsheet")
 
@@ -87,6 +90,10 @@ class WeddingAdmin(ModelAdmin):  # type: ignore[misc]
         disposition = f'attachment; filename="{wedding.slug}.csv"'
         return HttpResponse(runsheet_csv(wedding), "text/csv; charset=utf-8", headers={"Content-Disposition": disposition})
 
+    def venue_zone(self, request: HttpRequest, obj: Wedding | None) -> ZoneInfo | None:
+        name = request.POST.get("timezone", obj.timezone if obj else "")
+        return ZoneInfo(name) if is_zone(name) else None
+
     def get_queryset(self, request: HttpRequest) -> QuerySet[Wedding]:
         return super().get_queryset(request).annotate(people=Count("members"))  # type: ignore[no-any-return]
 
@@ -142,13 +149,21 @@ class MemberAdmin(ModelAdmin):  # type: ignore[misc]
 
 
 @admin.register(RunSheetItem)
-class RunSheetItemAdmin(ModelAdmin):  # type: ignore[misc]
+class RunSheetItemAdmin(VenueTimeAdmin):
     list_display = ("title", "wedding", "start_local", "minutes", "where", "kind", "status", "visibility", "version")
     list_filter = ("wedding", "kind", "status", "visibility")
     list_select_related = ("wedding",)
     search_fields = ("title", "where", "notes", "wedding__slug")
     autocomplete_fields = ("wedding",)
     form = ItemForm
+    moment = "start"
+
+    def venue_zone(self, request: HttpRequest, obj: RunSheetItem | None) -> ZoneInfo | None:
+        if obj is not None:
+            return obj.wedding.zone
+        chosen = request.POST.get("wedding", "")
+        wedding = Wedding.objects.filter(pk=chosen).first() if chosen.isdecimal() else None
+        return None if wedding is None else wedding.zone
 
     def changeform_view(
         self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: Any = None
@@ -157,7 +172,7 @@ class RunSheetItemAdmin(ModelAdmin):  # type: ignore[misc]
             item = self.get_object(request, object_id) if object_id else None
             if item is not None and request.method == "POST":
                 runsheets.hold(item.wedding)  # what the form is compared with is what is changed
-            return super().changeform_view(request, object_id, form_url, extra_context)  # type: ignore[no-any-return]
+            return super().changeform_view(request, object_id, form_url, extra_context)
 
     def get_fields(self, request: HttpRequest, obj: RunSheetItem | None = None) -> list[str]:
         kept = obj is not None and self.has_change_permission(request, obj)

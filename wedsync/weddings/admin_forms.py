@@ -1,14 +1,44 @@
-"""Forms of the admin for what goes on while they are open."""
+"""Forms of the admin: by the clocks of the venue, and for what goes on while they are open."""
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from django import forms
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.utils import timezone
 from django.utils.functional import cached_property
+from unfold.admin import ModelAdmin
 
 from wedsync.weddings.models import RunSheetItem
+
+
+class VenueTimeAdmin(ModelAdmin):  # type: ignore[misc]
+    """Its forms show and take `moment` by the clocks of the venue, as the lists do."""
+
+    moment: str
+
+    def venue_zone(self, request: HttpRequest, obj: Any) -> ZoneInfo | None:
+        """Of the wedding as the form sends it, else of `obj`. None when no venue is chosen yet."""
+        raise NotImplementedError
+
+    def changeform_view(
+        self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        zone = self.venue_zone(request, self.get_object(request, object_id) if object_id else None)
+        with timezone.override(zone or UTC):
+            response: HttpResponse = super().changeform_view(request, object_id, form_url, extra_context)
+            return response.render() if isinstance(response, TemplateResponse) else response
+
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+        form = super().get_form(request, obj, change, **kwargs)
+        if self.moment in form.base_fields:
+            zone = self.venue_zone(request, obj)
+            form.base_fields[self.moment].help_text = f"At the venue, {zone.key if zone else 'by its clocks'}."
+        return form
 
 
 class ItemForm(forms.ModelForm):  # type: ignore[type-arg]

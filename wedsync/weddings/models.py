@@ -94,7 +94,7 @@ class Wedding(models.Model):
 
 @receiver(pre_delete, sender=Wedding)
 def close_room(instance: Wedding, **_: Any) -> None:
-    """With its journal: another wedding of that name begins with an empty one. Before the rest, as writers lock the room first."""
+    """With its journal: another wedding of that name begins with an empty one. First, as writers lock the room before items."""
     Room.objects.filter(name=instance.slug).delete()
 
 

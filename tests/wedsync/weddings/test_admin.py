@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from datetime import UTC, datetime, timedelta
+from html.parser import HTMLParser
 
 import pytest
 from django.contrib.auth import get_user_model
@@ -69,17 +70,37 @@ def test_an_edited_item_is_a_new_version(admin: Client) -> None:
     assert (item.minutes, item.who, item.version) == (35, ["officiant"], 2)
 
 
+class Fields(HTMLParser):
+    """What a browser sends back of a page when nothing is typed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sent: dict[str, str] = {}
+        self.inside = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = {name: value or "" for name, value in attrs}
+        if tag == "input" and (given.get("type") != "checkbox" or "checked" in given) and given.get("type") != "submit":
+            self.sent[given.get("name", "")] = given.get("value", "")
+        elif tag in ("select", "textarea"):
+            self.inside = given.get("name", "")
+            self.sent[self.inside] = ""
+        elif tag == "option" and "selected" in given:
+            self.sent[self.inside] = given.get("value", "")
+
+    def handle_endtag(self, tag: str) -> None:
+        self.inside = "" if tag in ("select", "textarea") else self.inside
+
+    def handle_data(self, data: str) -> None:
+        if self.inside and self.lasttag == "textarea":
+            self.sent[self.inside] += data.removeprefix("\n") if not self.sent[self.inside] else data
+
+
 def opened(admin: Client, url: str) -> dict[str, str]:
-    """What a browser sends back of the form at `url` when nothing is typed."""
-    text = admin.get(url).content.decode()
-    form = admin.get(url).context["adminform"].form
-    sent = {}
-    for bound in form:
-        for part in bound.subwidgets[0].data.get("subwidgets", [bound.subwidgets[0].data]):
-            assert f'name="{part["name"]}"' in text, "the page has it"
-            value = part["value"]
-            sent[part["name"]] = value[0] if isinstance(value, list) else "" if value is None else value
-    return sent
+    """The form at `url` as a browser sends it back."""
+    fields = Fields()
+    fields.feed(admin.get(url).content.decode())
+    return {name: value for name, value in fields.sent.items() if name and not name.startswith("_")}
 
 
 def ceremony() -> RunSheetItem:
@@ -119,6 +140,37 @@ def test_who_may_only_look_sees_no_form(admin: Client) -> None:
     admin.force_login(reader)
     page = admin.get(f"/admin/weddings/runsheetitem/{ceremony().pk}/change/")
     assert page.status_code == 200 and "shown" not in page.context["adminform"].readonly_fields
+
+
+def test_forms_show_and_take_the_time_at_the_venue(admin: Client) -> None:
+    item = ceremony()
+    url = f"/admin/weddings/runsheetitem/{item.pk}/change/"
+    assert "At the venue, Europe/London." in admin.get(url).content.decode()
+    form = opened(admin, url)
+    assert form["start_1"] == "14:35:00"
+    assert admin.post(url, form | {"start_1": "14:40:00"}).status_code == 302
+    assert ceremony().start == item.start + timedelta(minutes=5)
+    del form["shown"]
+    url = "/admin/weddings/runsheetitem/add/"
+    assert "At the venue, by its clocks." in admin.get(url).content.decode()
+    new = form | {"wedding": item.wedding_id, "title": "Sparklers", "visibility": "crew"}
+    assert admin.post(url, new).status_code == 302
+    assert RunSheetItem.objects.get(title="Sparklers").start == item.start
+
+
+def test_the_ceremony_is_told_and_taken_by_the_clocks_of_the_zone_in_the_form(admin: Client) -> None:
+    wedding = Wedding.objects.get(slug="harbour-loft")
+    url = f"/admin/weddings/wedding/{wedding.pk}/change/"
+    form = opened(admin, url)
+    assert (form["ceremony_at_0"], form["ceremony_at_1"]) == ("2027-07-03", "17:00:00")
+    assert admin.post(url, form).status_code == 302
+    assert Wedding.objects.get(slug="harbour-loft").ceremony_at == wedding.ceremony_at
+    new = form | {"slug": "barn", "timezone": "America/Denver", "ceremony_at_1": "14:30"}
+    assert admin.post("/admin/weddings/wedding/add/", new).status_code == 302
+    assert Wedding.objects.get(slug="barn").ceremony_at == datetime(2027, 7, 3, 20, 30, tzinfo=UTC)
+    answer = admin.post(url, form | {"ceremony_at_0": "2027-03-14", "ceremony_at_1": "02:30"})
+    assert "interpreted in time zone America/New_York" in answer.content.decode(), "the clocks went forward"
+    assert admin.post(url, form | {"timezone": "Mars"}).status_code == 200
 
 
 SHEET = (
