@@ -23,6 +23,8 @@ from wedsync.weddings.tables import is_zone
 MEMBER_ROLES = [(name, name.capitalize()) for name in ROLES if name not in ("load", "staff")]
 WINDOW_BEFORE = timedelta(hours=2)
 WINDOW_AFTER = timedelta(hours=2)
+AROUND = timedelta(days=14)
+"""A wedding with all its days; an item beyond is a slip, and would hold deployments up until then."""
 MINUTES_MAX = 2 * 24 * 60
 """Of one line of a run sheet."""
 
@@ -82,13 +84,14 @@ class Wedding(models.Model):
 
     @property
     def window(self) -> tuple[datetime, datetime]:
-        """(start, end) of the wedding day in venue time: while it lasts nothing is deployed or moved under its people."""
-        times = [(item.start, item.start + timedelta(minutes=item.minutes)) for item in self.items.all()]
-        if times:
-            start, end = min(s for s, _ in times) - WINDOW_BEFORE, max(e for _, e in times) + WINDOW_AFTER
-        else:
-            day = event_window(self.slug, self.ceremony_at, self.zone)
-            start, end = (datetime.fromtimestamp(at_s, UTC) for at_s in (day.opens_s, day.closes_s))
+        """(start, end) in venue time: while it lasts nothing is deployed or moved under its people. The usual day around the
+        ceremony, and as much more as the run sheet has."""
+        day = event_window(self.slug, self.ceremony_at, self.zone)
+        start, end = (datetime.fromtimestamp(at_s, UTC) for at_s in (day.opens_s, day.closes_s))
+        # What is farther off was left behind when the day was moved, or is a slip.
+        near = [item for item in self.items.all() if abs(item.start - self.ceremony_at) <= AROUND]
+        start = min([start, *(item.start - WINDOW_BEFORE for item in near)])
+        end = max([end, *(item.start + timedelta(minutes=item.minutes) + WINDOW_AFTER for item in near)])
         return start.astimezone(self.zone), end.astimezone(self.zone)
 
 

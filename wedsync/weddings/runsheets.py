@@ -13,7 +13,7 @@ from django.db import transaction
 
 from realtime.models import Room
 from realtime.publish import publish
-from wedsync.weddings.models import MINUTES_MAX, RunSheetItem, Wedding, minutes_min
+from wedsync.weddings.models import AROUND, MINUTES_MAX, RunSheetItem, Wedding, minutes_min
 from wedsync.weddings.tables import LocalTime, Mistake, Table, Unreadable, at_venue, lines, local_time, number
 
 COLUMNS = ("start", "minutes", "title", "where", "who", "kind", "depends_on", "notes")
@@ -22,8 +22,6 @@ ROWS_MAX = 1_000
 """Everybody's phone holds all of the run sheet; the longest that we have seen has 24 lines."""
 KINDS = tuple(RunSheetItem.Kind.values)
 VISIBILITIES = tuple(RunSheetItem.Visibility.values)
-AROUND = timedelta(days=14)
-"""A wedding with all its days; a date beyond is a slip, and would hold deployments up until then."""
 NOON, MORNING = 12, 6
 """Hours: a time before the morning below one from noon on is in the night after the wedding day."""
 LENGTHS = {"title": 160, "where": 160, "who": 500, "notes": 500}

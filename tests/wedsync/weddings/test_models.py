@@ -58,7 +58,21 @@ def test_with_a_run_sheet_the_day_lasts_until_the_item_that_ends_last() -> None:
     for hours, minutes in ((0, 600), (1, 10)):
         start = CEREMONY + timedelta(hours=hours)
         RunSheetItem.objects.create(wedding=wedding, title="x", start=start, minutes=minutes)
-    assert wedding.window == (CEREMONY - timedelta(hours=2), CEREMONY + timedelta(hours=12))
+    assert wedding.window == (CEREMONY - timedelta(hours=8), CEREMONY + timedelta(hours=12))
+
+
+@pytest.mark.parametrize(("days", "opens_h"), [(-30, -8), (-7, -7 * 24 - 2)], ids=["left behind", "a week of celebrations"])
+def test_the_day_of_the_ceremony_counts_wherever_the_run_sheet_is(days: int, opens_h: int) -> None:
+    wedding = make()
+    RunSheetItem.objects.create(wedding=wedding, title="x", start=CEREMONY + timedelta(days=days), minutes=30)
+    assert wedding.window == (CEREMONY + timedelta(hours=opens_h), CEREMONY + timedelta(hours=8))
+
+
+def test_a_slip_in_the_year_of_an_item_holds_nothing_up() -> None:
+    wedding = make()
+    for year in (1, 2072, 9999):
+        RunSheetItem.objects.create(wedding=wedding, title="x", start=datetime(year, 6, 12, tzinfo=UTC), minutes=2**31 - 1)
+    assert wedding.window == (CEREMONY - timedelta(hours=8), CEREMONY + timedelta(hours=8))
 
 
 def test_the_time_zone_is_checked() -> None:
