@@ -20,7 +20,7 @@ from realtime.publish import publish
 from wedsync.weddings import calendars, runsheets
 from wedsync.weddings.admin_forms import ItemForm, VenueTimeAdmin
 from wedsync.weddings.admin_imports import Import, import_view
-from wedsync.weddings.comparing import calendar_changes, runsheet_changes
+from wedsync.weddings.comparing import calendar_changes, left_behind, runsheet_changes, staying_said
 from wedsync.weddings.exporting import runsheet_csv
 from wedsync.weddings.models import ApiToken, Member, RunSheetItem, Wedding, new_key
 from wedsync.weddings.tables import is_zone
@@ -41,7 +41,10 @@ class WeddingAdmin(VenueTimeAdmin):
         """Weddings from a table, with a preview."""
 
         def store(table: str) -> str:
-            return ", ".join(f"{count} {what}" for what, count in calendars.store(calendars.read(table)).items()) + "."
+            rows = calendars.read(table)
+            staying = staying_said(left_behind(rows))
+            done = ", ".join(f"{count} {what}" for what, count in calendars.store(rows).items())
+            return f"{done}. {staying}".strip()
 
         about = "New weddings are added, those with a known slug updated; nothing is removed. Times are local to the venue."
         return import_view(

@@ -277,6 +277,23 @@ def test_a_calendar_changes_what_it_says_and_nothing_else(tmp_path: Path) -> Non
     assert set(Room.objects.values_list("name", flat=True)) == {"hall-1", "hall-2"}
 
 
+@pytest.mark.parametrize("moved", [GOOD.replace("06-12", "07-10"), GOOD.replace("New_York", "Denver")], ids=["day", "zone"])
+def test_a_wedding_that_is_moved_says_that_its_run_sheet_stays(tmp_path: Path, moved: str) -> None:
+    file = tmp_path / "calendar.csv"
+    file.write_text(f"{HEADER}\n{GOOD}")
+    run("import_calendar", str(file))
+    start = datetime(2027, 6, 12, 18, tzinfo=UTC)
+    RunSheetItem.objects.create(wedding=Wedding.objects.get(), title="Doors", start=start, minutes=5)
+    assert run("import_calendar", str(file)) == {"created": 0, "updated": 0, "unchanged": 1}
+    file.write_text(f"{HEADER}\n{moved}")
+    out = io.StringIO()
+    call_command("import_calendar", str(file), "--dry-run", stdout=out)
+    assert "its run sheet of 1 item stays where it is: import it again" in out.getvalue()
+    out = io.StringIO()
+    call_command("import_calendar", str(file), stdout=out)
+    assert "1 updated" in out.getvalue() and "import them again: hall-1." in out.getvalue()
+
+
 def test_a_database_that_refuses_is_told_in_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def locked(*_: object) -> None:
         raise OperationalError("database is locked")
