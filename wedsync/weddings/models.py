@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
@@ -18,8 +20,9 @@ from realtime.fence import PREFIX, fenced
 from realtime.models import Room
 from realtime.policy.windows import event_window
 from realtime.roles import OPS, ROLES
-from wedsync.weddings.tables import is_zone
+from wedsync.weddings.tables import YEARS, is_zone, listed
 
+Name = TypeVar("Name")
 MEMBER_ROLES = [(name, name.capitalize()) for name in ROLES if name not in ("load", "staff")]
 WINDOW_BEFORE = timedelta(hours=2)
 WINDOW_AFTER = timedelta(hours=2)
@@ -27,6 +30,10 @@ AROUND = timedelta(days=14)
 """A wedding with all its days; an item beyond is a slip, and would hold deployments up until then."""
 MINUTES_MAX = 2 * 24 * 60
 """Of one line of a run sheet."""
+WHO_MAX = 500
+"""Characters of the names in one line."""
+ITEMS_MAX = 1_000
+"""Everybody's phone holds all of the run sheet; the longest that we have seen has 24 lines."""
 
 
 def validate_zone(name: str) -> None:
@@ -43,6 +50,19 @@ def new_key() -> str:
 def minutes_min(kind: str) -> int:
     """How short a line may be: of a buffer a delay may have left nothing."""
     return 0 if kind == "buffer" else 1
+
+
+def waits_for_itself(item: Name, parents: Mapping[Name, Sequence[Name]]) -> bool:
+    """Whether what `item` waits for waits for it, directly or through others."""
+    waiting, seen = list(parents[item]), set()
+    while waiting:
+        parent = waiting.pop()
+        if parent == item:
+            return True
+        if parent not in seen:
+            seen.add(parent)
+            waiting.extend(parents.get(parent, ()))
+    return False
 
 
 class Wedding(models.Model):
@@ -71,7 +91,10 @@ class Wedding(models.Model):
             Room.objects.get_or_create(name=self.slug)
 
     def clean(self) -> None:
-        """Raises ValidationError for a name that is kept for drills, where nothing would count, or for the operators' room."""
+        """Raises ValidationError for a name that is kept for drills, where nothing would count, or for the operators' room, and
+        for a year that is a slip of the hand."""
+        if self.ceremony_at is not None and self.ceremony_at.year not in YEARS:
+            raise ValidationError({"ceremony_at": f"A year from {YEARS[0]} to {YEARS[-1]} is needed."})
         if fenced(self.slug):
             raise ValidationError({"slug": f"Names that begin with {PREFIX} are kept for drills."})
         if self.slug == OPS:
@@ -167,15 +190,48 @@ class RunSheetItem(models.Model):
         return self.title
 
     def clean(self) -> None:
-        """Raises ValidationError when `who` is no list of names or `depends_on` no list of ids of this run sheet."""
+        """Raises ValidationError for what an import would refuse: every run sheet can be exported and comes back."""
+        self.who, self.depends_on = ([] if value is None else value for value in (self.who, self.depends_on))
         if not isinstance(self.who, list) or not all(isinstance(name, str) for name in self.who):
             raise ValidationError({"who": 'A list of names is needed, such as ["DJ", "florist"].'})
+        if tuple(self.who) != listed(written := "; ".join(self.who)) or len(written) > WHO_MAX:
+            raise ValidationError({"who": f"Names without ';', each once, {WHO_MAX} characters together."})
         if not isinstance(self.depends_on, list) or not all(type(n) is int for n in self.depends_on):
             raise ValidationError({"depends_on": "A list of item ids is needed, such as [4, 7]."})
-        known = set(RunSheetItem.objects.filter(wedding=self.wedding_id, pk__in=self.depends_on).values_list("pk", flat=True))
-        strange = sorted(set(self.depends_on) - known | ({self.pk} & set(self.depends_on)))
-        if strange:
-            raise ValidationError({"depends_on": f"Not other items of this run sheet: {strange}."})
+        self.depends_on = list(dict.fromkeys(self.depends_on))
+        if self.minutes is not None and not minutes_min(self.kind) <= self.minutes <= MINUTES_MAX:
+            raise ValidationError({"minutes": f"From {minutes_min(self.kind)} to {MINUTES_MAX:,} minutes."})
+        if self.wedding_id is not None:
+            self._check_start()
+            self._check_sheet()
+
+    def _check_start(self) -> None:
+        if self.start is None:
+            return
+        zone, ceremony = self.wedding.zone, self.wedding.ceremony_at
+        if self.start.second or self.start.microsecond:
+            raise ValidationError({"start": "Whole minutes are needed."})
+        # By the year first: the ends of the calendar cannot be told in every zone.
+        day = ceremony.astimezone(zone).date()
+        if self.start.year not in YEARS or abs(self.start.astimezone(zone).date() - day) > AROUND:
+            raise ValidationError({"start": f"This is not within {AROUND.days} days of the wedding on {day}."})
+
+    def _check_sheet(self) -> None:
+        """That it and what it waits for can be told by their titles, and that nothing waits for itself."""
+        sheet = {item.pk: item for item in RunSheetItem.objects.filter(wedding=self.wedding_id)}
+        if self.pk is None and len(sheet) >= ITEMS_MAX:
+            raise ValidationError(f"A run sheet has at most {ITEMS_MAX:,} items.")
+        if strange := [n for n in self.depends_on if n not in sheet or n == self.pk]:
+            raise ValidationError({"depends_on": f"Not other items of this run sheet: {strange[:5]}."})
+        sheet[self.pk] = self
+        titles = Counter(item.title for item in sheet.values())
+        waited_for = {sheet[n].title for item in sheet.values() for n in item.depends_on if n in sheet}
+        for field, title in (("title", self.title), *(("depends_on", sheet[n].title) for n in self.depends_on)):
+            if title in waited_for and (titles[title] > 1 or ";" in title):
+                why = "contains ';'" if ";" in title else "is the title of several items"
+                raise ValidationError({field: f"{title!r} {why}, and an item waits for it: it needs a title of its own."})
+        if waits_for_itself(self.pk, {n: item.depends_on for n, item in sheet.items()}):
+            raise ValidationError({"depends_on": "It would wait for itself, through what it waits for."})
 
 
 class ApiToken(models.Model):
