@@ -57,9 +57,12 @@ def runsheet_changes(wedding: Wedding, rows: Sequence[runsheets.Row]) -> list[Ch
             "after": ", ".join(titles.get(pk, "?") for pk in item.depends_on),
             "notes": item.notes,
             "for": item.visibility,
+            "planned": start
+            if item.planned in (None, row.start)
+            else f"{item.planned.astimezone(wedding.zone):%a %d %b %H:%M}",
         }
         said = (start, str(row.minutes), row.where, ", ".join(row.who), row.kind, ", ".join(row.depends_on), row.notes)
-        after = dict(zip(before, (*said, row.visibility or item.visibility), strict=True))
+        after = dict(zip(before, (*said, row.visibility or item.visibility, start), strict=True))
         if item.start != row.start or before != after:
             changes.append(Change("changed", row.title, _differences(before, after)))
     return changes + [Change("removed", item.title) for item in known.values()]

@@ -213,5 +213,6 @@ def _content(item: RunSheetItem) -> tuple[object, ...]:
 
 def _fill(item: RunSheetItem, row: Row) -> None:
     item.start, item.minutes, item.where, item.who = row.start, row.minutes, row.where, list(row.who)
-    item.planned = None
+    if item.planned != item.start:
+        item.planned = None
     item.kind, item.notes = row.kind, row.notes

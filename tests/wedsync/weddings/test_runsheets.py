@@ -165,6 +165,17 @@ def test_a_changed_sheet_keeps_ids_and_what_happened(wedding: Wedding) -> None:
     assert loaded.changed == (ceremony.pk, kept["Cake"].pk)
 
 
+@pytest.mark.parametrize("shifts", [(20,), (20, -20), (20, -20, 5)], ids=str)
+def test_a_preview_says_what_a_load_does_after_the_day_has_moved(wedding: Wedding, shifts: tuple[int, ...]) -> None:
+    load(wedding, rows("14:00,30,Photos,,,flex,,", "15:00,30,Dinner,,,flex,Photos,"))
+    for minutes in shifts:
+        domain.act("w", KINDS["timeline.shift"], Shift(wedding.items.get(title="Photos").pk, minutes), PLANNER)
+    again = read(runsheet_csv(wedding), DAY, LONDON)
+    said = runsheet_changes(wedding, again)
+    assert len(said) == len(load(wedding, again).changed) == (2 if sum(shifts) else 0)
+    assert all("planned: Sat 12 Jun 1" in change.details for change in said)
+
+
 def test_visibility_is_a_column_that_may_be_left_out(wedding: Wedding) -> None:
     header = HEADER.replace("notes", "notes,visibility")
     table = (
