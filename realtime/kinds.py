@@ -79,7 +79,7 @@ class Restored(Data, frozen=True):
 class Restore(Data, frozen=True):
     """Takes a change of the plan back, buffers included: all of it, or nothing when somebody has changed one of them since."""
 
-    items: Annotated[list[Restored], Meta(min_length=1, max_length=400)]
+    items: Annotated[list[Restored], Meta(min_length=1, max_length=500)]
     reason: Text | None = None
 
 
