@@ -212,6 +212,7 @@ class RunSheetItemAdmin(VenueTimeAdmin):
             list(Room.objects.select_for_update(no_key=True).filter(name__in=removed).order_by("id"))
             queryset.delete()
             for slug, gone in removed.items():
+                runsheets.forget(slug, {pk for pks in gone.values() for pk in pks})
                 publish(slug, "timeline.sheet", {"removed": gone})
 
 

@@ -180,6 +180,15 @@ def hold(wedding: Wedding) -> None:
     Room.objects.select_for_update(no_key=True).get(name=wedding.slug)
 
 
+def forget(slug: str, gone: set[int]) -> None:
+    """Nothing waits any more for items that are `gone`; what did is a new version."""
+    waited = [item for item in RunSheetItem.objects.filter(wedding__slug=slug) if not gone.isdisjoint(item.depends_on)]
+    for item in waited:
+        item.depends_on = [n for n in item.depends_on if n not in gone]
+        item.version += 1
+    RunSheetItem.objects.bulk_update(waited, ["depends_on", "version"])
+
+
 def wanted_visibility(row: Row, named: str = "") -> str:
     """Who is to see a new item: as the row says, else as `named`, else everyone; nobody but the crew needs buffers."""
     return row.visibility or named or ("crew" if row.kind == "buffer" else "everyone")

@@ -173,6 +173,25 @@ def test_the_ceremony_is_told_and_taken_by_the_clocks_of_the_zone_in_the_form(ad
     assert admin.post(url, form | {"timezone": "Mars"}).status_code == 200
 
 
+@pytest.mark.parametrize("whole", [False, True], ids=["one", "several at once"])
+def test_nothing_waits_for_a_deleted_item_any_more(admin: Client, whole: bool) -> None:
+    gone = ceremony()
+    waiting = [item for item in RunSheetItem.objects.all() if gone.pk in item.depends_on]
+    assert waiting
+    if whole:
+        told = {"action": "delete_selected", "_selected_action": [gone.pk], "post": "yes"}
+        admin.post("/admin/weddings/runsheetitem/", told)
+    else:
+        admin.post(f"/admin/weddings/runsheetitem/{gone.pk}/delete/", {"post": "yes"})
+    assert not RunSheetItem.objects.filter(pk=gone.pk).exists()
+    for before in waiting:
+        after = RunSheetItem.objects.get(pk=before.pk)
+        assert after.depends_on == [n for n in before.depends_on if n != gone.pk]
+        assert after.version == before.version + 1
+    url = f"/admin/weddings/runsheetitem/{waiting[0].pk}/change/"
+    assert admin.post(url, opened(admin, url) | {"title": "Renamed"}).status_code == 302
+
+
 SHEET = (
     "start,minutes,title,where,who,kind,depends_on,notes\n14:00,30,Doors,Hall,planner,cue,,\n{},35,Dinner,Hall,,flex,Doors,\n"
 )
