@@ -8,8 +8,7 @@ from zoneinfo import ZoneInfo
 from django.contrib import admin, messages
 from django.db import transaction
 from django.db.models import Count, F, QuerySet
-from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404
+from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import reverse
 from unfold.admin import ModelAdmin
 from unfold.decorators import action
@@ -58,7 +57,7 @@ class WeddingAdmin(VenueTimeAdmin):
     @action(description="Import the run sheet", url_path="import-runsheet", permissions=["change"])
     def import_runsheet(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """The run sheet of one wedding from a table, with a preview."""
-        wedding = get_object_or_404(Wedding, pk=object_id)
+        wedding = self._wedding(request, object_id)
         day = wedding.ceremony_at.astimezone(wedding.zone).date()
 
         def store(table: str) -> str:
@@ -89,9 +88,15 @@ class WeddingAdmin(VenueTimeAdmin):
     @action(description="Export the run sheet", url_path="export-runsheet", permissions=["view"])
     def export_runsheet(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """As CSV; formulas in cells are made text."""
-        wedding = get_object_or_404(Wedding, pk=object_id)
+        wedding = self._wedding(request, object_id)
         disposition = f'attachment; filename="{wedding.slug}.csv"'
         return HttpResponse(runsheet_csv(wedding), "text/csv; charset=utf-8", headers={"Content-Disposition": disposition})
+
+    def _wedding(self, request: HttpRequest, object_id: str) -> Wedding:
+        wedding: Wedding | None = self.get_object(request, object_id)
+        if wedding is None:
+            raise Http404("There is no such wedding.")
+        return wedding
 
     def venue_zone(self, request: HttpRequest, obj: Wedding | None) -> ZoneInfo | None:
         name = request.POST.get("timezone", obj.timezone if obj else "")

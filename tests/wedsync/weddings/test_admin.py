@@ -192,6 +192,11 @@ def test_nothing_waits_for_a_deleted_item_any_more(admin: Client, whole: bool) -
     assert admin.post(url, opened(admin, url) | {"title": "Renamed"}).status_code == 302
 
 
+@pytest.mark.parametrize("page", ["abc/import-runsheet", "abc/export-runsheet", f"{10**30}/export-runsheet"])
+def test_a_wedding_that_cannot_be_is_not_found(admin: Client, page: str) -> None:
+    assert admin.get(f"/admin/weddings/wedding/{page}/").status_code == 404
+
+
 SHEET = (
     "start,minutes,title,where,who,kind,depends_on,notes\n14:00,30,Doors,Hall,planner,cue,,\n{},35,Dinner,Hall,,flex,Doors,\n"
 )
