@@ -141,7 +141,9 @@ class Journal:
         pruned = 0
         for room_id in list(Room.objects.order_by("id").values_list("pk", flat=True)):
             with transaction.atomic():
-                room = Room.objects.select_for_update(no_key=True).get(pk=room_id)
+                room = Room.objects.select_for_update(no_key=True).filter(pk=room_id).first()
+                if room is None:  # its wedding was deleted meanwhile
+                    continue
                 old = JournalEntry.objects.filter(room=room, at__lt=before)
                 top = old.aggregate(top=Max("offset"))["top"]
                 if top is None:
