@@ -32,9 +32,8 @@ MINUTES_MAX = 2 * 24 * 60
 """Of one line of a run sheet."""
 WHO_MAX = 500
 """Characters of the names in one line."""
-ITEMS_MAX = 500
-"""Everybody's phone holds all of the run sheet, and one message takes back what moved all of it; the longest that we have seen
-has 24 lines."""
+ITEMS_MAX = 1_000
+"""Everybody's phone holds all of the run sheet; the longest that we have seen has 24 lines."""
 
 
 def validate_zone(name: str) -> None:

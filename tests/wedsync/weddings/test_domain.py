@@ -17,7 +17,7 @@ from realtime.config import RealtimeConfig
 from realtime.draft import draft
 from realtime.errors import RealtimeError
 from realtime.journal import Journal
-from realtime.kinds import KINDS, Shift, decode_data
+from realtime.kinds import KINDS, RESTORED_MAX, Shift, decode_data
 from realtime.messages import Sender, encode
 from realtime.models import JournalEntry, Room
 from realtime.policy.limits import message_limit
@@ -25,7 +25,7 @@ from realtime.publication import Stored
 from realtime.roles import VIEWS, Audience, Role
 from tests.fakes import ManualClock
 from wedsync.weddings.domain import domain
-from wedsync.weddings.models import ITEMS_MAX, MINUTES_MAX, ApiToken, Member, RunSheetItem, Wedding
+from wedsync.weddings.models import MINUTES_MAX, ApiToken, Member, RunSheetItem, Wedding
 from wedsync.weddings.runsheets import Row, load
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -206,10 +206,10 @@ def test_a_command_that_names_a_secret_item_second_stays_with_the_planners() -> 
     assert JournalEntry.objects.get(kind="timeline.reorder").audience == Audience.PLANNERS
 
 
-def test_what_moved_a_whole_run_sheet_is_taken_back_in_one_message() -> None:
+def test_what_moved_a_long_run_sheet_is_taken_back_in_one_message() -> None:
     back = {"item": 2**31, "version": 99_999, "start": "2027-06-12T12:00:00+00:00", "minutes": MINUTES_MAX}
-    said = encode({"items": [back] * ITEMS_MAX, "reason": "ü" * 2_000})
-    assert len(decode_data(KINDS["timeline.restore"], said).items) == ITEMS_MAX  # type: ignore[attr-defined]
+    said = encode({"items": [back] * RESTORED_MAX, "reason": "ü" * 2_000})
+    assert len(decode_data(KINDS["timeline.restore"], said).items) == RESTORED_MAX  # type: ignore[attr-defined]
     assert len(said) + 500 < message_limit(Role.PLANNER, RealtimeConfig())
 
 

@@ -213,7 +213,7 @@ BAD_SHEETS = [
     ("13 PM", f"{SHEET_HEADER}\n13:00 PM,5,A,,,flex,,", 2, "start"),
     ("a clock that the venue does not have", f"{SHEET_HEADER}\n2027-06-12 14:00+05:00,5,A,,,flex,,", 2, "start"),
     ("half a minute", f"{SHEET_HEADER}\n14:00,2.5,A,,,flex,,", 2, "minutes"),
-    ("an endless sheet", f"{SHEET_HEADER}\n" + "14:00,5,A,,,flex,,\n" * 1_001, 502, "start"),
+    ("an endless sheet", f"{SHEET_HEADER}\n" + "14:00,5,A,,,flex,,\n" * 1_001, 1002, "start"),
     ("a name list without end", f"{SHEET_HEADER}\n14:00,5,A,,{'dj;' * 200},flex,,", 2, "who"),
 ]  # fmt: skip
 
