@@ -57,8 +57,14 @@ class Frame:
         return self._text
 
     @property
+    def identity(self) -> tuple[str, str]:
+        """(member, id): the same for what goes ahead and its stored copy."""
+        return self.entry.sender.member, self.entry.id
+
+    @property
     def key(self) -> tuple[str, str] | None:
-        """(kind, key) of an ephemeral publication that replaces the one before; worked out for those who are behind only."""
+        """(kind, key) of a publication that replaces the one before; worked out where somebody is behind, or something was
+        provisional."""
         if isinstance(self._key, bool):
             self._key = None
             kind = KINDS.get(self.entry.kind)

@@ -49,8 +49,6 @@ READ_MAX = 1_000
 """Entries read at once when this process missed some."""
 RECEIPTS_S = 0.02
 """The crew's receipts are told together, this long after the first; those of the others once a second."""
-PROVISIONAL_MAX = 100
-"""Emergencies kept for newcomers while the journal is down."""
 LATELY_S = 2.0
 """So far back a process that has just opened a room is told what was said in it: what it did not read, nor hear."""
 SERVER = Sender("system", "system", "WedSync")
@@ -179,6 +177,13 @@ class Hub:
         """A P0 that the journal cannot take yet goes ahead; its stored copy has an offset and is told apart by its id."""
         self._send_fleeting(self.fleeting_entry(draft), provisional=True)
 
+    def forget(self, draft: Draft) -> None:
+        """An emergency turned out to be stored already, or never will be: what went ahead of it is not told to newcomers."""
+        room, who = self.rooms.get(draft.room), (draft.sender.member, draft.id)
+        if room is not None:
+            room.provisional.pop(who, None)
+        self._others.tell(draft.room, room, Parcel(self.process, forget=who))
+
     def fleeting_entry(self, draft: Draft) -> Entry:
         """A draft as an entry without an offset."""
         kind, now = draft.kind, self._clock.now()
@@ -206,8 +211,9 @@ class Hub:
         if room is None:
             return
         room.heard_s = self._clock.monotonic()
-        if not self._same_machine(parcel.process):
-            parcel = parcel.without_times()
+        parcel = parcel.heard_by(self.process)
+        if parcel.forget is not None:
+            room.provisional.pop(parcel.forget, None)
         if parcel.entries:
             self._offer(name, parcel.entries)
         fleeting = parcel.fleeting
@@ -220,10 +226,6 @@ class Hub:
             self._show(room, gone, "gone")
         if parcel.roster_wanted:
             self._others.tell_roster(room, self._lately(room))
-
-    def _same_machine(self, process: str) -> bool:
-        """Whether its monotonic clock is ours; a process is named host.pid.random."""
-        return process.rsplit(".", 2)[0] == self.process.rsplit(".", 2)[0]
 
     def _offer(self, name: str, entries: Iterable[Entry]) -> None:
         room = self.rooms.get(name)
@@ -241,8 +243,8 @@ class Hub:
         if room is None:
             return
         frame = Frame(entry, provisional=provisional, received_s=self.measures.received_s(entry))
-        if provisional and len(room.provisional) < PROVISIONAL_MAX:
-            room.provisional[entry.sender.member, entry.id] = frame
+        if provisional:
+            room.keep(frame)
         self.emergencies_total += provisional
         room.pass_on(frame)
         self.flushing.flush(room)

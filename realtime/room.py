@@ -24,7 +24,8 @@ logger = logging.getLogger(__name__)
 
 AHEAD_MAX = 1_000
 """Entries kept that came before the ones they follow; beyond it they are read from the journal anyway."""
-
+PROVISIONAL_MAX = 100
+"""Emergencies kept for newcomers while the journal is down."""
 
 SLICE_MEMBERS = 500
 """Served in one turn of the loop, about 2 ms: between two slices of a big room all other rooms have their turn."""
@@ -75,6 +76,7 @@ class HeldRoom:
         self.ahead: dict[int, Entry] = {}
         self.cohorts: dict[Cohort, set[Connection]] = {}
         self.n_members = 0
+        # {(member, id): an emergency that went ahead of its stored copy, for those who come meanwhile}
         self.provisional: dict[tuple[str, str], Frame] = {}
         # {cohort: what all its members get with the next flush}
         self.pending: dict[Cohort, list[Item]] = {}
@@ -138,9 +140,23 @@ class HeldRoom:
                 self._owe(cohort, (frame.text(self.head(cohort[0])), frame))
         self.offset = entry.offset
         self.heads[entry.audience] = entry.offset
-        self.provisional.pop((entry.sender.member, entry.id), None)
+        if self.provisional:
+            self._overtake(frame)
         self.measures.publications_total += 1
         self._remember(frame)
+
+    def keep(self, frame: Frame) -> None:
+        """Tell newcomers, too, of an emergency that goes ahead, unless its stored copy was faster."""
+        stored = any(known.identity == frame.identity for known in self.window)
+        if not stored and len(self.provisional) < PROVISIONAL_MAX:
+            self.provisional[frame.identity] = frame
+
+    def _overtake(self, frame: Frame) -> None:
+        """What went ahead is over with its stored copy, and with whatever is stored about the same: an all-clear."""
+        kept = self.provisional.items()
+        over = [who for who, early in kept if who == frame.identity or None is not early.key == frame.key]
+        for who in over:
+            del self.provisional[who]
 
     def pass_on(self, frame: Frame) -> None:
         """Take something without an offset into `pending`."""

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from realtime.access import issue_ticket, origin_allowed, read_ticket
 from realtime.adapters.registry import MemoryRegistry
 from realtime.clock import SystemClock
-from realtime.committer import Committer
+from realtime.committer import RETRY_S, Committer
 from realtime.config import RealtimeConfig
 from realtime.connection import USUAL, Connection
 from realtime.consumers import position
@@ -50,7 +50,8 @@ class Site:
         self.journal = MemoryJournal(self.clock, ROOM)
         mailbox = MemoryMailbox(Network())
         hub = Hub(config, self.journal, mailbox, self.clock, at_once, "here.1.p1")
-        committer = Committer(config, self.journal, self.clock, at_once, committed=hub.committed, provisional=hub.provisional)
+        told = {"committed": hub.committed, "provisional": hub.provisional, "forget": hub.forget}
+        committer = Committer(config, self.journal, self.clock, at_once, **told)
         journal: Journal = self.journal  # type: ignore[assignment]
         self.services = Services(
             config, self.clock, NobodyDomain(), journal, mailbox, committer, hub, at_once, None, MemoryRegistry(self.clock)
@@ -303,3 +304,25 @@ async def test_more_than_can_be_let_in_are_told_when_to_come_back_before_anythin
     for socket in (first, planner):
         await socket.disconnect()
     await site.services.stop()
+
+
+async def test_an_emergency_that_is_over_is_told_to_no_newcomer_also_when_it_was_said_twice(site: Site) -> None:
+    def alarm(id: str, state: str) -> str:
+        data = {"alert": "fire", "category": "fire", "text": "out", "state": state}
+        return json.dumps({"t": "publish", "id": id, "kind": "emergency.alert", "data": data})
+
+    planner = await site.join(PLANNER)
+    await planner.send_to(alarm("e1", "active"))
+    assert (await until(planner, "ok"))["offset"] == 1
+    site.journal.up = False
+    await planner.send_to(alarm("e1", "active"))
+    assert (await until(planner, "ok"))["provisional"]
+    room = site.services.hub.rooms[ROOM]
+    site.journal.up = True
+    site.clock.advance(RETRY_S)
+    assert (await until(planner, "ok"))["duplicate"] and not room.provisional
+    await planner.send_to(alarm("e2", "all_clear"))
+    await until(planner, "ok")
+    guest = await site.join(GUEST)
+    told = [json.loads(await guest.receive_from())["t"] for _ in range(3)]
+    assert told == ["welcome", "snapshot", "live"]

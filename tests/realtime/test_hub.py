@@ -196,3 +196,21 @@ async def test_a_journal_that_does_not_answer_makes_nobody_believe_to_be_alone()
             hub.beat()
         fleet.network.deliver_all()
     assert not any(hub._others.alone(hub.rooms["rose"]) for hub in fleet.alive)
+
+
+@pytest.mark.parametrize("alone", [False, True])
+async def test_an_emergency_that_is_no_news_to_the_journal_is_told_to_no_newcomer_on_any_process(alone: bool) -> None:
+    fleet = Fleet("rose")
+    here, there = fleet.alive
+    for hub in fleet.alive:
+        await hub.open("rose")
+    if alone:  # or so each of them believes
+        for hub in fleet.alive:
+            hub.rooms["rose"].heard_s = -1_000.0
+    alarm = draft(CONFIG, "rose", "emergency.alert", {"alert": "a", "category": "fire", "text": "out"}, sender=ANNA, id="e1")
+    here.provisional(alarm)
+    fleet.network.deliver_all()
+    assert all([b'"provisional":true' in (await fleet.join(hub, "rose", CLEO)).wire.sent for hub in fleet.alive])
+    here.forget(alarm)
+    fleet.network.deliver_all()
+    assert not any([b'"provisional":true' in (await fleet.join(hub, "rose", BEN)).wire.sent for hub in fleet.alive])

@@ -11,10 +11,10 @@ from realtime.connection_optimizer import ConnectionPlan
 from realtime.frame import Frame
 from realtime.histogram import edge_s
 from realtime.measures import BOOK_MAX, ROUND_SHARE, Measures
-from realtime.messages import Sender
+from realtime.messages import Sender, encode
 from realtime.presence import Presence
 from realtime.publication import Entry, Position
-from realtime.room import SLICE_MEMBERS, HeldRoom
+from realtime.room import PROVISIONAL_MAX, SLICE_MEMBERS, HeldRoom
 from tests.fakes import START, ManualClock
 from tests.realtime.test_connection import FakeWire, pubs_of
 
@@ -173,3 +173,39 @@ def test_deliveries_are_counted_together_before_there_are_many() -> None:
         hall.say(offset=n + 1)
         hall.room.flush(0)
     assert hall.measures.deliveries[2] == hall.room.measures.deliveries_total == BOOK_MAX
+
+
+def alert(id: str, *, offset: int = 0, about: str = "fire") -> Entry:
+    data = encode({"alert": about, "category": "fire", "text": "out"})
+    return Entry("w", offset, "emergency.alert", 127, id, Sender("p", "planner"), START, data)
+
+
+@pytest.mark.parametrize(
+    ("stored", "kept"),
+    [
+        (alert("e1", offset=1), []),
+        (alert("e2", offset=1), []),
+        (alert("e2", offset=1, about="flood"), ["e1"]),
+        (Entry("w", 1, "chat.guests", 127, "e2", Sender("p", "planner"), START, b"{}"), ["e1"]),
+        (Entry("w", 1, "emergency.alert", 127, "e2", Sender("p", "planner"), START, b'{"of": "another release"}'), ["e1"]),
+    ],
+)
+def test_what_went_ahead_is_for_newcomers_until_it_or_a_later_word_about_it_is_stored(stored: Entry, kept: list[str]) -> None:
+    room = Hall().room
+    room.keep(Frame(alert("e1"), provisional=True))
+    room.take(stored)
+    assert [id for _, id in room.provisional] == kept
+
+
+def test_what_went_ahead_but_comes_after_its_stored_copy_is_not_kept() -> None:
+    room = Hall().room
+    room.take(alert("e1", offset=1))
+    room.keep(Frame(alert("e1"), provisional=True))
+    assert not room.provisional
+
+
+def test_no_more_is_kept_for_newcomers_than_a_bound() -> None:
+    room = Hall().room
+    for n in range(2 * PROVISIONAL_MAX):
+        room.keep(Frame(alert(f"e{n}"), provisional=True))
+    assert len(room.provisional) == PROVISIONAL_MAX
