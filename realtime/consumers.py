@@ -82,7 +82,7 @@ class RoomConsumer(AsyncConsumer):  # type: ignore[misc]  # Channels has no type
             await send({"type": "websocket.close"})  # before the upgrade: HTTP 403
             return None, ""
         await send({"type": "websocket.accept", "subprotocol": PROTOCOL if PROTOCOL in scope["subprotocols"] else None})
-        connection = Connection(room, member, wire, parts.hub.late)
+        connection = Connection(room, member, wire, parts.hub)
         connection.plan = parts.connection_optimizer.plan(connection.stats())
         return connection, resume
 

@@ -11,7 +11,6 @@ import logging
 import zlib
 from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
-from itertools import takewhile
 from typing import Any, Literal, TypeVar
 
 import msgspec
@@ -147,6 +146,10 @@ class Hub:
         if room is None or not room.measures.fenced:
             self.measures.gaps_total += count
 
+    def fell_behind(self, connection: Connection) -> None:
+        """`connection` has to be waited for."""
+        self.measures.fell_behind(connection)
+
     def late(self, connection: Connection, frames: Sequence[Frame]) -> None:
         """The kernel has taken for `connection` what it could not take at once."""
         room = self.rooms.get(connection.room)
@@ -225,7 +228,7 @@ class Hub:
             self._show(room, came, "here")
             self._show(room, gone, "gone")
         if parcel.roster_wanted:
-            self._others.tell_roster(room, self._lately(room))
+            self._others.tell_roster(room, room.said_since(self._clock.now() - timedelta(seconds=LATELY_S)))
 
     def _offer(self, name: str, entries: Iterable[Entry]) -> None:
         room = self.rooms.get(name)
@@ -280,11 +283,6 @@ class Hub:
         self._others.greet(room)  # before the read: what is said after they have heard it comes from them, the rest is read
         await self.fill(room)
         return room
-
-    def _lately(self, room: HeldRoom) -> list[Entry]:
-        """What was said in the last moments."""
-        since = self._clock.now() - timedelta(seconds=LATELY_S)
-        return [frame.entry for frame in takewhile(lambda frame: frame.entry.at > since, reversed(room.window))][::-1]
 
     def _fill_later(self, room: HeldRoom) -> None:
         if room.name not in self._filling:

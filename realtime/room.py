@@ -6,7 +6,8 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import islice
+from datetime import datetime
+from itertools import islice, takewhile
 
 from realtime.connection import PLAIN, Cohort, Connection, Item, joined
 from realtime.deflate import deflated
@@ -216,9 +217,7 @@ class HeldRoom:
 
     def _write_slowly(self, connection: Connection, items: list[Item], frames: bytes, sent: int) -> bool:
         try:
-            if connection.write(items, frames, sent):
-                return True
-            self._measures.fell_behind(connection)
+            return connection.write(items, frames, sent)
         except Exception:  # a fault of one connection must not keep the others from hearing this
             logger.exception("%s of %s cannot be written to", connection.member.member, self.name)
         return False
@@ -247,6 +246,10 @@ class HeldRoom:
         self.window_since = expected
         for entry in reversed(tail):
             self._remember(Frame(entry))
+
+    def said_since(self, moment: datetime) -> list[Entry]:
+        """What of the window is younger, in order."""
+        return [frame.entry for frame in takewhile(lambda frame: frame.entry.at > moment, reversed(self.window))][::-1]
 
     def missed(self, since: int, view: int) -> list[Frame]:
         """What `view` may see of the entries in the window after `since`; nothing that a later one of them replaces."""

@@ -132,6 +132,10 @@ class WireProtocol(Resting, WebSocketProtocol):  # type: ignore[misc]  # Daphne 
         else:
             super().sendData(data, sync, chopsize)
 
+    def onPing(self, payload: bytes) -> None:  # noqa: N802 - autobahn's name
+        if self.wire is None or not self.wire.defers(payload):
+            super().onPing(payload)
+
     def onConnect(self, request: Any) -> Any:  # noqa: N802 - autobahn's name
         self.wire = SocketWire(self)
         self.http = self.transport.producer  # the channel of the request that asked for the upgrade, where one has read it

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
+from realtime.closing import CloseCode
 from realtime.connection import Connection
 from realtime.connection_optimizer import ConnectionPlan
 from realtime.frame import Frame
@@ -32,11 +34,17 @@ class Hall:
 
     def enter(self, role: str = "guest", plan: ConnectionPlan | None = None) -> FakeWire:
         wire = FakeWire()
-        connection = Connection("w", Sender(f"m{len(self.wires)}", role), wire)
+        connection = Connection("w", Sender(f"m{len(self.wires)}", role), wire, self)
         connection.plan = plan or connection.plan
         self.room.attach(connection)
         self.wires.append(wire)
         return wire
+
+    def fell_behind(self, connection: Connection) -> None:
+        self.measures.fell_behind(connection)
+
+    def late(self, connection: Connection, frames: Sequence[Frame]) -> None:
+        pass
 
     def say(self, kind: str = "chat.guests", *, offset: int = 0) -> None:
         entry = Entry("w", offset, kind, 127, f"{kind}{offset}", Sender("p", "planner"), START, b"{}", received_s=0.0)
@@ -117,6 +125,37 @@ def test_one_that_takes_nothing_is_stuck_and_one_that_takes_a_little_is_not() ->
     connections[id(stuck)].end_too_slow()
     hall.measures.stuck(10)
     assert connections[id(stuck)] not in hall.measures.behind and stuck.closed == [4008]
+
+
+def test_one_whose_buffers_get_emptier_takes_something() -> None:
+    hall = Hall()
+    wire = hall.enter()
+    (member,) = hall.room.members()
+    wire.answers, wire.unread = [False], 20_000
+    hall.say(offset=1)
+    hall.room.flush(0)
+    for _ in range(30):
+        hall.clock.advance(1)
+        wire.unread -= 500
+        assert hall.measures.stuck(10) == []
+    hall.clock.advance(11)
+    assert hall.measures.stuck(10) == [member]
+
+
+@pytest.mark.parametrize("code", [CloseCode.ABUSE, CloseCode.BAD_CREDENTIALS, CloseCode.GOING_AWAY])
+def test_one_that_does_not_even_take_the_goodbye_is_not_waited_for(code: CloseCode) -> None:
+    hall = Hall()
+    wire = hall.enter()
+    (member,) = hall.room.members()
+    wire.answers = [False]
+    hall.say(offset=1)
+    hall.room.flush(0)
+    member.end(code, "No.")
+    hall.clock.advance(11)
+    assert hall.measures.stuck(10) == [member] and wire.closed == []
+    member.end_too_slow()
+    assert member.closing is code and wire.closed == [int(code)] and member.n_bytes == 0
+    assert hall.measures.stuck(10) == [] and not hall.measures.behind
 
 
 @pytest.mark.parametrize("kept_waiting_s", [0.0, 0.2])

@@ -500,3 +500,50 @@ def test_the_short_way_and_the_long_way_make_one_stream(events: list[tuple[str, 
     site.protocol.sendClose(1000)
     assert site.wire.push is None and site.member.push(b"late") == 0
     site.close()
+
+
+@given(st.lists(st.sampled_from(["ping", "say", "take"]), max_size=40))
+def test_of_the_pings_that_come_while_something_waits_the_latest_is_answered(events: list[str]) -> None:
+    site, asked, answered = Site(), 0, list[int]()
+    site.say(300_000, 0)
+    assert site.member.behind
+    for n, event in enumerate(["ping"] * 1_000 + events, start=1):
+        match event:
+            case "ping":
+                asked = n
+                site.protocol.onPing(b"%06d" % n)
+            case "say":
+                site.say(100, n)
+            case "take":
+                site.take(40_000)
+        waiting = len(site.transport.dataBuffer) + site.transport._tempDataLen + site.member.n_bytes
+        assert waiting < 300_000 + 20 * len(events) + 106 * len(events)
+    for _ in range(2_000):
+        site.take(1 << 20)
+    stream, texts = site.read, b""
+    while stream:
+        size, head = stream[1], 2
+        if size >= 126:
+            head = 4 if size == 126 else 10
+            size = int.from_bytes(stream[2:head], "big")
+        if stream[0] == 0x8A:
+            answered.append(int(stream[head : head + size]))
+        else:
+            texts += stream[: head + size]
+        stream = stream[head + size :]
+    assert texts == site.expected and answered == sorted(set(answered)) and answered[-1] == asked
+    assert len(answered) <= 1 + len(events) and not site.member.behind
+    site.close()
+
+
+def test_what_the_other_end_has_not_read_is_known() -> None:
+    site = Site()
+    assert site.wire.unread_bytes() == 0
+    site.say(300_000, 0)
+    full = site.wire.unread_bytes()
+    assert full >= 300_000 and site.wire.unread_bytes() == full
+    site.take(60_000)
+    assert site.wire.unread_bytes() < full
+    site.transport.connected = 0
+    assert site.wire.unread_bytes() == 0
+    site.close()
