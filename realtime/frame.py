@@ -85,4 +85,4 @@ class Frame:
     @property
     def n_bytes(self) -> int:
         """What it holds in memory, about."""
-        return len(self._head) + len(self.entry.data) + len(self.entry.result)
+        return len(self._head) + self.entry.n_bytes

@@ -15,7 +15,7 @@ from realtime.connection import Connection
 from realtime.errors import JournalUnavailable
 from realtime.frame import Frame
 from realtime.messages import Live, Snapshot, Welcome, encode
-from realtime.policy.recovery import FromJournal, FromWindow, recovery
+from realtime.policy.recovery import FromJournal, FromWindow, recovery, worth_replaying
 from realtime.policy.returning import return_ms
 from realtime.publication import Entry, Position, State
 from realtime.roles import Audience, head_of, sees
@@ -91,7 +91,8 @@ class Joining:
             case FromJournal(start):
                 limit = self._config.replay_max_entries
                 position, history = await self._hub.read(self._reader.history, room.name, start, view, limit)
-                if position.epoch == room.epoch and start >= position.floor and len(history) <= limit:
+                worth = worth_replaying([entry.n_bytes for entry in history], limit, self._config.window_bytes)
+                if position.epoch == room.epoch and start >= position.floor and worth:
                     await self._reach(room, position)
                     return Missed(start, position.offset, history)
         state = await self._state(room, view)

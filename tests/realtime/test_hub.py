@@ -214,3 +214,18 @@ async def test_an_emergency_that_is_no_news_to_the_journal_is_told_to_no_newcome
     here.forget(alarm)
     fleet.network.deliver_all()
     assert not any([b'"provisional":true' in (await fleet.join(hub, "rose", BEN)).wire.sent for hub in fleet.alive])
+
+
+@pytest.mark.parametrize(
+    ("missed", "letters", "recovered"), [(100, 2_000, True), (400, 1, True), (600, 1, False), (400, 2_000, False)]
+)
+async def test_what_costs_more_to_replay_than_a_snapshot_is_a_snapshot(missed: int, letters: int, recovered: bool) -> None:
+    fleet = Fleet("rose")
+    drafts = [draft(CONFIG, "rose", "chat.crew", {"text": "x" * letters}, id=f"p{n}") for n in range(missed)]
+    fleet.journal.commit(drafts)
+    back = Member("rose", ANNA)
+    await fleet.alive[0].join(back.connection, "e1", 0, "")
+    told = [
+        message for message in map(decode_to_client, texts_of(back.wire.sent)) if isinstance(message, Pub) and message.offset
+    ]
+    assert (f'"recovered":{str(recovered).lower()}'.encode() in back.wire.sent) and len(told) == (missed if recovered else 0)
