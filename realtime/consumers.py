@@ -51,7 +51,7 @@ class RoomConsumer(AsyncConsumer):  # type: ignore[misc]  # Channels has no type
             finally:
                 parts.arriving -= 1
             if joined:
-                inbox = Inbox(connection, parts.hub, parts.committer, parts.config, parts.clock, parts.plan)
+                inbox = Inbox(connection, parts.hub, parts.committer, parts.intake, parts.config, parts.clock, parts.plan)
                 if wire is not None:
                     connection.open(inbox.take)
                 # With a wire only what came during the join is here, then the end.

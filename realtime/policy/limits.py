@@ -59,3 +59,7 @@ class TokenBucket:
             self._tokens -= 1
             return 0.0
         return (1 - self._tokens) / rate.per_s
+
+    def full(self, now_s: float) -> bool:
+        """Whether all is there again, as in a new one."""
+        return self._tokens + max(0.0, now_s - self._at_s) * self._rate.per_s >= self._rate.burst

@@ -29,6 +29,7 @@ from tests.fakes import ManualClock, MemoryJournal, MemoryMailbox, Network, at_o
 ROOM = "rose-garden"
 PLANNER = Sender("m1", "planner", "Sam")
 GUEST = Sender("m2", "guest", "Maya")
+VENDOR = Sender("m3", "vendor", "Ivy")
 
 
 class NobodyDomain:
@@ -199,6 +200,49 @@ async def test_a_guest_beyond_the_rate_is_told_when_to_try_again(site: Site) -> 
     assert error["code"] == "rate_limited" and error["ref"] == "g10" and 0 < error["retry_after_ms"] <= 1_001
     assert len(site.journal.entries[ROOM]) == 10
     await guest.disconnect()
+
+
+def cry(category: str, id: str) -> str:
+    data = {"alert": "a", "category": category, "text": "!"}
+    return json.dumps({"t": "publish", "id": id, "kind": "emergency.alert", "data": data})
+
+
+async def test_whoever_comes_back_has_no_more_to_say_than_before(site: Site) -> None:
+    for n in range(3):
+        guest = await site.join(GUEST)
+        await until(guest, "live")
+        for m in range(5):
+            await guest.send_to(say("hello", f"g{n}{m}", "chat.guests"))
+        answer = await until(guest, "ok" if n < 2 else "error")
+        assert n < 2 or answer["code"] == "rate_limited"
+        await guest.disconnect()
+    assert len(site.journal.entries[ROOM]) == 10
+
+
+async def test_a_slip_and_what_is_said_again_take_no_emergency_away(site: Site) -> None:
+    vendor = await site.join(VENDOR)
+    await until(vendor, "live")
+    for n in range(5):
+        await vendor.send_to(cry("cardiac", f"x{n}"))
+        assert (await until(vendor, "error"))["code"] == "invalid"
+    await vendor.send_to(cry("medical", "e0"))
+    assert "duplicate" not in await until(vendor, "ok")
+    await vendor.disconnect()
+    vendor = await site.join(VENDOR)
+    await until(vendor, "live")
+    for _ in range(4):
+        await vendor.send_to(cry("medical", "e0"))
+        assert (await until(vendor, "ok"))["duplicate"]
+    for id in ("e1", "e2", "e3"):
+        await vendor.send_to(cry("medical", id))
+    assert (await until(vendor, "error"))["ref"] == "e3"
+    for n in range(11):
+        await vendor.send_to(cry("cardiac", f"y{n}"))
+    codes = [(await until(vendor, "error"))["code"] for _ in range(11)]
+    assert codes == ["invalid"] * 11, "nine before"
+    await vendor.send_to(cry("cardiac", "z"))
+    assert (await until(vendor, "error"))["code"] == "rate_limited", "nonsense is limited too"
+    await vendor.disconnect()
 
 
 async def closed_with(socket: WebsocketCommunicator) -> tuple[int, int]:
