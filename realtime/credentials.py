@@ -59,15 +59,20 @@ async def authenticate(knocked: Knock, room: str, services: Services) -> tuple[S
     if knocked.wrong:
         raise BadCredentials(knocked.wrong)
     if (ticket := knocked.ticket) is not None:
-        if ticket.member.member in services.hub.revoked:
-            raise BadCredentials
-        await spend(ticket, now, config.clock_leeway_s)
-        member = ticket.member
+        member = await admitted(ticket, services)
     elif origin is None:
         raise BadCredentials("A session needs an Origin; use a ticket.")
     else:
         member = await _session_member(headers, room, services)
     return member, resume_ticket(room, member, services, now)
+
+
+async def admitted(ticket: Ticket, services: Services) -> Sender:
+    """The member that comes with `ticket`, which is used with this. Raises BadCredentials for a used or withdrawn one."""
+    if ticket.member.member in services.hub.revoked:
+        raise BadCredentials
+    await spend(ticket, services.clock.now(), services.config.clock_leeway_s)
+    return ticket.member
 
 
 def resume_ticket(room: str, member: Sender, services: Services, now: datetime) -> str:
