@@ -10,7 +10,7 @@ from channels.testing import WebsocketCommunicator
 from hypothesis import given
 from hypothesis import strategies as st
 
-from realtime.access import issue_ticket, origin_allowed, read_ticket
+from realtime.access import Ticket, issue_ticket, origin_allowed, read_ticket, spend
 from realtime.adapters.registry import MemoryRegistry
 from realtime.clock import SystemClock
 from realtime.committer import RETRY_S, Committer
@@ -141,6 +141,18 @@ async def test_a_ticket_works_once_unless_reusable(site: Site) -> None:
     once, often = site.ticket(PLANNER), site.ticket(PLANNER, reusable=True)
     results = [await refused(site.knock(ticket)) for ticket in (once, once, often, often)]
     assert results == [False, True, False, False]
+
+
+async def test_a_ticket_works_once_however_many_come_after_it(site: Site) -> None:
+    def read(text: str) -> Ticket:
+        return read_ticket(text, ROOM, site.clock.now(), RealtimeConfig())
+
+    first = read(site.ticket(GUEST))
+    await spend(first, site.clock.now(), 300)
+    for _ in range(2_000):
+        await spend(read(site.ticket(PLANNER)), site.clock.now(), 300)
+    with pytest.raises(BadCredentials):
+        await spend(first, site.clock.now(), 300)
 
 
 async def test_a_ticket_runs_out_and_the_load_role_needs_load_testing(site: Site) -> None:
