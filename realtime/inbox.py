@@ -24,6 +24,10 @@ REST_S = 0.5
 """Whose message was shed is not read for so long: to refuse costs as much as to serve, and a phone that does not wait as it was
 told must not take the time of those who have something urgent to say."""
 
+FAULTS_MAX = 10
+"""Gaps and the like that one connection may tell of. Who sees a gap hangs up and comes back: more is nobody's experience, the
+first pages already, and a number that somebody made up must not drown what others tell."""
+
 
 class Inbox:
     """The receiving half of a connection; `Connection` is the sending one."""
@@ -46,6 +50,7 @@ class Inbox:
         self._plan = plan
         self._limit = message_limit(connection.role, config)
         self._strikes = 0
+        self._faults_left = FAULTS_MAX
 
     def take(self, text: bytes | str | None, arrived_s: Callable[[], float | None] = lambda: None) -> None:
         """One message; None is a binary one. `arrived_s`: when the kernel had it, by the clock; None: not known, so now."""
@@ -86,7 +91,9 @@ class Inbox:
             self._refuse("", error)
             return
         self._strikes = 0
-        self._hub.faults(connection, hint.gaps)
+        counted = min(hint.gaps, self._faults_left)
+        self._faults_left -= counted
+        self._hub.faults(connection, counted)
         connection.told = Told(hint.visible, hint.save_data, hint.effective)
         self._plan(connection)
 

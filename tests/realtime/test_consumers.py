@@ -19,6 +19,7 @@ from realtime.connection import USUAL, Connection
 from realtime.consumers import position
 from realtime.errors import BadCredentials
 from realtime.hub import Hub
+from realtime.inbox import FAULTS_MAX
 from realtime.journal import Journal
 from realtime.messages import Sender
 from realtime.policy.limits import STRIKES_MAX
@@ -255,6 +256,19 @@ async def test_a_slip_and_what_is_said_again_take_no_emergency_away(site: Site) 
     await vendor.send_to(cry("cardiac", "z"))
     assert (await until(vendor, "error"))["code"] == "rate_limited", "nonsense is limited too"
     await vendor.disconnect()
+
+
+@pytest.mark.parametrize(("told", "counted"), [([0, 1, 0, 2], 3), ([1_000_000], FAULTS_MAX), ([7, 7, 7], FAULTS_MAX)])
+async def test_gaps_that_a_client_tells_of_count_up_to_a_few(site: Site, told: list[int], counted: int) -> None:
+    guest = await site.join(GUEST)
+    await until(guest, "live")
+    for gaps in told:
+        await guest.send_to(json.dumps({"t": "hint", "gaps": gaps}))
+    await guest.send_to('{"t":"ping","ref":1}')
+    await until(guest, "pong")
+    assert site.services.hub.measures.gaps_total == counted
+    assert site.services.hub.rooms[ROOM].measures.faults_total == counted
+    await guest.disconnect()
 
 
 async def closed_with(socket: WebsocketCommunicator) -> tuple[int, int]:
