@@ -70,12 +70,12 @@ class RoomConsumer(AsyncConsumer):  # type: ignore[misc]  # Channels has no type
     async def _let_in(self, scope: Any, send: Any, wire: Any) -> tuple[Connection | None, str]:
         """(connection of a member that was accepted, a ticket for its next one); (None, "") for one that was sent away."""
         parts, room = self.services, scope["url_route"]["kwargs"]["slug"]
-        knocked = knock(scope, room, parts)
-        if (wait_s := parts.admission.admit(knocked.role, parts.clock.monotonic(), room)) > 0:
-            parts.hub.measures.joins_refused_total += 1
-            await self._send_away(scope, send, wait_s)
-            return None, ""
         try:
+            knocked = knock(scope, room, parts)  # before `admit`: strangers are to take nobody's place
+            if (wait_s := parts.admission.admit(knocked.role, parts.clock.monotonic(), room)) > 0:
+                parts.hub.measures.joins_refused_total += 1
+                await self._send_away(scope, send, wait_s)
+                return None, ""
             member, resume = await authenticate(knocked, room, parts)
         except BadCredentials as error:
             logger.info("refused at the door of %s: %s", room, error)

@@ -13,9 +13,8 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST
 from msgspec import Struct
 
-from realtime.access import read_ticket
 from realtime.bootstrap import services
-from realtime.credentials import admitted, bearer
+from realtime.credentials import bearer, good_ticket, use
 from realtime.draft import draft
 from realtime.errors import BadCredentials, Malformed, RealtimeError, TooLarge
 from realtime.messages import Id, Sender
@@ -91,7 +90,7 @@ async def _sender(request: HttpRequest, slug: str, parts: Services) -> tuple[Sen
     if not token:
         raise BadCredentials("An Authorization header with a bearer token is needed.")
     if "." in token:
-        return await admitted(read_ticket(token, slug, parts.clock.now(), parts.config), parts), False
+        return await use(good_ticket(token, slug, parts), parts), False
     program = await sync_to_async(parts.domain.token)(slug, token)
     if program is None:
         raise BadCredentials

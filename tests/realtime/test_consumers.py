@@ -358,6 +358,21 @@ def test_origins_match_exactly(origin: str | None, allowed: bool) -> None:
     assert origin_allowed(origin, "wed.example", ("https://app.example",)) is allowed
 
 
+async def test_strangers_take_nobodys_place() -> None:
+    site = Site(admission_per_s=4)
+    withdrawn = site.ticket(Sender("m9", "guest"))
+    site.services.domain.gone = site.services.hub.revoked = {"m9"}  # type: ignore[attr-defined]
+    strangers: list[dict[str, str]] = [*(door[1] for door in DOORS), {"ticket": withdrawn}]
+    strangers += [{"ticket": site.ticket(GUEST), "origin": "https://evil.example"}, {"origin": "https://wed.example"}]
+    for how in strangers * 2:
+        assert await refused(site.knock(**how)), how
+    assert site.services.hub.measures.joins_refused_total == 0, "none was told to come back"
+    guest = await site.join(GUEST)
+    assert (await until(guest, "welcome"))["member"]["member"] == GUEST.member
+    await guest.disconnect()
+    await site.services.stop()
+
+
 async def test_more_than_can_be_let_in_are_told_when_to_come_back_before_anything_is_asked() -> None:
     site = Site(admission_per_s=4)
     first = await site.join(GUEST)
