@@ -1,4 +1,4 @@
-"""How much a member may send. PURE: a token bucket and the numbers for each role."""
+"""How much a member may send, and anybody over HTTP. PURE: a token bucket and the numbers for each role."""
 
 from __future__ import annotations
 
@@ -20,6 +20,10 @@ EMERGENCIES = Rate(3 / 300, 3)
 """P0 per person: three in five minutes."""
 STRIKES_MAX = 50
 """Messages beyond the rate in a row before the connection is closed: a client that waits as told never has two."""
+BODY_MAX_BYTES = 65_536
+"""Of an HTTP request: a publication of who may say most, and far more than a form of the pages."""
+UPLOAD_MAX_BYTES = 5_000_000
+"""Of one to the admin: an import with the largest table both pasted and as a file; who has a larger file is told so."""
 
 
 def rate_of(role: Role, config: RealtimeConfig) -> Rate | None:
@@ -39,6 +43,11 @@ def message_limit(role: Role, config: RealtimeConfig) -> int:
     if role & (Role.GUEST | Role.DISPLAY):
         return config.guest_message_bytes
     return config.crew_message_bytes if role & (Role.VENDOR | Role.COUPLE) else config.planner_message_bytes
+
+
+def body_limit(path: bytes) -> int:
+    """The largest body of an HTTP request for this path, bytes."""
+    return UPLOAD_MAX_BYTES if path.startswith(b"/admin/") else BODY_MAX_BYTES
 
 
 class TokenBucket:
