@@ -20,6 +20,8 @@ from realtime.services import Services
 logger = logging.getLogger(__name__)
 
 MAX_OFFSET = 2**63 - 1
+DIGITS_MAX = 19
+"""Of an offset; beyond 4,300 of them `int` raises."""
 
 
 class RoomConsumer(AsyncConsumer):  # type: ignore[misc]  # Channels has no types
@@ -118,6 +120,6 @@ def position(query_string: bytes) -> tuple[str, int | None]:
     """(epoch, offset) of `?epoch=&since=`; the offset is None when the client has none or it is not a number."""
     query = parse_qs(query_string.decode("latin-1"))
     since = query.get("since", [""])[0]
-    if not since.isascii() or not since.isdigit() or int(since) > MAX_OFFSET:
+    if not since.isascii() or not since.isdigit() or len(since) > DIGITS_MAX or int(since) > MAX_OFFSET:
         return "", None
     return query.get("epoch", [""])[0][:32], int(since)

@@ -335,6 +335,8 @@ async def test_one_that_does_not_read_is_ended_and_its_memory_freed() -> None:
         (b"since=-1", ("", None)),
         (b"since=99999999999999999999", ("", None)),
         (b"since=\xc2\xb2", ("", None)),
+        (b"epoch=e&since=" + b"9" * 5_000, ("", None)),
+        (b"epoch=e&since=9223372036854775807", ("e", 2**63 - 1)),
     ],
 )
 def test_position_of_a_query(query: bytes, expected: tuple[str, int | None]) -> None:
