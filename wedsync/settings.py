@@ -192,6 +192,7 @@ STATIC_URL = "static/"
 # Serve straight from the apps, so that plain `daphne` needs no collectstatic.
 WHITENOISE_USE_FINDERS = True
 SECURE_CONTENT_TYPE_NOSNIFF = True
+SESSION_ENGINE = "wedsync.sessions"
 SESSION_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = ENV.get("WEDSYNC_HTTPS", "") == "1"
 

@@ -15,10 +15,12 @@ REQUEST_S = 15.0
 """From its first byte to its last one, in this process: 480 KB at 256 kbit/s. The dispatcher has waited for its line before."""
 DIGITS_MAX = 19
 """Of a length: more are no size of anything, and above 4,300 `int` raises."""
+READ_AS_ASCII = (b"sec-websocket-protocol", b"daphne-root-path")
+"""By Daphne, with an error of the server's where one is not."""
 
 
 class PromptChannel(HTTPChannel):  # type: ignore[misc]  # Twisted's types do not know `timeOut` of an instance
-    """Ends a connection whose request is not complete after `REQUEST_S`, however steadily it drips, or has too large a body."""
+    """Ends a connection whose request is not complete after `REQUEST_S`, however steadily it drips, or is not to be read."""
 
     _begun = False
     _rest_s: float | None = None
@@ -27,6 +29,12 @@ class PromptChannel(HTTPChannel):  # type: ignore[misc]  # Twisted's types do no
     def resetTimeout(self) -> None:  # noqa: N802 - Twisted's name, called for everything that arrives
         if not self._begun:
             self._begun, self._rest_s = True, self.setTimeout(REQUEST_S)
+
+    def headerReceived(self, line: bytes) -> bool:  # noqa: N802
+        if not line.isascii() and line.partition(b":")[0].lower() in READ_AS_ASCII:
+            self._respondToBadRequestAndDisconnect()
+            return False
+        return bool(super().headerReceived(line))
 
     def _maybeChooseTransferDecoder(self, header: bytes, data: bytes) -> bool:  # noqa: N802
         if header == b"Content-Length" and len(data) > DIGITS_MAX:

@@ -6,6 +6,8 @@ import inspect
 
 import daphne.server
 import pytest
+from daphne.http_protocol import WebRequest
+from daphne.ws_protocol import WebSocketProtocol
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.task import Clock
@@ -37,6 +39,8 @@ def test_daphne_and_twisted_have_the_names_that_are_used() -> None:
     assert "self._savedTimeOut = self.setTimeout(None)" in inspect.getsource(HTTPChannel.allContentReceived)
     assert "self.allHeadersReceived()" in inspect.getsource(HTTPChannel.lineReceived)
     assert "self._path = request" in inspect.getsource(HTTPChannel.lineReceived)
+    assert 'unquote(value.decode("ascii"))' in inspect.getsource(WebRequest.process)
+    assert 'unquote(value.decode("ascii"))' in inspect.getsource(WebSocketProtocol.onConnect)
     assert "length = int(data)" in inspect.getsource(HTTPChannel._maybeChooseTransferDecoder)
     assert isinstance(PromptFactory.protocol()._channel, PromptChannel)
 
@@ -121,6 +125,24 @@ def test_what_was_refused_is_read_and_thrown_away_until_its_time_is_over() -> No
 def test_a_length_that_is_no_number_of_bytes_is_a_bad_request() -> None:
     _, transport, _ = posted("/healthz", "Content-Length: " + "9" * 5_000)
     assert transport.value().startswith(b"HTTP/1.1 400 ")
+
+
+@pytest.mark.parametrize(
+    ("header", "good"),
+    [
+        ("Sec-WebSocket-Protocol: ticket.\xff\xe9.a", False),
+        ("sec-websocket-protocol: ticket.a,\r\n \xff", False),
+        ("Daphne-Root-Path: /\xff", False),
+        ("Sec-WebSocket-Protocol: wedsync.v1, ticket.a", True),
+        ("Cookie: sessionid=\xff", True),
+    ],
+)
+@pytest.mark.parametrize("after", ["", "Accept: */*\r\n"])
+def test_what_daphne_reads_as_ascii_has_to_be(header: str, good: bool, after: str) -> None:
+    prompt, transport, _ = channel()
+    prompt.dataReceived(f"GET / HTTP/1.1\r\nHost: x\r\n{header}\r\n{after}\r\n".encode("latin-1"))
+    assert transport.value() == (b"" if good else b"HTTP/1.1 400 Bad Request\r\n\r\n")
+    assert transport.disconnecting is not good and prompt._handlingRequest is good
 
 
 def test_each_request_of_a_connection_has_the_limit_for_itself() -> None:
