@@ -225,6 +225,41 @@ async def test_who_says_much_before_it_is_in_is_read_again_when_that_is_decided(
     assert transport.reading
 
 
+def fragment(data: bytes, opcode: int = 0) -> bytes:
+    """A part of a message that is not its last one."""
+    return bytes([opcode, 0x80 + len(data)]) + bytes(4) + data
+
+
+@pytest.mark.parametrize("in_one_read", [1, 400])
+@pytest.mark.parametrize("compressed", [0, 0x40])
+async def test_a_message_in_fragments_is_read_and_one_that_does_not_end_is_ended(compressed: int, in_one_read: int) -> None:
+    assert "self.message_data.extend(payload)" in inspect.getsource(BaseProtocol.onMessageFrame)
+    server = Accepting("permessage-deflate")
+    protocol = WireFactory(server).buildProtocol(None)
+    protocol._raw_query_string = b""
+    transport = Silent()
+    protocol.makeConnection(transport)
+    protocol.dataReceived(ASKING % b"permessage-deflate")
+    await asyncio.wait_for(server.connections[protocol]["application_instance"], 5)  # type: ignore[arg-type]
+    heard: list[bytes | None] = []
+    protocol.wire.open(Member(), lambda text, _: heard.append(text))
+    hello = zlib.compress(b"hello", wbits=-15) if compressed else b"hello"
+    for _ in range(2):  # each message for itself
+        protocol.dataReceived(fragment(hello[:3], 1 | compressed) + fragment(b"") * 800)
+        protocol.dataReceived(bytes([0x80, 0x80 + len(hello[3:])]) + bytes(4) + hello[3:])
+    assert heard == [b"hello"] * 2
+    transport.written = b""
+    protocol.dataReceived(fragment(b"", 1 | compressed))
+    sent = 0
+    while not transport.written and sent < 5_000:
+        protocol.dataReceived(fragment(b"") * in_one_read)
+        sent += in_one_read
+    assert CloseCode.TOO_LARGE.to_bytes(2, "big") in transport.written and 800 < sent < 1_500
+    closed = transport.written
+    protocol.dataReceived(fragment(b"") * 5_000)
+    assert transport.written == closed and len(heard) == 2 and not protocol.data
+
+
 class Checked:
     """A connection that counts its checks."""
 
