@@ -15,6 +15,7 @@ from msgspec import Struct
 from realtime.access import Ticket, issue_ticket, origin_allowed, read_ticket, spend
 from realtime.errors import BadCredentials
 from realtime.messages import Sender
+from realtime.revoked import withdrawn
 from realtime.roles import ROLES, Role
 from realtime.services import Services
 
@@ -64,7 +65,7 @@ async def authenticate(knocked: Knock, room: str, services: Services) -> tuple[S
 def good_ticket(text: str, room: str, services: Services) -> Ticket:
     """A ticket of somebody who is still welcome. Raises BadCredentials. Whether it was used before, `use` finds out."""
     ticket = read_ticket(text, room, services.clock.now(), services.config)
-    if ticket.member.member in services.hub.revoked:
+    if withdrawn(ticket.member, services.hub.revoked):
         raise BadCredentials
     return ticket
 

@@ -35,6 +35,7 @@ from realtime.performance_optimizer import Tuning
 from realtime.ports import Mailbox
 from realtime.presence import Presence
 from realtime.publication import Draft, Entry, Position
+from realtime.revoked import Revoked, withdrawn
 from realtime.roles import Audience
 from realtime.room import HeldRoom
 from realtime.standstill import Standstill
@@ -71,7 +72,8 @@ class Hub:
         self._in_thread = in_thread
         self._opening: dict[str, asyncio.Task[HeldRoom]] = {}
         self._filling: dict[str, asyncio.Task[None]] = {}
-        self.revoked: set[str] = set()
+        self.revoked: Revoked = frozenset()
+        self.newcomers: set[Connection] = set()  # who came in since it was asked last who is revoked
         self._joining = Joining(self, reader, config, clock, process)
         self.measures = Measures(clock)
         self.flushing = Flushing(clock)
@@ -110,6 +112,7 @@ class Hub:
         """The connection is gone. Safe to call twice, and for one that never got in."""
         room = self.rooms.get(connection.room)
         self.measures.behind.pop(connection, None)
+        self.newcomers.discard(connection)
         self.measures.too_slow_total += (
             connection.closing is CloseCode.TOO_SLOW and room is not None and not room.measures.fenced
         )
@@ -307,13 +310,14 @@ class Hub:
             if len(entries) < READ_MAX or room.offset == before:
                 return
 
-    def expel(self, revoked: set[str]) -> None:
-        """From now on nobody of `revoked` is let in; who is here goes."""
-        for member in revoked - self.revoked:
-            for room in self.rooms.values():
-                for connection in [c for c in room.members() if c.member.member == member]:
-                    connection.end(CloseCode.BAD_CREDENTIALS, "Your access to this wedding was withdrawn.")
-        self.revoked = revoked
+    def expel(self, revoked: Revoked) -> None:
+        """From now on nobody of `revoked` is let in; who is here goes, and who was on the way in when it was so already."""
+        news = revoked != self.revoked
+        here = [c for room in self.rooms.values() for c in room.members()] if news else self.newcomers
+        self.revoked, self.newcomers = revoked, set()
+        for connection in here:
+            if withdrawn(connection.member, revoked):
+                connection.end(CloseCode.BAD_CREDENTIALS, "Your access was withdrawn, or is another one now: come in anew.")
 
     # -- every second -------------------------------------------------------------------------------------------------
 

@@ -147,6 +147,7 @@ class Joining:
         texts.append(encode(Live(room.head(view), present, room.receipts.all() if sees(view, Audience.PLANNERS) else [])))
         connection.send(texts, always=True)
         room.attach(connection)
+        self._hub.newcomers.add(connection)
         connection.acked = room.offset
         self._hub.measures.joins_total += 1
         if news:

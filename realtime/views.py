@@ -20,6 +20,7 @@ from realtime.errors import BadCredentials, Malformed, RealtimeError, TooLarge
 from realtime.messages import Id, Sender
 from realtime.policy.limits import message_limit
 from realtime.publish import submit
+from realtime.revoked import withdrawn
 from realtime.roles import ROLES
 from realtime.services import Services
 
@@ -90,7 +91,11 @@ async def _sender(request: HttpRequest, slug: str, parts: Services) -> tuple[Sen
     if not token:
         raise BadCredentials("An Authorization header with a bearer token is needed.")
     if "." in token:
-        return await use(good_ticket(token, slug, parts), parts), False
+        ticket = good_ticket(token, slug, parts)
+        # This may be the first request to a process that has asked nobody yet.
+        if parts.ticked_s is None and withdrawn(ticket.member, await sync_to_async(parts.domain.revoked)()):
+            raise BadCredentials
+        return await use(ticket, parts), False
     program = await sync_to_async(parts.domain.token)(slug, token)
     if program is None:
         raise BadCredentials

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -317,6 +318,37 @@ async def test_one_whose_access_was_withdrawn_goes_and_stays_away(site: Site) ->
     assert await closed_with(guest) == (4401, 4401)
     assert await refused(site.knock(resume)) and await refused(site.knock(site.ticket(GUEST)))
     await site.join(PLANNER)
+
+
+async def test_one_whose_role_was_changed_comes_in_as_what_it_is_now(site: Site) -> None:
+    guest, planner = await site.join(GUEST), await site.join(PLANNER)
+    resume = (await until(planner, "welcome"))["resume"]
+    site.services.hub.expel({(PLANNER.member, "planner"), (GUEST.member, "planner")})
+    assert await closed_with(planner) == (4401, 4401)
+    assert await refused(site.knock(resume))
+    await site.join(Sender(PLANNER.member, "guest", "Sam"))
+    await until(guest, "live")
+
+
+async def test_one_whose_access_was_withdrawn_on_the_way_in_goes_within_a_second() -> None:
+    site, reading = Site(), asyncio.Event()
+    read = site.services.hub.read
+
+    async def slowly(function: Any, *args: object) -> Any:
+        found = await read(function, *args)
+        if function == site.journal.state:
+            await reading.wait()
+        return found
+
+    site.services.hub.read = slowly  # type: ignore[method-assign]
+    guest = await site.join(GUEST)
+    site.services.hub.expel({GUEST.member})
+    reading.set()
+    await until(guest, "live")
+    site.services.hub.expel({GUEST.member})
+    assert await closed_with(guest) == (4401, 4401)
+    assert site.services.hub.newcomers == set()
+    await site.services.stop()
 
 
 async def test_one_that_does_not_read_is_ended_and_its_memory_freed() -> None:

@@ -229,6 +229,14 @@ async def test_a_revoked_token_is_refused(parts: Services) -> None:
     assert (await post({"kind": "chat.crew", "data": {"text": "1"}}, key))[0] == 403
 
 
+@pytest.mark.parametrize("known", [True, False], ids=["asked every second", "the first request after a restart"])
+async def test_over_http_a_ticket_of_one_whose_access_was_withdrawn_is_refused(parts: Services, known: bool) -> None:
+    ticket = issue_ticket("w", Sender("u99", "staff"), now=parts.clock.now(), ttl_s=60, reusable=True)
+    parts.hub.expel(await sync_to_async(parts.domain.revoked)() if known else frozenset())
+    parts.ticked_s = parts.clock.monotonic() if known else None
+    assert (await post({"kind": "chat.crew", "data": {"text": "1"}}, ticket))[0] == 403
+
+
 async def test_readiness_names_what_is_wrong(parts: Services) -> None:
     for _ in range(200):
         if parts.ticked_s is not None:

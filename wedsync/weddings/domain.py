@@ -16,7 +16,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from django.contrib.auth import get_user_model
 from django.db import connection
 from msgspec import Struct
 
@@ -29,6 +28,7 @@ from realtime.policy.windows import event_window
 from realtime.ports import Effect
 from realtime.roles import OPS, ROLES, VIEWS, Audience, Role, sees
 from wedsync.weddings.models import ApiToken, Member, RunSheetItem, Wedding
+from wedsync.weddings.revocation import Revoked, revoked
 from wedsync.weddings.timeline import Conflict, Impossible, Item, Plan, reorder, shift
 
 LEVELS: dict[str, Audience] = {"planners": Audience.PLANNERS, "crew": Audience.CREW, "everyone": Audience.EVERYONE}
@@ -78,9 +78,6 @@ def item_state(item: RunSheetItem, level: str, sheet: Mapping[int, RunSheetItem]
 
 class WeddingDomain:
     """`realtime.ports.Domain` over the models of this app."""
-
-    def __init__(self) -> None:
-        self._staff: set[int] = set()
 
     def act(self, room: str, kind: Kind, data: Struct, sender: Sender) -> list[Effect]:
         """Carry out a command. Raises Refused, and then nothing has changed."""
@@ -146,12 +143,9 @@ class WeddingDomain:
         found = members.filter(pk=joined).first() if joined is not None else None
         return None if found is None else Sender(found.public_id, found.role, found.name)
 
-    def revoked(self) -> set[str]:
-        """Members whose join link was revoked, and who was staff a moment ago; tickets they hold are no longer good."""
-        staff = set(get_user_model().objects.filter(is_staff=True, is_active=True).values_list("pk", flat=True))
-        self._staff |= staff
-        former = {f"u{pk}" for pk in self._staff - staff}
-        return former | {f"m{pk}" for pk in Member.objects.filter(revoked=True).values_list("pk", flat=True)}
+    def revoked(self) -> Revoked:
+        """Members that are gone, revoked or no longer in their role, and accounts that are not staff."""
+        return revoked()
 
     def today(self, now: datetime) -> set[str]:
         """By their ceremonies: cheap enough to be asked by every worker. Those of drills have no day."""

@@ -1,0 +1,32 @@
+"""Who may no longer come in, whatever ticket they hold. Asked by every process every second."""
+
+from __future__ import annotations
+
+from django.contrib.auth import get_user_model
+from msgspec import Struct
+
+from realtime.clock import SystemClock
+from wedsync.weddings.models import Member, Withdrawn
+
+
+class Revoked(Struct, frozen=True):
+    """Members by their id, or (id, role they have no more). Accounts the other way round: all that are not staff now.
+
+    A member of no table is welcome, since load tools and drills bring their own; an account is only ever in a ticket as staff.
+    """
+
+    members: frozenset[str | tuple[str, str]]
+    staff: frozenset[str]
+
+    def __contains__(self, who: str | tuple[str, str]) -> bool:
+        account = isinstance(who, str) and who.startswith("u") and who[1:].isdecimal()
+        return who in self.members or (account and who not in self.staff)
+
+
+def revoked() -> Revoked:
+    """As the database has it now, however it came to that: nothing is kept in the process."""
+    staff = get_user_model().objects.filter(is_staff=True, is_active=True).values_list("pk", flat=True)
+    closed = Member.objects.filter(revoked=True).values_list("pk", flat=True)
+    former = Withdrawn.standing(SystemClock().now()).values_list("member", "role")
+    members: set[str | tuple[str, str]] = {f"m{pk}" for pk in closed}
+    return Revoked(frozenset(members | {(f"m{pk}", role) for pk, role in former}), frozenset(f"u{pk}" for pk in staff))
