@@ -21,13 +21,13 @@ from msgspec import Struct
 
 from realtime.errors import Refused
 from realtime.fence import PREFIX
-from realtime.kinds import FIRST, LAST, CueGo, ItemEvent, Kind, Reorder, Restore, SheetEdited, Shift
+from realtime.kinds import CueGo, ItemEvent, Kind, Reorder, Restore, SheetEdited, Shift
 from realtime.messages import Sender, encode
 from realtime.models import Room
 from realtime.policy.windows import event_window
 from realtime.ports import Effect
 from realtime.roles import OPS, ROLES, VIEWS, Audience, Role, sees
-from wedsync.weddings.models import ApiToken, Member, RunSheetItem, Wedding
+from wedsync.weddings.models import ApiToken, Member, RunSheetItem, Wedding, tellable
 from wedsync.weddings.revocation import Revoked, revoked
 from wedsync.weddings.timeline import Conflict, Impossible, Item, Plan, reorder, shift
 
@@ -194,6 +194,21 @@ def _named(data: Struct, sheet: Mapping[int, RunSheetItem], sender: Sender) -> l
 
 
 def _plan(data: Struct, sheet: dict[int, RunSheetItem]) -> Plan:
+    """What moves. Raises Refused, also when something would come to a moment that not everybody can read."""
+    try:
+        plan = _worked_out(data, sheet)
+        readable = all(tellable(item.start, item.minutes) for item in plan.changed.values())
+    except OverflowError:
+        readable = False
+    if not readable:
+        raise Refused(
+            "Something would be too long ago or too far ahead.",
+            field="data.items" if isinstance(data, Restore) else "data.item",
+        )
+    return plan
+
+
+def _worked_out(data: Struct, sheet: dict[int, RunSheetItem]) -> Plan:
     items = [
         Item(item.pk, item.start, item.minutes, item.kind, tuple(item.depends_on), item.status in OVER)
         for item in sheet.values()
@@ -217,7 +232,7 @@ def _restored(data: Restore, sheet: dict[int, RunSheetItem], items: Iterable[Ite
     """Everything back to where it was. Raises Refused when one of the items was changed by somebody else since."""
     known = {item.id: item for item in items}
     for back in data.items:
-        if back.start.tzinfo is None or not FIRST < back.start < LAST:
+        if back.start.tzinfo is None:
             raise Refused("Nothing can have begun then.", field="data.items")
         if sheet[back.item].version != back.version:
             raise Refused(f"{sheet[back.item].title} was changed again meanwhile; this is not undone.", field="data.items")

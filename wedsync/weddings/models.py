@@ -16,6 +16,7 @@ from django.dispatch import receiver
 
 from realtime.clock import SystemClock
 from realtime.fence import PREFIX, fenced
+from realtime.kinds import FIRST, LAST
 from realtime.models import Room
 from realtime.policy.windows import event_window
 from realtime.roles import OPS, ROLES
@@ -24,12 +25,24 @@ from wedsync.weddings.tables import is_zone
 MEMBER_ROLES = [(name, name.capitalize()) for name in ROLES if name not in ("load", "staff")]
 WINDOW_BEFORE = timedelta(hours=2)
 WINDOW_AFTER = timedelta(hours=2)
+EARLIEST, LATEST = FIRST + timedelta(days=1), LAST - timedelta(days=1)
+"""What happens at a wedding is between these: its day begins hours before and ends hours after, in any time zone."""
+
+
+NO_MOMENT = (
+    f"Must be between {EARLIEST:%Y-%m-%d} and {LATEST:%Y-%m-%d}, with its end, so that it can be shown in every time zone."
+)
 
 
 def validate_zone(name: str) -> None:
     """Raises ValidationError when this is no time zone of the IANA database."""
     if not is_zone(name):
         raise ValidationError(f"{name!r} is not a time zone; use a name such as Europe/London.")
+
+
+def tellable(start: datetime, minutes: int = 0) -> bool:
+    """Whether pages can show when this begins and ends, and the day around it."""
+    return EARLIEST <= start <= LATEST and minutes <= (LATEST - start) / timedelta(minutes=1)
 
 
 def new_key() -> str:
@@ -68,6 +81,8 @@ class Wedding(models.Model):
             raise ValidationError({"slug": f"Names that begin with {PREFIX} are kept for drills."})
         if self.slug == OPS:
             raise ValidationError({"slug": f"{OPS!r} is the operators' own room; please choose another name."})
+        if self.ceremony_at is not None and not tellable(self.ceremony_at):
+            raise ValidationError({"ceremony_at": NO_MOMENT})
 
     @property
     def zone(self) -> ZoneInfo:
@@ -200,7 +215,12 @@ class RunSheetItem(models.Model):
         return self.title
 
     def clean(self) -> None:
-        """Raises ValidationError when `who` is no list of names or `depends_on` no list of ids of this run sheet."""
+        """Raises ValidationError when `who` is no list of names, `depends_on` no list of ids of this run sheet, or when
+        not everybody could read its times."""
+        if self.start is not None and not tellable(self.start):
+            raise ValidationError({"start": NO_MOMENT})
+        if self.start is not None and self.minutes is not None and not tellable(self.start, self.minutes):
+            raise ValidationError({"minutes": NO_MOMENT})
         if not isinstance(self.who, list) or not all(isinstance(name, str) for name in self.who):
             raise ValidationError({"who": 'A list of names is needed, such as ["DJ", "florist"].'})
         if not isinstance(self.depends_on, list) or not all(type(n) is int for n in self.depends_on):

@@ -13,7 +13,7 @@ from django.db import transaction
 
 from realtime.models import Room
 from realtime.publish import publish
-from wedsync.weddings.models import RunSheetItem, Wedding
+from wedsync.weddings.models import NO_MOMENT, RunSheetItem, Wedding, tellable
 from wedsync.weddings.tables import LocalTime, Mistake, Table, Unreadable, at_venue, lines, local_time, number
 
 COLUMNS = ("start", "minutes", "title", "where", "who", "kind", "depends_on", "notes")
@@ -97,6 +97,8 @@ def _row(line: int, cells: Mapping[str, str], start: LocalTime | None, zone: Zon
         minutes = number(cells["minutes"], 1, MINUTES_MAX)
     except ValueError as error:
         mistakes.append(Mistake(line, "minutes", str(error)))
+    if at is not None and not tellable(at, minutes):
+        mistakes.append(Mistake(line, "start", NO_MOMENT))
     if not cells["title"]:
         mistakes.append(Mistake(line, "title", "a title is needed"))
     for column, length in LENGTHS.items():

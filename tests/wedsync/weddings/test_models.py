@@ -8,7 +8,7 @@ import pytest
 from django.core.exceptions import ValidationError
 
 from realtime.models import Room
-from wedsync.weddings.models import Member, RunSheetItem, Wedding
+from wedsync.weddings.models import EARLIEST, LATEST, Member, RunSheetItem, Wedding
 
 pytestmark = pytest.mark.django_db
 CEREMONY = datetime(2027, 10, 31, 0, 30, tzinfo=UTC)
@@ -57,6 +57,30 @@ def test_dependencies_are_ids_of_the_same_run_sheet(depends_on: object) -> None:
     item = RunSheetItem(wedding=make(), title="x", start=CEREMONY, minutes=5, depends_on=depends_on)
     with pytest.raises(ValidationError, match="depends_on"):
         item.full_clean()
+
+
+@pytest.mark.parametrize(
+    ("start", "minutes", "field"),
+    [
+        (LATEST + timedelta(seconds=1), 5, "start"),
+        (EARLIEST - timedelta(seconds=1), 5, "start"),
+        (LATEST, 5, "minutes"),
+        (LATEST - timedelta(days=366), 2**31 - 1, "minutes"),
+        (CEREMONY, 2**62, "minutes"),
+    ],
+)
+def test_an_item_is_at_a_moment_that_everybody_can_read(start: datetime, minutes: int, field: str) -> None:
+    item = RunSheetItem(wedding=make(), title="x", start=start, minutes=minutes)
+    with pytest.raises(ValidationError) as refused:
+        item.full_clean()
+    assert list(refused.value.message_dict) == [field]
+    RunSheetItem(wedding=item.wedding, title="x", start=LATEST - timedelta(minutes=5), minutes=5).full_clean()
+
+
+@pytest.mark.parametrize("at", [LATEST + timedelta(seconds=1), EARLIEST - timedelta(seconds=1)])
+def test_so_is_a_ceremony(at: datetime) -> None:
+    with pytest.raises(ValidationError, match="ceremony_at"):
+        Wedding(slug="w", names="x", venue="x", timezone="UTC", ceremony_at=at).full_clean()
 
 
 def test_an_item_waits_for_another_one() -> None:
