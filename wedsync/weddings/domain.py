@@ -133,7 +133,7 @@ class WeddingDomain:
         of the operators staff only, whatever is called like it."""
         if room == OPS:
             return _operator(user)
-        members = Member.objects.filter(wedding__slug=room, revoked=False)
+        members = Member.welcome().filter(wedding__slug=room)
         if user is not None and user.is_authenticated:
             if (found := members.filter(user=user).first()) is not None:
                 return Sender(found.public_id, found.role, found.name)

@@ -121,6 +121,11 @@ class Member(models.Model):
     def __str__(self) -> str:
         return f"{self.name}, {self.role}"
 
+    @classmethod
+    def welcome(cls) -> models.QuerySet[Member]:
+        """Who may come in: those who are not revoked, nor have an account that was deactivated."""
+        return cls.objects.filter(models.Q(user=None) | models.Q(user__is_active=True), revoked=False)
+
     def save(self, *args: Any, **kwargs: Any) -> None:
         """Tickets for a role that is changed here are no longer good."""
         changing = self.pk is not None and "role" in (kwargs.get("update_fields") or ("role",))

@@ -25,8 +25,11 @@ class Revoked(Struct, frozen=True):
 
 def revoked() -> Revoked:
     """As the database has it now, however it came to that: nothing is kept in the process."""
-    staff = get_user_model().objects.filter(is_staff=True, is_active=True).values_list("pk", flat=True)
-    closed = Member.objects.filter(revoked=True).values_list("pk", flat=True)
+    accounts = get_user_model().objects.order_by()
+    staff = accounts.filter(is_staff=True, is_active=True).values_list("pk", flat=True)
+    # Those who are not in `Member.welcome`; as two questions each has its index.
+    pks = Member.objects.order_by().values_list("pk", flat=True)
+    closed = [*pks.filter(revoked=True), *pks.filter(user__in=accounts.filter(is_active=False))]
     former = Withdrawn.standing(SystemClock().now()).values_list("member", "role")
     members: set[str | tuple[str, str]] = {f"m{pk}" for pk in closed}
     return Revoked(frozenset(members | {(f"m{pk}", role) for pk, role in former}), frozenset(f"u{pk}" for pk in staff))

@@ -100,6 +100,18 @@ def test_in_the_admin_a_member_is_deleted_and_stays_with_its_wedding(admin_clien
     assert not Member.objects.exists() and not good(Member(pk=member.pk), "planner")
 
 
+def test_a_member_whose_account_was_deactivated_is_out_whatever_way_it_comes(client: Client) -> None:
+    member = planner()
+    member.user = get_user_model().objects.create_user("sam")
+    member.save()
+    assert good(member, "planner") and client.post(f"/join/{member.join_key}/").status_code == 302
+    assert client.get("/weddings/w/").status_code == 200
+    get_user_model().objects.update(is_active=False)
+    assert not good(member, "planner")
+    assert client.get("/weddings/w/").status_code == 302
+    assert client.post(f"/join/{member.join_key}/").status_code == 404
+
+
 def test_what_no_ticket_can_speak_of_any_more_is_forgotten() -> None:
     member = planner()
     Withdrawn.objects.create(member=member.pk, role="guest", at=datetime.now(UTC) - Withdrawn.KEPT - timedelta(seconds=1))
