@@ -130,7 +130,7 @@ class Member(models.Model):
         """Tickets for a role that is changed here are no longer good."""
         changing = self.pk is not None and "role" in (kwargs.get("update_fields") or ("role",))
         with transaction.atomic():
-            known = Member.objects.select_for_update().filter(pk=self.pk) if changing else Member.objects.none()
+            known = Member.objects.order_by().select_for_update().filter(pk=self.pk) if changing else Member.objects.none()
             former = known.values_list("role", flat=True).first()
             super().save(*args, **kwargs)
             if former is not None and former != self.role:
