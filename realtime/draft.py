@@ -40,7 +40,6 @@ def draft(
     try:
         raw.decode()
         payload = decode_data(found, raw)
-        raw = msgspec.json.format(raw, indent=-1)  # without blanks: nobody is to store and read hundreds of them
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise Invalid(f"{kind}: {error}", field=_field(str(error))) from None
     if expires_at is not None and expires_at.tzinfo is None:

@@ -192,12 +192,6 @@ async def test_over_http_a_message_is_as_large_as_the_role_allows(parts: Service
     assert (found, answer.get("error", {}).get("code")) == (status, "too_large" if status == 413 else None)
 
 
-async def test_blanks_are_not_stored(parts: Services) -> None:
-    spaced = json.dumps(chat("a  b\u00e9")).replace('"text"', '\n "text" ')
-    assert (await post(spaced, held_by(parts, "planner")))[0] == 201
-    assert await sync_to_async(stored)() == [(1, '{"text":"a  b\\u00e9"}')]
-
-
 HTTP_BAD = [
     ("not json", "{", 400, "malformed"),
     ("unknown field", {"kind": "chat.crew", "data": {"text": "1"}, "x": 1}, 400, "malformed"),
