@@ -16,7 +16,7 @@ class Frame:
     Everything but `prev` is the same for all members, so it is encoded once; members of one view share the whole text.
     """
 
-    __slots__ = ("_head", "_key", "_prev", "_text", "audience", "entry", "priority", "received_s", "spare")
+    __slots__ = ("_head", "_key", "_prev", "_text", "acts", "audience", "entry", "priority", "received_s", "spare")
 
     def __init__(self, entry: Entry, *, provisional: bool = False, received_s: float | None = None) -> None:
         self.entry = entry
@@ -24,6 +24,8 @@ class Frame:
         # A kind this process does not know comes from another release: durable is the careful reading.
         kind = KINDS.get(entry.kind)
         self.priority = kind.priority if kind is not None else Priority.P1
+        # Acts: what it did has to be told, also when the command itself is over.
+        self.acts = kind is not None and kind.acts
         # Spare: one can do without it.
         self.spare = kind is not None and kind.spare
         # When the publisher's message arrived, on this process's monotonic clock; None: not known, or there is no publisher.

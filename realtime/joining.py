@@ -77,13 +77,14 @@ class Joining:
     async def _missed(self, room: HeldRoom, view: int, epoch: str, since: int | None) -> Missed:
         if since is not None and epoch == room.epoch and since > room.offset:
             await self._hub.fill(room)  # the client comes from a process that has heard more than this one
+        untold = room.untold(view, self._clock.now())
         match recovery(
             epoch=epoch,
             since=since,
             room_epoch=room.epoch,
             room_offset=room.offset,
-            floor=room.floor,
-            window_since=room.window_since,
+            floor=max(room.floor, untold),
+            window_since=max(room.window_since, untold),
             replay_max=self._config.replay_max_entries,
         ):
             case FromWindow(start):
@@ -137,7 +138,7 @@ class Joining:
             texts.append(self._snapshot(room, state, prev))
         now = self._clock.now()
         for frame in [Frame(entry) for entry in missed.history] + room.missed(missed.up_to, view):
-            if frame.entry.expires_at is None or frame.entry.expires_at > now:
+            if frame.acts or frame.entry.expires_at is None or frame.entry.expires_at > now:
                 texts.append(frame.text(prev))
                 prev = frame.entry.offset
                 room.measures.replayed_total += state is None

@@ -72,6 +72,8 @@ class HeldRoom:
         self.receipts = ReceiptBook()
         self.window: deque[Frame] = deque()
         self.window_since = position.offset
+        # [(offset, audience, when it is over)] of the commands in the window that are not to be replayed for ever.
+        self._passing: list[tuple[int, int, datetime]] = []
         self._window_n_bytes = 0
         self._window_max = (window_entries, window_bytes)
         self.ahead: dict[int, Entry] = {}
@@ -224,12 +226,28 @@ class HeldRoom:
 
     def _remember(self, frame: Frame) -> None:
         self.window.append(frame)
+        if frame.acts:
+            self._note_end(frame.entry)
         self._window_n_bytes += frame.n_bytes
         entries, n_bytes = self._window_max
         while len(self.window) > entries or self._window_n_bytes > n_bytes:
             dropped = self.window.popleft()
             self._window_n_bytes -= dropped.n_bytes
             self.window_since = dropped.entry.offset
+
+    def _note_end(self, entry: Entry) -> None:
+        self._passing = [known for known in self._passing if known[0] > self.window_since]
+        if entry.expires_at is not None:
+            self._passing.append((entry.offset, entry.audience, entry.expires_at))
+        if entry.replaces:
+            others = [frame.entry for frame in self.window if frame.entry.kind == entry.kind]
+            self._passing += [(other.offset, other.audience, entry.at) for other in others if other.id == entry.replaces]
+
+    def untold(self, view: int, now: datetime) -> int:
+        """The newest command for `view` in the window that is over (expired, replaced), 0 for none. It is not replayed,
+        but what it did is to be known: whoever has not seen it needs a snapshot."""
+        over = (offset for offset, audience, ends in self._passing if ends <= now and sees(view, audience))
+        return max(over, default=0)
 
     def preload(self, entries: list[Entry]) -> None:
         """Fill the window of a room just opened with its last entries, so that those who return need no database.
@@ -252,10 +270,11 @@ class HeldRoom:
         return [frame.entry for frame in takewhile(lambda frame: frame.entry.at > moment, reversed(self.window))][::-1]
 
     def missed(self, since: int, view: int) -> list[Frame]:
-        """What `view` may see of the entries in the window after `since`; nothing that a later one of them replaces."""
+        """What `view` may see of the entries in the window after `since`; nothing that a later one of them replaces, but
+        for commands: those who must not see these are given a snapshot (`untold`)."""
         frames = [frame for frame in self.window if frame.entry.offset > since and sees(view, frame.audience)]
         replaced = {(frame.entry.kind, frame.entry.replaces) for frame in frames if frame.entry.replaces}
-        return [frame for frame in frames if (frame.entry.kind, frame.entry.id) not in replaced]
+        return [frame for frame in frames if frame.acts or (frame.entry.kind, frame.entry.id) not in replaced]
 
 
 def _rank(cohort: Cohort) -> int:

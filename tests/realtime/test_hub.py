@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import msgspec
@@ -67,8 +68,8 @@ class Fleet:
             await self.held_up[function.__name__].wait()
         return found
 
-    def commit(self, room: str, id: str) -> list[Entry]:
-        (stored,) = self.journal.commit([draft(CONFIG, room, "chat.crew", {"text": "x"}, id=id)])
+    def commit(self, room: str, id: str, kind: str = "chat.crew", data: Any = None, **more: Any) -> list[Entry]:
+        (stored,) = self.journal.commit([draft(CONFIG, room, kind, data or {"text": "x"}, id=id, **more)])
         assert isinstance(stored, Stored)
         return list(stored.entries)
 
@@ -133,6 +134,26 @@ async def test_what_is_stored_while_the_journal_is_compared_does_not_make_it_go_
     answered.set()
     await comparing
     assert member.wire.closed == [] and fleet.journal.epochs == {"rose": "e1"} and hub.rooms["rose"].offset == 1
+
+
+@pytest.mark.parametrize("how", ["expires", "is replaced"])
+async def test_who_missed_a_command_that_is_over_gets_what_it_did_and_not_the_command(how: str) -> None:
+    fleet = Fleet("rose", processes=1)
+    (hub,) = fleet.alive
+    await fleet.join(hub, "rose", ANNA)
+    soon = {"expires_at": fleet.clock.now() + timedelta(seconds=60)} if how == "expires" else {}
+    hub.committed(fleet.commit("rose", "before"))
+    hub.committed(fleet.commit("rose", "cue", "cue.go", {"item": 1}, **soon))
+    returned = []
+    for seconds in (0, 90):
+        await fleet.pass_s(seconds)
+        if seconds and how == "is replaced":
+            hub.committed(fleet.commit("rose", "cue again", "cue.go", {"item": 1}, replaces="cue"))
+        for since, sender in ((1, BEN), (2, BEN), (1, Sender("guest", "guest"))):
+            back = Member("rose", sender)
+            await hub.join(back.connection, "e1", since, "")
+            returned.append((b'"recovered":true' in back.wire.sent, b'"id":"cue"' in back.wire.sent))
+    assert returned == [(True, True), (True, False), (True, False), (False, False), (True, False), (True, False)]
 
 
 # The moment at which a room tells its roster follows from its name: one soon after it was opened, others after the grace.
