@@ -7,6 +7,7 @@ from datetime import datetime
 
 from msgspec.structs import replace
 
+from monitoring.last_said import LastSaid
 from monitoring.rollup import RAW, Summary, merge, start_of
 from realtime.histogram import Buckets, added
 from realtime.report import WorkerReport
@@ -78,16 +79,15 @@ class Samples:
         self.total = Summary()
         """All that was seen so far, all workers together."""
         self._at: datetime | None = None
-        self._began_s = float("inf")
         self._start_s = 0
-        self._last: dict[str, WorkerReport] = {}
+        self._said = LastSaid()
         self._changed_s: dict[str, float] = {}
         self._open: dict[str, list[Summary]] = {}
 
     def step(self, reports: Sequence[WorkerReport], now: datetime, wanted: int | None = None) -> list[Row]:
         """The rows of the ten seconds that ended with this step, else none. `wanted`: workers, as the scaler says."""
         now_s = now.timestamp()
-        self._began_s = min(self._began_s, now_s)
+        self._said.look(now_s)
         start_s = start_of(now_s, RAW.step_s)
         done: list[Row] = []
         if start_s != self._start_s:
@@ -107,16 +107,15 @@ class Samples:
         parts: dict[str, list[Summary]] = {}
         fresh = []
         for report in reports:
-            before = self._last.get(report.worker)
-            if before is None or before.at_s != report.at_s:
+            before = self._said.before(report)
+            if before is None or before.at_s != report.at_s or report.worker not in self._changed_s:
                 self._changed_s[report.worker] = now_s
-            known = before is not None or report.started_s >= self._began_s  # else it counted before anybody looked
-            if known:
-                parts.setdefault(report.slot, []).append(counted(report, before or _nothing_yet(report)))
+            if before is not None:
+                parts.setdefault(report.slot, []).append(counted(report, before))
             if now_s - self._changed_s[report.worker] < FRESH_S:
                 fresh.append(report)
+        self._said.keep(reports, now_s)
         present = {report.worker for report in reports}
-        self._last = {report.worker: report for report in reports}
         self._changed_s = {worker: at_s for worker, at_s in self._changed_s.items() if worker in present}
         seen = {slot: merge(done) for slot, done in parts.items()}
         total = merge([measured(fresh, elapsed_ms), *seen.values()])
@@ -124,9 +123,3 @@ class Samples:
             gauges = measured([report for report in fresh if report.slot == slot], elapsed_ms)
             seen[slot] = merge([gauges, *([seen[slot]] if slot in seen else [])])
         return seen | {TOTAL: total}
-
-
-def _nothing_yet(report: WorkerReport) -> WorkerReport:
-    return WorkerReport(
-        report.worker, report.slot, report.host, report.pid, report.started_s, report.started_s, report.state, gaps_total=0
-    )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from monitoring.rollup import Summary, merge
 from monitoring.samples import TOTAL, Row, Samples
 from realtime.histogram import Buckets, index_of, merged
@@ -112,3 +114,16 @@ def test_what_all_did_is_what_each_did() -> None:
     total = fleet.of(TOTAL)
     assert (total.deliveries, total.joins, total.latency) == (each.deliveries, each.joins, each.latency)
     assert merged(total.latency.values()) == {index_of(n / 1_000): n * 29 for n in (3, 5, 7)}
+
+
+@pytest.mark.parametrize("away_s", [1, 8, 300])
+def test_a_worker_that_was_absent_goes_on_where_it_was(away_s: int) -> None:
+    fleet = Fleet()
+    fleet.step()
+    began_s = fleet.clock.now().timestamp()
+    for second in range(away_s + 100):
+        fleet.say("w1", started_s=began_s, joins_total=3, **deliveries(second * 5))
+        if 50 <= second < 50 + away_s:
+            fleet.reports.clear()
+        fleet.step()
+    assert fleet.samples.total.deliveries == (away_s + 99) * 5 and fleet.samples.total.joins == 3
