@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from math import ceil
 
 import msgspec
@@ -134,12 +134,13 @@ def build(
     wedding: Wedding, journal: Journalled, minutes: Sequence[Minute], troubles: Sequence[Trouble], made_at: datetime
 ) -> DayReport:
     """The report of the window of `wedding`, so far as it is over at `made_at`."""
-    until = min(wedding.end, made_at)
+    # In UTC: two times of one zone are compared and subtracted by what the clock on the wall says.
+    start, end, made = (at.astimezone(UTC) for at in (wedding.start, wedding.end, made_at))
     recorded = {minute.at for minute in minutes}
-    wanted = max(0, ceil((until - wedding.start) / MINUTE))
+    wanted = max(0, ceil((min(end, made) - start) / MINUTE))
     absent = max(0, wanted - len(recorded))
     notes = ["How many reactions, positions and signs of presence were sent: they are not kept, by design."]
-    if made_at < wedding.end:
+    if made < end:
         notes.append(f"The rest of the day: this was made at {made_at:%H:%M}, before the day's end at {wedding.end:%H:%M}.")
     if absent:
         notes.append(f"{absent} of {wanted} minutes: monitoring has no record of them, nobody was connected or it did not run.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from django.conf import settings
 from django.db import transaction
@@ -50,7 +50,7 @@ def file_of(slug: str, now: datetime) -> bytes | None:
     if report is None:
         return None
     file = day_report.sign(report, keys()[0])
-    if now >= report.wedding.end + timedelta(minutes=2):  # the last minute is written by then
+    if now >= report.wedding.end.astimezone(UTC) + timedelta(minutes=2):  # the last minute is written by then
         StoredReport.objects.get_or_create(wedding=slug, defaults={"made_at": now, "file": file.decode()})
     return file
 
