@@ -205,6 +205,15 @@ def verify(file: bytes, keys: Sequence[bytes]) -> DayReport | None:
     return report if good else None
 
 
+def window_of(file: bytes) -> tuple[datetime, datetime] | None:
+    """(start, end) of the day that a file is about, whoever signed it. None: it is no report."""
+    try:
+        report = msgspec.json.decode(msgspec.json.decode(file, type=Signed).report, type=DayReport)
+    except msgspec.MsgspecError:
+        return None
+    return report.wedding.start, report.wedding.end
+
+
 def _mac(body: bytes, key: bytes) -> str:
     return hmac.new(key, body, hashlib.sha256).hexdigest()
 

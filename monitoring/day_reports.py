@@ -43,16 +43,32 @@ def make(slug: str, now: datetime) -> DayReport | None:
 
 def file_of(slug: str, now: datetime) -> bytes | None:
     """The signed file: the one that was kept when the day was over, else one made now. None: there is no such wedding."""
-    kept = StoredReport.objects.filter(wedding=slug).first()
-    if kept is not None:
+    wedding, kept = Wedding.objects.filter(slug=slug).first(), StoredReport.objects.filter(wedding=slug).first()
+    if kept is not None and (wedding is None or _of_this_day(kept, wedding)):
         return kept.file.encode()
     report = make(slug, now)
     if report is None:
         return None
     file = day_report.sign(report, keys()[0])
     if now >= report.wedding.end.astimezone(UTC) + timedelta(minutes=2):  # the last minute is written by then
-        StoredReport.objects.get_or_create(wedding=slug, defaults={"made_at": now, "file": file.decode()})
+        StoredReport.objects.update_or_create(wedding=slug, defaults={"made_at": now, "file": file.decode()})
     return file
+
+
+def _of_this_day(kept: StoredReport, wedding: Wedding) -> bool:
+    """Whether a report is of the day that the wedding has now: it may have been put off since, or its date put right."""
+    window = day_report.window_of(kept.file.encode())
+    start, end = wedding.window
+    return window is None or (window[0] < end and start < window[1])  # what is no report is shown as that, never replaced
+
+
+def keep(slug: str, now: datetime, before: datetime) -> bool:
+    """Make sure that the report of this wedding is kept. False: minutes of its day are older than `before`, and it is not."""
+    file_of(slug, now)
+    wedding, kept = Wedding.objects.filter(slug=slug).first(), StoredReport.objects.filter(wedding=slug).first()
+    if wedding is None or wedding.window[0] >= before:
+        return True
+    return kept is not None and _of_this_day(kept, wedding)
 
 
 def journalled(slug: str, start: datetime, end: datetime) -> Journalled:
