@@ -130,10 +130,7 @@ def latency(buckets: Buckets) -> Latency | None:
     return Latency(total, p50, p95, p99, beyond(buckets, LINE_MS / 1_000))
 
 
-def build(
-    wedding: Wedding, journal: Journalled, minutes: Sequence[Minute], troubles: Sequence[Trouble], made_at: datetime
-) -> DayReport:
-    """The report of the window of `wedding`, so far as it is over at `made_at`."""
+def _not_measured(wedding: Wedding, journal: Journalled, minutes: Sequence[Minute], made_at: datetime) -> list[str]:
     # In UTC: two times of one zone are compared and subtracted by what the clock on the wall says.
     start, end, made = (at.astimezone(UTC) for at in (wedding.start, wedding.end, made_at))
     recorded = {minute.at for minute in minutes}
@@ -146,6 +143,21 @@ def build(
         notes.append(f"{absent} of {wanted} minutes: monitoring has no record of them, nobody was connected or it did not run.")
     if journal.pruned:
         notes.append("Publications that were pruned from the journal before this report was made.")
+    return notes
+
+
+def build(
+    wedding: Wedding,
+    journal: Journalled,
+    minutes: Sequence[Minute],
+    troubles: Sequence[Trouble],
+    made_at: datetime,
+    left_out: int = 0,
+) -> DayReport:
+    """The report of the window of `wedding`, so far as it is over at `made_at`. `left_out`: troubles that are not listed."""
+    notes = _not_measured(wedding, journal, minutes, made_at)
+    if left_out:
+        notes.append(f"What came after the first {len(troubles)} troubles: {left_out} more are not listed here.")
     all_of_it = merged(minute.latency for minute in minutes)
     roles: dict[str, float] = {}
     for minute in minutes:

@@ -36,8 +36,10 @@ def make(slug: str, now: datetime) -> DayReport | None:
         return None
     start, end = wedding.window
     whose = day_report.Wedding(slug, wedding.names, wedding.venue, wedding.timezone, start, end)
+    found = troubles(slug, start, end)
+    left_out = max(0, len(_pages(slug, start, end)) - len(found))
     return day_report.build(
-        whose, journalled(slug, start, end), minutes(slug, start, end), troubles(slug, start, end), now.astimezone(wedding.zone)
+        whose, journalled(slug, start, end), minutes(slug, start, end), found, now.astimezone(wedding.zone), left_out
     )
 
 
@@ -94,18 +96,24 @@ def minutes(slug: str, start: datetime, end: datetime) -> list[Minute]:
     return [row.minute() for row in rows]
 
 
-def troubles(slug: str, start: datetime, end: datetime) -> list[Trouble]:
-    """Pages about this wedding or the whole fleet while its day was on, and what people and the fleet did about them."""
+def _pages(slug: str, start: datetime, end: datetime) -> list[Alert]:
+    """Pages about this wedding or the whole fleet while its day was on, oldest first."""
     during = Q(raised_at__lt=end) & (Q(resolved_at=None) | Q(resolved_at__gte=start))
+    pages = Alert.objects.filter(during, severity="page").exclude(kept={}).order_by("raised_at")
+    return [alert for alert in pages if alert.labels.get("wedding", slug) == slug]
+
+
+def troubles(slug: str, start: datetime, end: datetime) -> list[Trouble]:
+    """The first pages of the day, and what people and the fleet did about them."""
     about = {rule.name: rule for rule in AlertRule.objects.all()}
     found: list[Trouble] = []
-    for alert in Alert.objects.filter(during, severity="page").exclude(kept={}).order_by("raised_at"):
-        if alert.labels.get("wedding", slug) != slug or len(found) == TROUBLES_MAX:
-            continue
+    for alert in _pages(slug, start, end)[:TROUBLES_MAX]:
         done = IncidentEvent.objects.filter(incident=alert.incident_id, kind__in=DONE, at__gte=alert.raised_at)
         if alert.resolved_at:
             done = done.filter(at__lte=alert.resolved_at)
         lines = [f"{event.at:%H:%M:%S} UTC {event.get_kind_display()}: {event.text}{_by(event)}" for event in done[:DONE_MAX]]
+        if len(lines) == DONE_MAX and (more := done.count() - DONE_MAX):
+            lines.append(f"And {more} more.")
         found.append(Trouble(alert.raised_at, alert.resolved_at, summary(alert, about.get(alert.rule)), lines))
     return found
 

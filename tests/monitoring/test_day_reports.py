@@ -226,3 +226,20 @@ def test_minutes_of_a_day_without_a_kept_report_stay(wedding: Wedding) -> None:
     with patch("monitoring.day_reports.file_of"):  # as when it could not be kept
         assert [name for name, _ in prune(now) if name == "minutes of weddings"] == []
     assert WeddingMinute.objects.count() == 100
+
+
+def test_what_a_report_leaves_out_is_said(wedding: Wedding) -> None:
+    start, end = wedding.window
+    incident = Incident.objects.create(title="t", started_at=start, detected_at=start)
+    for n in range(day_reports.TROUBLES_MAX + 13):
+        at = start + timedelta(minutes=n)
+        Alert.objects.create(
+            fingerprint=f"f{n}", rule="worker-missing", labels={"worker": f"w{n}"}, severity="page", state="ok", told="firing",
+            raised_at=at, fired_at=at, resolved_at=end, reason="r", kept={"a": 1}, incident=incident,
+        )  # fmt: skip
+    for n in range(day_reports.DONE_MAX + 4):
+        incident.events.create(at=start + timedelta(hours=2), kind="note", text=f"note {n}", author="ada")
+    report = day_reports.make(SLUG, end)
+    assert report is not None and len(report.troubles) == day_reports.TROUBLES_MAX
+    assert [line for line in report.not_measured if "13 more" in line]
+    assert len(report.troubles[0].done) == day_reports.DONE_MAX + 1 and report.troubles[0].done[-1] == "And 4 more."
