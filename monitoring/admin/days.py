@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from datetime import date, timedelta
+from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
+from django.db.models import OuterRef, QuerySet, Subquery, Value
+from django.db.models.functions import Coalesce
 from django.http import HttpRequest, HttpResponse, HttpResponseBadRequest
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
@@ -20,7 +23,7 @@ from monitoring.admin.reading import ReadOnly
 from monitoring.drill_page import CSP, html
 from monitoring.drill_runs import last_passed
 from monitoring.incidents import span
-from monitoring.models.audit import AuditEntry
+from monitoring.models.audit import AuditEntry, first_broken
 from monitoring.models.days import StoredReport, WeddingMinute
 from monitoring.models.drills import DrillRun
 from monitoring.models.samples import Sample
@@ -132,7 +135,23 @@ class AuditEntryAdmin(ReadOnly, ModelAdmin):  # type: ignore[misc]
     search_fields = ("who", "what", "target", "reason")
     date_hierarchy = "at"
 
+    def get_queryset(self, request: HttpRequest) -> QuerySet[AuditEntry]:
+        """With the seal of the row before: one question for all."""
+        before = AuditEntry.objects.filter(pk__lt=OuterRef("pk")).order_by("-pk").values("seal")[:1]
+        found: QuerySet[AuditEntry] = super().get_queryset(request).annotate(before=Coalesce(Subquery(before), Value("")))
+        return found
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """Says whether all of it is as it was written; the seals of a page say nothing about rows that are not there."""
+        broken = first_broken()
+        if broken is None:
+            self.message_user(request, "Nothing was changed, and nothing is missing.", messages.SUCCESS)
+        else:
+            self.message_user(request, f"Rows were changed or taken out: at {broken}.", messages.ERROR)
+        response: HttpResponse = super().changelist_view(request, extra_context)
+        return response
+
     @display(description="seal", label={"fits": "success", "broken": "danger"})
     def intact(self, entry: AuditEntry) -> str:
-        before = AuditEntry.objects.filter(pk__lt=entry.pk).values_list("seal", flat=True).first() or ""
+        before: str = entry.before  # type: ignore[attr-defined]
         return "fits" if entry.seal == entry.sealed(before) else "broken"

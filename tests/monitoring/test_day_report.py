@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
-from msgspec.structs import replace
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from monitoring.day_report import Journalled, Minute, Trouble, Wedding, build, latency, path, percentile_ms, sign, verify
 from realtime.histogram import Histogram
