@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+import re
 from typing import Any
 
 from django.contrib import admin, messages
@@ -28,7 +28,7 @@ from monitoring.models.days import StoredReport, WeddingMinute
 from monitoring.models.drills import DrillRun
 from monitoring.models.samples import Sample
 from monitoring.readiness import judge
-from monitoring.readiness_facts import gather, running
+from monitoring.readiness_facts import asked_day, gather, running
 
 
 @admin.register(StoredReport)
@@ -111,20 +111,21 @@ class DrillRunAdmin(ReadOnly, ModelAdmin):  # type: ignore[misc]
     def readiness(self, request: HttpRequest) -> HttpResponse:
         """GO or NO-GO for `?date=`, tomorrow when it is not given."""
         now = clock.now()
-        asked = request.GET.get("date", "")
+        asked, workers = request.GET.get("date", "") or "tomorrow", request.GET.get("workers", "")
         try:
-            day = date.fromisoformat(asked) if asked else now.date() + timedelta(days=1)
+            day = asked_day(asked, now)
         except ValueError:
             return HttpResponseBadRequest("A date such as 2027-06-12 is needed.", content_type="text/plain")
-        workers = request.GET.get("workers", "")
-        facts = gather(day, int(workers) if workers.isdecimal() and int(workers) else running())
+        if workers and not re.fullmatch(r"[1-9][0-9]{0,3}", workers):
+            return HttpResponseBadRequest("A number of workers from 1 to 9999 is needed, or none.", content_type="text/plain")
+        facts = gather(day, int(workers) if workers else running())
         context = {
             **self.admin_site.each_context(request),
             "title": "Readiness",
             "answer": judge(facts, now),
             "facts": facts,
             "opts": self.model._meta,
-            "asked_workers": workers if workers.isdecimal() else "",
+            "asked_workers": workers,
         }
         return TemplateResponse(request, "admin/monitoring/readiness.html", context)
 
