@@ -50,7 +50,9 @@ class History:
 
     def take(self, reports: Sequence[WorkerReport] | None, now: datetime, wanted: int | None = None) -> None:
         """One second of the fleet. None: the reports could not be read; that time stays empty."""
-        if reports is not None:
+        if reports is None:
+            self.samples.skip(now)
+        else:
             self._rows += self.samples.step(reports, now, wanted)
             self._days += [WeddingMinute.of(wedding, minute) for wedding, minute in self._minutes.step(reports, now)]
             self._trim()

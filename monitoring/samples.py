@@ -102,6 +102,10 @@ class Samples:
         self._at = now
         return done
 
+    def skip(self, now: datetime) -> None:
+        """Time up to `now` in which nobody could be asked: it is not covered."""
+        self._at = now
+
     def _seen(self, reports: Sequence[WorkerReport], now_s: float, elapsed_ms: int) -> dict[str, Summary]:
         """{scope: what this second brings}."""
         parts: dict[str, list[Summary]] = {}

@@ -127,3 +127,17 @@ def test_a_worker_that_was_absent_goes_on_where_it_was(away_s: int) -> None:
             fleet.reports.clear()
         fleet.step()
     assert fleet.samples.total.deliveries == (away_s + 99) * 5 and fleet.samples.total.joins == 3
+
+
+def test_time_in_which_nobody_could_be_asked_is_not_covered() -> None:
+    fleet = Fleet()
+    for second in range(120):
+        fleet.say("w1", connections={"guest": 0 if second == 100 else 1_000}, busy=0.5, **deliveries(second))
+        if 20 <= second < 100:
+            fleet.samples.skip(fleet.clock.now())
+            fleet.clock.advance(1)
+        else:
+            fleet.step()
+    total = fleet.of(TOTAL)
+    assert total.covered_ms == (120 - 10 - 80 - 1) * 1_000 and total.deliveries == 109
+    assert total.connections_ms == total.covered_ms * 1_000 - 1_000 * 1_000, "the first second after it stands for itself"
