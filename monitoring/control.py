@@ -213,6 +213,7 @@ class ControlLoop:
         ordered = decision is not None and (decision.mode == "auto" or decision.formula == "pin")
         return figures_of(
             reports,
+            self._history.samples.heard.people,
             now.timestamp(),
             self._history.samples.total,
             missing=self._missing.step(reports, self._parts.clock.monotonic()),

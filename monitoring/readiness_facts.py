@@ -13,10 +13,10 @@ from monitoring import paging
 from monitoring.alerting import free_share
 from monitoring.capacity import last_calibration
 from monitoring.control import STATUS
+from monitoring.heard import FRESH_S
 from monitoring.models.alerts import Alert, AlertRule, Incident, Silence
 from monitoring.models.drills import DrillRun
 from monitoring.readiness import DRILL_AGE, SIZED, Capacity, Drilled, Facts, Step
-from monitoring.samples import FRESH_S
 from realtime.bootstrap import services
 from realtime.clock import SystemClock
 from realtime.errors import RegistryUnavailable

@@ -13,14 +13,13 @@ from msgspec import Struct
 
 from monitoring.dashboard.status import WEDDINGS_MAX, Latency, Moved, Promise, WeddingStatus, WorkerStatus
 from monitoring.dashboard.windows import LIMIT_S, Judged, Minute, Second
+from monitoring.heard import FRESH_S, Heard
 from realtime.histogram import Buckets, added, beyond, merged, quantile_s
 from realtime.policy.balancing import BOUND, Worker, place
 from realtime.policy.fleet_load import as_workers
 from realtime.policy.forecast import Booking
 from realtime.report import WeddingReport, WorkerReport
 
-SILENT_S = 2.0
-"""The same as the alert `worker-missing`: two reports that did not come."""
 MISSED_S = 1.2
 GONE_S, GONE_MAX = 120.0, 20
 MOVED_S = 600.0
@@ -52,6 +51,7 @@ class Watch:
     def __init__(self) -> None:
         self.minute = Minute()
         self.deliveries_per_s: float | None = None
+        self.heard = Heard()
         self.present: list[WorkerReport] = []
         self.gone: dict[str, Gone] = {}
         self._began_s: float | None = None
@@ -79,6 +79,7 @@ class Watch:
             if before is None or before.at_s != report.at_s:
                 self._seen_s[report.worker], self._last[report.worker] = now_s, report
                 news.append((report, before))
+        self.heard.step(reports, now_s)
         self._part(reports)
         self._add_up(news, span_s)
         self._judge(news)
@@ -93,7 +94,7 @@ class Watch:
         for worker, report in self._last.items():
             silent_s = now_s - self._seen_s[worker]
             replaced = report.slot in newest and newest[report.slot].worker != worker
-            if worker in here and silent_s <= (MISSED_S if replaced else SILENT_S):
+            if worker in here and silent_s < (MISSED_S if replaced else FRESH_S):
                 self.present.append(here[worker])
                 self.gone.pop(worker, None)
                 continue

@@ -141,3 +141,15 @@ def test_time_in_which_nobody_could_be_asked_is_not_covered() -> None:
     total = fleet.of(TOTAL)
     assert total.covered_ms == (120 - 10 - 80 - 1) * 1_000 and total.deliveries == 109
     assert total.connections_ms == total.covered_ms * 1_000 - 1_000 * 1_000, "the first second after it stands for itself"
+
+
+def test_the_people_of_a_killed_worker_are_no_peak() -> None:
+    fleet = Fleet()
+    for second in range(21):
+        if second < 12:
+            fleet.say("w1", connections={"guest": 100})
+        fleet.say("w2", connections={"guest": 100 if second < 12 else 200})
+        fleet.step()
+    total = fleet.of(TOTAL)
+    assert (total.connections_least, total.connections_most, total.connections_last) == (200, 200, 200)
+    assert total.connections_ms == 200 * total.covered_ms
