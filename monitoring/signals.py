@@ -222,9 +222,9 @@ class Signals:
             table["journal.down"][labels] = float(not report.journal_healthy) if known else None
             if report.layer_healthy is not None:
                 table["layer.down"][labels] = float(not report.layer_healthy) if known else None
-            faults = self._faults.get(slot)
-            measured = report.gaps_total is not None
-            table["promise.faults"][labels] = float(faults.sums(now_s)[0] if faults else 0) if measured else None
+            faults = float(self._faults[slot].sums(now_s)[0]) if slot in self._faults else 0.0
+            measured = report.gaps_total is not None and (known or faults > 0)  # the faults of a silent worker were there
+            table["promise.faults"][labels] = faults if measured else None
             table["canary.lost"] |= self._deaf(worker, labels)
         return table
 

@@ -134,6 +134,17 @@ def test_counters_count_from_the_worker_s_own_start() -> None:
     assert fleet.read()["promise.faults"] == {W1: 0.0}
 
 
+def test_a_silent_worker_is_not_known_to_be_without_faults() -> None:
+    fleet, readings = Fleet(), []
+    for second in range(330):
+        if second < 30:
+            fleet.say("w1", gaps_total=int(second >= 20))
+        else:
+            fleet.reports.clear()
+        readings.append(fleet.read()["promise.faults"][W1])
+    assert readings[19:21] == [0.0, 1.0] and set(readings[20:319]) == {1.0} and set(readings[320:]) == {None}
+
+
 def test_late_deliveries_burn_the_budget() -> None:
     fleet = Fleet()
     for second in range(60):
