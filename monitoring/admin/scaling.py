@@ -73,7 +73,8 @@ class SaidForm(forms.ModelForm):  # type: ignore[type-arg]
             return until
         if until > self._held_until:
             raise ValidationError("It can be ended earlier; for longer, a new one is needed.")
-        return min(self._held_until, max(until, clock.now()))  # what was over already stays so
+        ends: datetime = min(self._held_until, max(until, clock.now()))  # what was over already stays so
+        return ends
 
 
 class SaidAdmin(ModelAdmin):  # type: ignore[misc]
