@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from importlib import import_module
+from types import SimpleNamespace
 
 import pytest
+from django.apps import apps
 from django.contrib.auth import get_user_model
 from django.db import connections
 from django.test import Client
@@ -77,3 +80,12 @@ def test_a_row_changed_shows_in_the_list(client: Client) -> None:
         cursor.execute("UPDATE monitoring_auditentry SET who = 'Eve' WHERE id = %s", [entries[1].pk])
     page = client.get("/admin/monitoring/auditentry/").content.decode()
     assert page.count("broken") >= 1 and "changed or taken out" in page
+
+
+def test_the_head_of_an_audit_that_is_older_than_it() -> None:
+    for n in range(3):
+        append("Ada", "drill", f"reason {n}", NOW)
+    AuditHead.objects.all().delete()
+    migration = import_module("monitoring.migrations.0008_audit_head")
+    migration.as_it_is(apps, SimpleNamespace(connection=connections["history"]))
+    assert first_broken() is None and append("Ada", "drill", "the next", NOW) and first_broken() is None
