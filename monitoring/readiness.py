@@ -225,7 +225,7 @@ def _open(facts: Facts) -> Iterable[Check]:
     if facts.firing:
         yield Check("alerts", "stop", f"Pages are firing: {_names(facts.firing)}.", "End what they are about.")
     elif not facts.watched:
-        said = "Nobody evaluates alerts: no control loop has ticked in the last seconds."
+        said = "Nobody evaluates alerts: no control loop has ticked lately."
         yield Check("alerts", "stop", said, "Start the fleet, or look why its control loop stands still.")
     else:
         yield Check("alerts", "ok", "No page is firing.")

@@ -14,9 +14,13 @@ from monitoring.alerting import free_share
 from monitoring.capacity import last_calibration
 from monitoring.control import STATUS
 from monitoring.heard import FRESH_S
+from monitoring.history import WRITE_EVERY_S
 from monitoring.models.alerts import Alert, AlertRule, Incident, Silence
 from monitoring.models.drills import DrillRun
+from monitoring.models.samples import Sample
 from monitoring.readiness import DRILL_AGE, SIZED, Capacity, Drilled, Facts, Step
+from monitoring.rollup import RAW
+from monitoring.samples import TOTAL
 from realtime.bootstrap import services
 from realtime.clock import SystemClock
 from realtime.errors import RegistryUnavailable
@@ -44,11 +48,16 @@ def running() -> int | None:
 
 
 def _watched() -> bool:
-    """Whether a control loop has evaluated the alerts in the last seconds."""
+    """Whether a control loop has ticked lately. Where its notes cannot be read (a fleet with a Redis of its own), its history
+    tells."""
     try:
-        return async_to_sync(services().registry.read)(STATUS) is not None
+        noted = async_to_sync(services().registry.read)(STATUS)
     except RegistryUnavailable:
         return False
+    if noted is not None or settings.REDIS_URL:
+        return noted is not None
+    lately = SystemClock().now() - timedelta(seconds=2 * RAW.step_s + 2 * WRITE_EVERY_S)
+    return Sample.objects.filter(step_s=RAW.step_s, scope=TOTAL, at__gt=lately).exists()
 
 
 def asked_day(text: str, now: datetime) -> date:

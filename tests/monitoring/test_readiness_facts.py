@@ -15,11 +15,14 @@ from django.test import Client
 
 from monitoring import paging
 from monitoring.delivery import Delivery
+from monitoring.history import store
 from monitoring.incidents import acknowledge
 from monitoring.models import Alert, DrillRun, Incident, Receiver, Silence
 from monitoring.notifiers import Outcome
 from monitoring.readiness import REQUIRED
 from monitoring.readiness_facts import asked_day, gather, running
+from monitoring.rollup import Summary
+from monitoring.samples import TOTAL
 from realtime.bootstrap import services
 from realtime.clock import SystemClock
 from realtime.report import WorkerReport
@@ -112,6 +115,21 @@ def test_only_who_takes_people_now_is_counted() -> None:
 def test_no_page_fires_where_nobody_looks(prepared: None) -> None:
     code, said = run("2027-06-12", "--workers", "2", watched=False)
     assert code == 1 and "Nobody evaluates alerts" in said
+
+
+@pytest.mark.parametrize(
+    ("noted", "redis", "age_s", "watched"),
+    [(b"x", "redis://x", None, True), (None, "redis://x", 15, False), (None, "", 15, True), (None, "", 60, False)],
+    ids=["a note", "no note", "its history, of a fleet with a Redis of its own", "an old one"],
+)
+def test_somebody_looks_when_a_control_loop_ticks(
+    settings: Any, noted: bytes | None, redis: str, age_s: int | None, watched: bool
+) -> None:
+    settings.REDIS_URL = redis
+    if age_s is not None:
+        store([(TOTAL, int(SystemClock().now().timestamp()) - age_s, Summary(covered_ms=10_000))])
+    with patch.object(type(services().registry), "read", AsyncMock(return_value=noted)):
+        assert gather(DAY, 2).watched is watched
 
 
 @pytest.mark.parametrize(
