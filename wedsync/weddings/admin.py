@@ -124,8 +124,11 @@ class MemberAdmin(ModelAdmin):  # type: ignore[misc]
     list_select_related = ("wedding", "user")
     search_fields = ("name", "title", "wedding__slug", "user__username")
     autocomplete_fields = ("wedding", "user")
-    readonly_fields = ("join_link",)
     actions = ("revoke", "renew")
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Member | None = None) -> tuple[str, ...]:
+        # Tickets name the wedding and the member: whoever moves is added there and deleted here.
+        return ("join_link",) if obj is None else ("join_link", "wedding")
 
     def get_form(self, request: HttpRequest, obj: Member | None = None, change: bool = False, **kwargs: Any) -> Any:
         self._site_url = request.build_absolute_uri("/")

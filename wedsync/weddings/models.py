@@ -13,10 +13,12 @@ from zoneinfo import ZoneInfo
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import models, transaction
-from django.db.models.signals import pre_delete
+from django.db.models.signals import post_delete, pre_delete
 from django.dispatch import receiver
 
+from realtime.clock import SystemClock
 from realtime.fence import PREFIX, fenced
+from realtime.kinds import FIRST, LAST
 from realtime.models import Room
 from realtime.policy.windows import event_window
 from realtime.roles import OPS, ROLES
@@ -34,12 +36,19 @@ WHO_MAX = 500
 """Characters of the names in one line."""
 ITEMS_MAX = 1_000
 """Everybody's phone holds all of the run sheet; the longest that we have seen has 24 lines."""
+EARLIEST, LATEST = FIRST + timedelta(days=1), LAST - timedelta(days=1)
+"""What happens at a wedding is between these: its day begins hours before and ends hours after, in any time zone."""
 
 
 def validate_zone(name: str) -> None:
     """Raises ValidationError when this is no time zone of the IANA database."""
     if not is_zone(name):
         raise ValidationError(f"{name!r} is not a time zone; use a name such as Europe/London.")
+
+
+def tellable(start: datetime, minutes: int = 0) -> bool:
+    """Whether pages can show when this begins and ends, and the day around it."""
+    return EARLIEST <= start <= LATEST and minutes <= (LATEST - start) / timedelta(minutes=1)
 
 
 def new_key() -> str:
@@ -138,14 +147,67 @@ class Member(models.Model):
     class Meta:
         ordering = ["wedding", "role", "name"]
         constraints = [models.UniqueConstraint(fields=["wedding", "user"], name="member_user_once")]
+        # Every worker asks for them every second.
+        indexes = [models.Index(fields=["revoked"], name="member_revoked", condition=models.Q(revoked=True))]
 
     def __str__(self) -> str:
         return f"{self.name}, {self.role}"
+
+    @classmethod
+    def welcome(cls) -> models.QuerySet[Member]:
+        """Who may come in: those who are not revoked, nor have an account that was deactivated."""
+        return cls.objects.filter(models.Q(user=None) | models.Q(user__is_active=True), revoked=False)
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Tickets for a role that is changed here are no longer good."""
+        changing = self.pk is not None and "role" in (kwargs.get("update_fields") or ("role",))
+        with transaction.atomic():
+            known = Member.objects.order_by().select_for_update().filter(pk=self.pk) if changing else Member.objects.none()
+            former = known.values_list("role", flat=True).first()
+            super().save(*args, **kwargs)
+            if former is not None and former != self.role:
+                Withdrawn.note(self.pk, former)
+                Withdrawn.objects.filter(member=self.pk, role=self.role).delete()
 
     @property
     def public_id(self) -> str:
         """The member id on the wire."""
         return f"m{self.pk}"
+
+
+class Withdrawn(models.Model):
+    """A role that a member has no more, or had until it was deleted, for as long as a ticket may speak of it."""
+
+    KEPT = timedelta(days=1, seconds=settings.REALTIME.resume_ttl_s)
+    """A day more than the last ticket lives: for clocks that differ, and for a worker that was cut off from the database."""
+
+    member = models.BigIntegerField()
+    role = models.CharField(max_length=16)
+    at = models.DateTimeField(db_index=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["member", "role"], name="withdrawn_once")]
+
+    def __str__(self) -> str:
+        return f"m{self.member}, {self.role}"
+
+    @classmethod
+    def note(cls, member: int, role: str) -> None:
+        """From now on no ticket for this is good. What no ticket can speak of any more is forgotten."""
+        now = SystemClock().now()
+        cls.objects.filter(at__lt=now - cls.KEPT).delete()
+        cls.objects.update_or_create(member=member, role=role, defaults={"at": now})
+
+    @classmethod
+    def standing(cls, now: datetime) -> models.QuerySet[Withdrawn]:
+        """Those that a ticket may still speak of."""
+        return cls.objects.filter(at__gte=now - cls.KEPT)
+
+
+@receiver(post_delete, sender=Member)
+def _deleted(instance: Member, **kwargs: Any) -> None:
+    """With its wedding or in bulk, too: Django says so of each. What the database deletes itself nobody hears of."""
+    Withdrawn.note(instance.pk, instance.role)
 
 
 class RunSheetItem(models.Model):

@@ -21,6 +21,7 @@ from wedsync.weddings.models import (
     RunSheetItem,
     Wedding,
     minutes_min,
+    tellable,
     waits_for_itself,
 )
 from wedsync.weddings.tables import LocalTime, Mistake, Table, Unreadable, at_venue, lines, listed, local_time, number
@@ -102,6 +103,8 @@ def _row(line: int, cells: Mapping[str, str], start: LocalTime | None, zone: Zon
         minutes = number(cells["minutes"], minutes_min(kind), MINUTES_MAX)
     except ValueError as error:
         mistakes.append(Mistake(line, "minutes", str(error)))
+    if at is not None and not tellable(at, minutes):
+        mistakes.append(Mistake(line, "start", "this cannot be shown in every time zone"))
     if not cells["title"]:
         mistakes.append(Mistake(line, "title", "a title is needed"))
     for column, length in LENGTHS.items():

@@ -91,7 +91,7 @@ def _me(request: HttpRequest, slug: str) -> Sender | None:
 @require_http_methods(["GET", "HEAD", "POST"])
 def join(request: HttpRequest, key: str) -> HttpResponse:
     """A join link: says who is meant; the button makes this browser that member. Looking alone (link previews) does nothing."""
-    member = Member.objects.select_related("wedding").filter(join_key=key, revoked=False).first()
+    member = Member.welcome().select_related("wedding").filter(join_key=key).first()
     if member is None:
         return _not_found(request, NO_LINK)
     if request.method != "POST":

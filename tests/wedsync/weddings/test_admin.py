@@ -15,12 +15,13 @@ from django.test import Client
 
 from realtime.kinds import KINDS, Shift
 from realtime.messages import Sender
+from realtime.policy.limits import body_limit
 from wedsync.weddings.comparing import runsheet_changes
 from wedsync.weddings.demo import place
 from wedsync.weddings.domain import domain
 from wedsync.weddings.models import ApiToken, Member, RunSheetItem, Wedding
 from wedsync.weddings.runsheets import load, read
-from wedsync.weddings.tables import decode
+from wedsync.weddings.tables import BYTES_MAX, decode
 
 pytestmark = pytest.mark.django_db
 NOON = datetime(2027, 7, 3, 12, 0, tzinfo=UTC)
@@ -252,6 +253,8 @@ def test_a_table_as_large_as_it_may_be_comes_back_from_its_preview(admin: Client
     assert confirm(admin, url, page).status_code == 302 and Wedding.objects.filter(slug__startswith="barn-").count() == 5_500
     large = SimpleUploadedFile("calendar.csv", table.encode() * 2)
     assert "more than 2,000,000 bytes" in admin.post(url, {"file": large}).content.decode()
+    # A table, another one as a file, and what stands around them.
+    assert body_limit(url.encode()) > 2 * BYTES_MAX + 100_000
 
 
 def test_mistakes_are_shown_by_line_and_column_and_escaped(admin: Client) -> None:

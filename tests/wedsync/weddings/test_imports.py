@@ -20,7 +20,7 @@ from realtime.models import JournalEntry, Room
 from realtime.roles import Audience
 from wedsync.weddings import demo
 from wedsync.weddings.calendars import COLUMNS, read
-from wedsync.weddings.models import RunSheetItem, Wedding
+from wedsync.weddings.models import LATEST, RunSheetItem, Wedding
 from wedsync.weddings.runsheets import read as read_sheet
 from wedsync.weddings.tables import Unreadable, decode, wall_time
 
@@ -226,6 +226,16 @@ def test_bad_sheets_are_refused_and_change_nothing(tmp_path: Path, wedding: Wedd
     sentence = refused("import_runsheet", "w", str(file))
     assert f"line {line}, {column}: " in sentence
     assert state() == before
+
+
+def test_a_wedding_at_the_end_of_all_days_gets_no_sheet_that_cannot_be_shown() -> None:
+    def mistakes(text: str) -> list[tuple[int, str]]:
+        with pytest.raises(Unreadable) as refused:
+            read_sheet(f"{SHEET_HEADER}\n{text}", LATEST.date(), ZoneInfo("Pacific/Auckland"))
+        return [(mistake.line, mistake.column) for mistake in refused.value.mistakes]
+
+    assert mistakes("12:30,5,A,,,flex,,\n01:00,5,B,,,flex,,") == [(3, "start")]
+    assert mistakes("12:59,5,A,,,flex,,") == [(2, "start")]
 
 
 def test_what_is_no_table_is_refused(tmp_path: Path) -> None:
