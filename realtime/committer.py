@@ -67,13 +67,16 @@ class Committer:
         *,
         committed: Callable[[Sequence[Entry]], None],
         provisional: Callable[[Draft], None],
+        forget: Callable[[Draft], None] = lambda draft: None,
     ) -> None:
+        """`forget`: of an emergency that may be provisional somewhere there will be no new entry."""
         self._config = config
         self._writer = writer
         self._clock = clock
         self._in_thread = in_thread
         self._committed = committed
         self._provisional = provisional
+        self._forget = forget
         # What is urgent (P0, P1) is committed first; of the rest as much as a commit may take.
         self._urgent: deque[Submission] = deque()
         self._waiting: deque[Submission] = deque()
@@ -220,6 +223,8 @@ class Committer:
     def _settle(self, submission: Submission, outcome: Outcome) -> None:
         if submission.timer is not None:
             submission.timer.cancel()
+        if submission.emergency and not (isinstance(outcome, Stored) and outcome.entries):
+            self._forget(submission.draft)
         if submission.stored.done():
             return
         if isinstance(outcome, Stored):

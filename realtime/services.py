@@ -19,6 +19,7 @@ from realtime.connection import Connection
 from realtime.connection_optimizer import ConnectionOptimizer
 from realtime.errors import RealtimeError
 from realtime.hub import Hub
+from realtime.intake import Intake
 from realtime.journal import Journal
 from realtime.messages import Pong
 from realtime.others import FLEET
@@ -93,11 +94,11 @@ class Services:
         self.ticked_s: float | None = None
         self.optimizer = RealtimePerformanceOptimizer(config.compress_over_bytes)
         self.connection_optimizer = ConnectionOptimizer(config)
-        # The place in the fleet, and how this worker stands there.
-        self.slot = config.slot
+        self.slot = config.slot  # the place in the fleet, and how this worker stands there
         self.state: WorkerState = "starting"
         self.reason = "not started yet"
         self.started_s = clock.now().timestamp()
+        self.intake = Intake(config, hub, clock)
         self.admission = Admission(config.admission_per_s, clock.monotonic())
         self.canaries = Canaries(mailbox, clock, hub.process)
         self.obey: Callable[[Drain | Move], None] = _cannot

@@ -29,8 +29,15 @@ class Bench:
         self.gate.set()
         self.offered: list[Entry] = []
         self.early: list[Draft] = []
+        self.forgotten: list[Draft] = []
         self.committer = Committer(
-            CONFIG, self, self.clock, self.in_thread, committed=self.offered.extend, provisional=self.early.append
+            CONFIG,
+            self,
+            self.clock,
+            self.in_thread,
+            committed=self.offered.extend,
+            provisional=self.early.append,
+            forget=self.forgotten.append,
         )
 
     def commit(self, drafts: Sequence[Draft]) -> list[Outcome]:
@@ -253,3 +260,20 @@ async def test_what_waits_for_a_journal_that_is_down_is_no_backlog_to_shed_for(b
     bench.clock.advance(RETRY_S)
     assert {(await stored).offset for stored in (kept, chat)} == {1, 2}
     assert not bench.committer.down
+
+
+@pytest.mark.parametrize("fault", [False, True])
+async def test_an_emergency_that_went_ahead_and_gets_no_entry_is_forgotten(bench: Bench, fault: bool) -> None:
+    again = draft(CONFIG, "w", "emergency.alert", {"alert": "a", "category": "fire", "text": "out"})
+    await bench.committer.submit(again)
+    assert bench.forgotten == []
+    bench.journal.up = False
+    stored = bench.committer.submit(again)
+    await turns()
+    assert bench.early == [again] and bench.forgotten == []
+    bench.journal.up = True
+    if fault:
+        bench.journal.entries = None  # type: ignore[assignment]  # any that is not the database's
+    bench.clock.advance(RETRY_S)
+    await asyncio.wait([stored])
+    assert bench.forgotten == [again] and (stored.exception() is not None) is fault
