@@ -67,7 +67,7 @@ class Status(Struct, frozen=True, omit_defaults=True):
     history_waiting: int = 0
     """Rows that are not in the history database yet."""
     history_dropped_total: int = 0
-    """Rows that never will be: since this holder began."""
+    """Rows that never will be: since this process began."""
 
 
 decode_status = msgspec.msgpack.Decoder(Status).decode
@@ -198,6 +198,7 @@ class ControlLoop:
         """What waits for the history database is written, when that is quick: whoever ends us has a limit."""
         with suppress(TimeoutError):
             await asyncio.wait_for(self._history.write(storing), LEAVE_S)
+        self._history.leave()
 
     async def _show(self, reports: Sequence[WorkerReport] | None, now: datetime) -> None:
         """Leave the merged figures where the exporter finds them. Not read: no figures, rather than old ones."""
@@ -212,6 +213,7 @@ class ControlLoop:
         decision = self._decision
         return figures_of(
             reports,
+            self._history.samples.heard.people,
             now.timestamp(),
             self._history.samples.total,
             missing=self._missing.step(reports, self._parts.clock.monotonic()),
@@ -228,6 +230,7 @@ async def run(parts: Services, shown: Callable[[Figures | None], None] = lambda 
     of each tick; None when this process does not hold the lease, or knows nothing."""
     in_thread, sending, storing = (in_threads(name, 1, patience_s) for name, patience_s in PATIENCE_S.items())
     loop: ControlLoop | None = None
+    history = History()
     beside: list[asyncio.Task[None]] = []
     try:
         while True:
@@ -236,7 +239,7 @@ async def run(parts: Services, shown: Callable[[Figures | None], None] = lambda 
             except RegistryUnavailable:
                 held = loop is not None  # nobody can take it either
             if held and loop is None:
-                history = History()
+                history = History(history.dropped_total)
                 loop = ControlLoop(parts, in_thread, history)
                 beside = [
                     asyncio.create_task(delivering(parts.clock, sending), name="notices"),
@@ -244,6 +247,7 @@ async def run(parts: Services, shown: Callable[[Figures | None], None] = lambda 
                 ]
             elif not held and loop is not None:
                 await _ended(beside)
+                await loop.leave(storing)
                 loop = None
             if loop is not None:
                 try:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from math import ceil
 
 import msgspec
@@ -130,21 +130,34 @@ def latency(buckets: Buckets) -> Latency | None:
     return Latency(total, p50, p95, p99, beyond(buckets, LINE_MS / 1_000))
 
 
-def build(
-    wedding: Wedding, journal: Journalled, minutes: Sequence[Minute], troubles: Sequence[Trouble], made_at: datetime
-) -> DayReport:
-    """The report of the window of `wedding`, so far as it is over at `made_at`."""
-    until = min(wedding.end, made_at)
+def _not_measured(wedding: Wedding, journal: Journalled, minutes: Sequence[Minute], made_at: datetime) -> list[str]:
+    # In UTC: two times of one zone are compared and subtracted by what the clock on the wall says.
+    start, end, made = (at.astimezone(UTC) for at in (wedding.start, wedding.end, made_at))
     recorded = {minute.at for minute in minutes}
-    wanted = max(0, ceil((until - wedding.start) / MINUTE))
+    wanted = max(0, ceil((min(end, made) - start) / MINUTE))
     absent = max(0, wanted - len(recorded))
     notes = ["How many reactions, positions and signs of presence were sent: they are not kept, by design."]
-    if made_at < wedding.end:
+    if made < end:
         notes.append(f"The rest of the day: this was made at {made_at:%H:%M}, before the day's end at {wedding.end:%H:%M}.")
     if absent:
         notes.append(f"{absent} of {wanted} minutes: monitoring has no record of them, nobody was connected or it did not run.")
     if journal.pruned:
         notes.append("Publications that were pruned from the journal before this report was made.")
+    return notes
+
+
+def build(
+    wedding: Wedding,
+    journal: Journalled,
+    minutes: Sequence[Minute],
+    troubles: Sequence[Trouble],
+    made_at: datetime,
+    left_out: int = 0,
+) -> DayReport:
+    """The report of the window of `wedding`, so far as it is over at `made_at`. `left_out`: troubles that are not listed."""
+    notes = _not_measured(wedding, journal, minutes, made_at)
+    if left_out:
+        notes.append(f"What came after the first {len(troubles)} troubles: {left_out} more are not listed here.")
     all_of_it = merged(minute.latency for minute in minutes)
     roles: dict[str, float] = {}
     for minute in minutes:
@@ -202,6 +215,15 @@ def verify(file: bytes, keys: Sequence[bytes]) -> DayReport | None:
         return None
     good = any(hmac.compare_digest(_mac(bytes(signed.report), key).encode(), signed.signature.encode()) for key in keys)
     return report if good else None
+
+
+def window_of(file: bytes) -> tuple[datetime, datetime] | None:
+    """(start, end) of the day that a file is about, whoever signed it. None: it is no report."""
+    try:
+        report = msgspec.json.decode(msgspec.json.decode(file, type=Signed).report, type=DayReport)
+    except msgspec.MsgspecError:
+        return None
+    return report.wedding.start, report.wedding.end
 
 
 def _mac(body: bytes, key: bytes) -> str:

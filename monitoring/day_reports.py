@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from django.conf import settings
 from django.db import transaction
@@ -36,23 +36,41 @@ def make(slug: str, now: datetime) -> DayReport | None:
         return None
     start, end = wedding.window
     whose = day_report.Wedding(slug, wedding.names, wedding.venue, wedding.timezone, start, end)
+    found = troubles(slug, start, end)
+    left_out = max(0, len(_pages(slug, start, end)) - len(found))
     return day_report.build(
-        whose, journalled(slug, start, end), minutes(slug, start, end), troubles(slug, start, end), now.astimezone(wedding.zone)
+        whose, journalled(slug, start, end), minutes(slug, start, end), found, now.astimezone(wedding.zone), left_out
     )
 
 
 def file_of(slug: str, now: datetime) -> bytes | None:
     """The signed file: the one that was kept when the day was over, else one made now. None: there is no such wedding."""
-    kept = StoredReport.objects.filter(wedding=slug).first()
-    if kept is not None:
+    wedding, kept = Wedding.objects.filter(slug=slug).first(), StoredReport.objects.filter(wedding=slug).first()
+    if kept is not None and (wedding is None or _of_this_day(kept, wedding)):
         return kept.file.encode()
     report = make(slug, now)
     if report is None:
         return None
     file = day_report.sign(report, keys()[0])
-    if now >= report.wedding.end + timedelta(minutes=2):  # the last minute is written by then
-        StoredReport.objects.get_or_create(wedding=slug, defaults={"made_at": now, "file": file.decode()})
+    if now >= report.wedding.end.astimezone(UTC) + timedelta(minutes=2):  # the last minute is written by then
+        StoredReport.objects.update_or_create(wedding=slug, defaults={"made_at": now, "file": file.decode()})
     return file
+
+
+def _of_this_day(kept: StoredReport, wedding: Wedding) -> bool:
+    """Whether a report is of the day that the wedding has now: it may have been put off since, or its date put right."""
+    window = day_report.window_of(kept.file.encode())
+    start, end = wedding.window
+    return window is None or (window[0] < end and start < window[1])  # what is no report is shown as that, never replaced
+
+
+def keep(slug: str, now: datetime, before: datetime) -> bool:
+    """Make sure that the report of this wedding is kept. False: minutes of its day are older than `before`, and it is not."""
+    file_of(slug, now)
+    wedding, kept = Wedding.objects.filter(slug=slug).first(), StoredReport.objects.filter(wedding=slug).first()
+    if wedding is None or wedding.window[0] >= before:
+        return True
+    return kept is not None and _of_this_day(kept, wedding)
 
 
 def journalled(slug: str, start: datetime, end: datetime) -> Journalled:
@@ -78,18 +96,24 @@ def minutes(slug: str, start: datetime, end: datetime) -> list[Minute]:
     return [row.minute() for row in rows]
 
 
-def troubles(slug: str, start: datetime, end: datetime) -> list[Trouble]:
-    """Pages about this wedding or the whole fleet while its day was on, and what people and the fleet did about them."""
+def _pages(slug: str, start: datetime, end: datetime) -> list[Alert]:
+    """Pages about this wedding or the whole fleet while its day was on, oldest first."""
     during = Q(raised_at__lt=end) & (Q(resolved_at=None) | Q(resolved_at__gte=start))
+    pages = Alert.objects.filter(during, severity="page").exclude(kept={}).order_by("raised_at")
+    return [alert for alert in pages if alert.labels.get("wedding", slug) == slug]
+
+
+def troubles(slug: str, start: datetime, end: datetime) -> list[Trouble]:
+    """The first pages of the day, and what people and the fleet did about them."""
     about = {rule.name: rule for rule in AlertRule.objects.all()}
     found: list[Trouble] = []
-    for alert in Alert.objects.filter(during, severity="page").exclude(kept={}).order_by("raised_at"):
-        if alert.labels.get("wedding", slug) != slug or len(found) == TROUBLES_MAX:
-            continue
+    for alert in _pages(slug, start, end)[:TROUBLES_MAX]:
         done = IncidentEvent.objects.filter(incident=alert.incident_id, kind__in=DONE, at__gte=alert.raised_at)
         if alert.resolved_at:
             done = done.filter(at__lte=alert.resolved_at)
         lines = [f"{event.at:%H:%M:%S} UTC {event.get_kind_display()}: {event.text}{_by(event)}" for event in done[:DONE_MAX]]
+        if len(lines) == DONE_MAX and (more := done.count() - DONE_MAX):
+            lines.append(f"And {more} more.")
         found.append(Trouble(alert.raised_at, alert.resolved_at, summary(alert, about.get(alert.rule)), lines))
     return found
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 from msgspec import Struct
@@ -54,10 +54,9 @@ class Missing:
         return sorted(slot for slot, (_, leaving) in self._seen.items() if slot not in present and not leaving)
 
 
-def figures_of(reports: Sequence[WorkerReport], at_s: float, total: Summary, **more: object) -> Figures:
-    """The figures of one tick."""
-    connections: Counter[str] = Counter()
-    for report in reports:
-        connections.update(report.connections)
+def figures_of(
+    reports: Sequence[WorkerReport], people: Mapping[str, int], at_s: float, total: Summary, **more: object
+) -> Figures:
+    """The figures of one tick. `people`: {role: connections}."""
     states = Counter(report.state for report in reports)
-    return Figures(at_s, dict(states), connections=dict(connections), total=total, **more)  # type: ignore[arg-type]
+    return Figures(at_s, dict(states), connections=dict(people), total=total, **more)  # type: ignore[arg-type]

@@ -6,12 +6,13 @@ database is away a quarter of an hour waits; then the oldest is dropped and coun
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from django.db import DatabaseError, InterfaceError, OperationalError, transaction
+from django.db import InterfaceError, OperationalError, transaction
 
 from monitoring.models.days import WeddingMinute
 from monitoring.models.samples import COLUMNS, Sample
@@ -36,9 +37,9 @@ MINUTES_MAX = 15 * 2_500
 class History:
     """Takes once a second, writes now and then. `dropped_total`: rows that will never be in the database."""
 
-    def __init__(self) -> None:
+    def __init__(self, dropped_total: int = 0) -> None:
         self.samples = Samples()
-        self.dropped_total = 0
+        self.dropped_total = dropped_total
         self._minutes = WeddingMinutes()
         self._rows: list[Row] = []
         self._days: list[WeddingMinute] = []
@@ -50,13 +51,16 @@ class History:
 
     def take(self, reports: Sequence[WorkerReport] | None, now: datetime, wanted: int | None = None) -> None:
         """One second of the fleet. None: the reports could not be read; that time stays empty."""
-        if reports is not None:
+        if reports is None:
+            self.samples.skip(now)
+        else:
             self._rows += self.samples.step(reports, now, wanted)
             self._days += [WeddingMinute.of(wedding, minute) for wedding, minute in self._minutes.step(reports, now)]
             self._trim()
 
     async def write(self, in_thread: Callable[..., Any]) -> None:
-        """Store what waits. A database that is away gets it later; what it refuses for good is dropped. Never raises for it."""
+        """Store what waits. A database that is away gets it later; what it refuses for good is dropped. Raises only when it is
+        cancelled: then all of it waits as before, since twice is once."""
         if not self.waiting:
             return
         rows, days = self._rows, self._days
@@ -64,12 +68,25 @@ class History:
         try:
             await in_thread(store, rows, days)
         except (OperationalError, InterfaceError) as error:
-            self._rows, self._days = rows + self._rows, days + self._days
-            self._trim()
+            self._again(rows, days)
             logger.error("%d rows wait for the history database: %s", self.waiting, error)
-        except DatabaseError:
+        except asyncio.CancelledError:
+            self._again(rows, days)
+            raise
+        except Exception:
             self.dropped_total += len(rows) + len(days)
             logger.exception("the history database refused %d rows; they are dropped", len(rows) + len(days))
+
+    def leave(self) -> None:
+        """Nobody writes any more: what waits is dropped and counted."""
+        if self.waiting:
+            logger.error("%d rows are not in the history: there was no time to write them", self.waiting)
+        self.dropped_total += self.waiting
+        self._rows, self._days = [], []
+
+    def _again(self, rows: list[Row], days: list[WeddingMinute]) -> None:
+        self._rows, self._days = rows + self._rows, days + self._days
+        self._trim()
 
     def _trim(self) -> None:
         for kept, most in ((self._rows, SAMPLES_MAX), (self._days, MINUTES_MAX)):

@@ -10,7 +10,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 from msgspec import Struct
 
-from monitoring.day_reports import MINUTES_KEPT, file_of
+from monitoring.day_reports import MINUTES_KEPT, keep
 from monitoring.models.days import WeddingMinute
 from monitoring.models.samples import Sample
 from monitoring.models.scaling import PlacementEvent, ScalingEvent
@@ -47,11 +47,12 @@ def due(now: datetime) -> list[Due]:
 def prune(now: datetime) -> Iterator[tuple[str, int]]:
     """Delete all that is due, oldest first: (kind, rows) for each transaction. Raises DatabaseError."""
     for kind in due(now):
-        if kind.rows.model is WeddingMinute:
+        rows = kind.rows
+        if rows.model is WeddingMinute:
             # What is left of a day is its report: made and kept before its minutes go.
-            for slug in list(kind.rows.order_by().values_list("wedding", flat=True).distinct()):
-                file_of(slug, now)
-        while count := forget(kind.rows):
+            slugs = list(rows.order_by().values_list("wedding", flat=True).distinct())
+            rows = rows.exclude(wedding__in=[slug for slug in slugs if not keep(slug, now, now - MINUTES_KEPT)])
+        while count := forget(rows):
             yield kind.name, count
 
 

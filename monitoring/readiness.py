@@ -76,6 +76,8 @@ class Facts(Struct, frozen=True):
     rehearsed_at: datetime | None = None
     """When the calendar of this very day was last rehearsed with success."""
     page: PageTest | None = None
+    watched: bool = False
+    """Whether alerts are being evaluated now: else none is firing because nobody looks."""
     firing: tuple[str, ...] = ()
     incidents: tuple[str, ...] = ()
     silences: tuple[str, ...] = ()
@@ -222,6 +224,9 @@ def _paging(facts: Facts, now: datetime) -> Check:
 def _open(facts: Facts) -> Iterable[Check]:
     if facts.firing:
         yield Check("alerts", "stop", f"Pages are firing: {_names(facts.firing)}.", "End what they are about.")
+    elif not facts.watched:
+        said = "Nobody evaluates alerts: no control loop has ticked lately."
+        yield Check("alerts", "stop", said, "Start the fleet, or look why its control loop stands still.")
     else:
         yield Check("alerts", "ok", "No page is firing.")
     if facts.incidents:

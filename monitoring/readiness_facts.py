@@ -12,10 +12,17 @@ from django.db.models import Max, Q
 from monitoring import paging
 from monitoring.alerting import free_share
 from monitoring.capacity import last_calibration
+from monitoring.control import STATUS
+from monitoring.heard import FRESH_S
+from monitoring.history import WRITE_EVERY_S
 from monitoring.models.alerts import Alert, AlertRule, Incident, Silence
 from monitoring.models.drills import DrillRun
+from monitoring.models.samples import Sample
 from monitoring.readiness import DRILL_AGE, SIZED, Capacity, Drilled, Facts, Step
+from monitoring.rollup import RAW
+from monitoring.samples import TOTAL
 from realtime.bootstrap import services
+from realtime.clock import SystemClock
 from realtime.errors import RegistryUnavailable
 from realtime.policy.forecast import Booking, Forecast
 from realtime.policy.scaling import Limits
@@ -24,14 +31,45 @@ from wedsync.weddings.forecasting import bookings
 
 AROUND = timedelta(days=2)
 """From noon UTC: a date begins 14 h before it in Kiribati and ends 12 h after it in the far west, and a day has its night."""
+YEARS = (2000, 2199)
+"""Of a day that somebody asks about: there are two days around it on every clock."""
+WORKERS_FREE = 1_000
+"""No limit: what would be needed shows."""
 
 
 def running() -> int | None:
-    """How many workers report now, None when that cannot be found out or nobody does."""
+    """How many places are filled by a worker that takes people now, None when that cannot be found out or none is."""
     try:
-        return len(async_to_sync(services().registry.reports)()) or None
+        reports = async_to_sync(services().registry.reports)()
     except RegistryUnavailable:
         return None
+    now_s = SystemClock().now().timestamp()
+    return len({report.slot for report in reports if report.state == "ready" and now_s - report.at_s < FRESH_S}) or None
+
+
+def _watched() -> bool:
+    """Whether a control loop has ticked lately. Where its notes cannot be read (a fleet with a Redis of its own), its history
+    tells."""
+    try:
+        noted = async_to_sync(services().registry.read)(STATUS)
+    except RegistryUnavailable:
+        return False
+    if noted is not None or settings.REDIS_URL:
+        return noted is not None
+    lately = SystemClock().now() - timedelta(seconds=2 * RAW.step_s + 2 * WRITE_EVERY_S)
+    return Sample.objects.filter(step_s=RAW.step_s, scope=TOTAL, at__gt=lately).exists()
+
+
+def asked_day(text: str, now: datetime) -> date:
+    """The day of 2027-06-12, or of tomorrow: at the venue of the next wedding. Raises ValueError for anything else."""
+    if text != "tomorrow":
+        day = date.fromisoformat(text)
+        if not YEARS[0] <= day.year <= YEARS[1]:
+            raise ValueError(text)
+        return day
+    coming = [booking for booking in bookings(now, AROUND) if booking.ceremony > now]
+    zone = min(coming, key=lambda booking: booking.ceremony).zone if coming else UTC
+    return now.astimezone(zone).date() + timedelta(days=1)
 
 
 def gather(day: date, workers: int | None) -> Facts:
@@ -54,11 +92,12 @@ def gather(day: date, workers: int | None) -> Facts:
         drills=_drills(),
         rehearsed_at=rehearsal.aggregate(last=Max("ended_at"))["last"],
         page=paging.last(),
+        watched=_watched(),
         firing=tuple(str(alert) for alert in Alert.objects.filter(severity="page", resolved_at=None).exclude(kept={})),
         incidents=tuple(str(incident) for incident in Incident.objects.filter(closed_at=None)),
         silences=_silences(of_day),
         disk_free=free_share(settings.VAR_DIR),
-        plan=_plan(around, of_day, capacity, workers),
+        plan=_plan(around, of_day, capacity),
     )
 
 
@@ -73,12 +112,12 @@ def _peak(around: list[Booking], of_day: list[Booking]) -> tuple[int | None, dat
     return round(forecast.expected(at_s)), datetime.fromtimestamp(at_s, UTC)
 
 
-def _plan(around: list[Booking], of_day: list[Booking], capacity: Capacity | None, workers: int | None) -> tuple[Step, ...]:
-    """What the scaler's policy would do on that day, if as many people come as the calendar says."""
+def _plan(around: list[Booking], of_day: list[Booking], capacity: Capacity | None) -> tuple[Step, ...]:
+    """What the scaler's policy would do on that day, if as many people come as the calendar says and nothing limits it."""
     known = [booking for booking in of_day if booking.known]
-    if not known or capacity is None or workers is None:
+    if not known or capacity is None:
         return ()
-    points = simulate(around, Limits(connections=capacity.connections, most=workers)).points
+    points = simulate(around, Limits(connections=capacity.connections, most=WORKERS_FREE)).points
     from_s, to_s = min(b.begins_s[0] for b in known), max(b.begins_s[-1] for b in known)
     during = [point for point in points if from_s <= point.at_s <= to_s]
     steps = during[:1] + [after for before, after in pairwise(during) if after.want != before.want]
@@ -103,7 +142,7 @@ def _people(name: str, passed_at: datetime | None) -> int | None:
         return None
     lately = DrillRun.objects.filter(name=name, passed=True, ended_at__gt=passed_at - DRILL_AGE)
     said = [options.get("connections") for options in lately.values_list("options", flat=True)]
-    return max((count for count in said if count), default=None)
+    return max((count for count in said if isinstance(count, int) and count), default=None)
 
 
 def _silences(of_day: list[Booking]) -> tuple[str, ...]:

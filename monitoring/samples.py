@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from msgspec.structs import replace
 
+from monitoring.heard import Heard
+from monitoring.last_said import LastSaid
 from monitoring.rollup import RAW, Summary, merge, start_of
 from realtime.histogram import Buckets, added
 from realtime.report import WorkerReport
 
 TOTAL = ""
 """The scope of all workers together; the others are slots."""
-FRESH_S = 2.5
-"""What a worker said longer ago is not how it is: two reports may be late on a busy machine, a third is missing."""
 Row = tuple[str, int, Summary]
 """(scope, beginning in UTC seconds, what was seen)."""
 
@@ -40,13 +41,9 @@ def counted(now: WorkerReport, before: WorkerReport) -> Summary:
     )
 
 
-def measured(reports: Sequence[WorkerReport], elapsed_ms: int) -> Summary:
-    """How these workers, taken together, were for so long."""
-    people = sum(sum(report.connections.values()) for report in reports)
-    roles: dict[str, int] = {}
-    for report in reports:
-        for role, count in report.connections.items():
-            roles[role] = roles.get(role, 0) + count * elapsed_ms
+def measured(reports: Sequence[WorkerReport], roles: Mapping[str, int], elapsed_ms: int) -> Summary:
+    """How these workers, taken together, were for so long. `roles`: {role: people}."""
+    people = sum(roles.values())
     busy = [report.busy for report in reports if report.busy is not None]
     outbox = sum(report.outbox_bytes for report in reports)
     rss = [report.rss_bytes for report in reports if report.rss_bytes is not None]
@@ -56,7 +53,7 @@ def measured(reports: Sequence[WorkerReport], elapsed_ms: int) -> Summary:
         connections_least=people,
         connections_most=people,
         connections_last=people,
-        roles_ms=roles,
+        roles_ms={role: count * elapsed_ms for role, count in roles.items()},
         workers_ms=len(reports) * elapsed_ms,
         workers_least=len(reports),
         workers_most=len(reports),
@@ -78,16 +75,16 @@ class Samples:
         self.total = Summary()
         """All that was seen so far, all workers together."""
         self._at: datetime | None = None
-        self._began_s = float("inf")
         self._start_s = 0
-        self._last: dict[str, WorkerReport] = {}
-        self._changed_s: dict[str, float] = {}
+        self.heard = Heard()
+        """Who is there, as of the last step."""
+        self._said = LastSaid()
         self._open: dict[str, list[Summary]] = {}
 
     def step(self, reports: Sequence[WorkerReport], now: datetime, wanted: int | None = None) -> list[Row]:
         """The rows of the ten seconds that ended with this step, else none. `wanted`: workers, as the scaler says."""
         now_s = now.timestamp()
-        self._began_s = min(self._began_s, now_s)
+        self._said.look(now_s)
         start_s = start_of(now_s, RAW.step_s)
         done: list[Row] = []
         if start_s != self._start_s:
@@ -102,31 +99,24 @@ class Samples:
         self._at = now
         return done
 
+    def skip(self, now: datetime) -> None:
+        """Time up to `now` in which nobody could be asked: it is not covered."""
+        self._at = now
+
     def _seen(self, reports: Sequence[WorkerReport], now_s: float, elapsed_ms: int) -> dict[str, Summary]:
         """{scope: what this second brings}."""
         parts: dict[str, list[Summary]] = {}
-        fresh = []
         for report in reports:
-            before = self._last.get(report.worker)
-            if before is None or before.at_s != report.at_s:
-                self._changed_s[report.worker] = now_s
-            known = before is not None or report.started_s >= self._began_s  # else it counted before anybody looked
-            if known:
-                parts.setdefault(report.slot, []).append(counted(report, before or _nothing_yet(report)))
-            if now_s - self._changed_s[report.worker] < FRESH_S:
-                fresh.append(report)
-        present = {report.worker for report in reports}
-        self._last = {report.worker: report for report in reports}
-        self._changed_s = {worker: at_s for worker, at_s in self._changed_s.items() if worker in present}
+            before = self._said.before(report)
+            if before is not None:
+                parts.setdefault(report.slot, []).append(counted(report, before))
+        self._said.keep(reports, now_s)
+        self.heard.step(reports, now_s)
+        fresh = self.heard.fresh
         seen = {slot: merge(done) for slot, done in parts.items()}
-        total = merge([measured(fresh, elapsed_ms), *seen.values()])
+        total = merge([measured(fresh, self.heard.people, elapsed_ms), *seen.values()])
         for slot in {report.slot for report in fresh}:
-            gauges = measured([report for report in fresh if report.slot == slot], elapsed_ms)
-            seen[slot] = merge([gauges, *([seen[slot]] if slot in seen else [])])
+            here = [report for report in fresh if report.slot == slot]
+            roles = sum((Counter(report.connections) for report in here), Counter[str]())
+            seen[slot] = merge([measured(here, roles, elapsed_ms), *([seen[slot]] if slot in seen else [])])
         return seen | {TOTAL: total}
-
-
-def _nothing_yet(report: WorkerReport) -> WorkerReport:
-    return WorkerReport(
-        report.worker, report.slot, report.host, report.pid, report.started_s, report.started_s, report.state, gaps_total=0
-    )

@@ -78,6 +78,8 @@ GOODBYE_S = 1.5
 """A worker on its way out that has nobody and misses a report has ended; its last one can be read for some seconds more."""
 LAG_OVER_S = 3.0
 """A stall every second can fall on either side of a report."""
+LATE_S = 5.0
+"""Between two reports of a worker: with more there was a time in which nobody could be asked."""
 FORGET_S = 900.0
 """A worker that never came back, a planner who has left: after this it is no longer news."""
 
@@ -89,9 +91,13 @@ class Rolling:
         self._window_s = window_s
         self._parts: deque[tuple[float, int, int]] = deque()
 
-    def add(self, now_s: float, count: int, of: int = 0) -> None:
+    def add(self, at_s: float, count: int, of: int = 0) -> None:
+        """Some of now, or of the past that become known late."""
         if count or of:
-            self._parts.append((now_s, count, of))
+            place = len(self._parts)
+            while place and self._parts[place - 1][0] > at_s:
+                place -= 1
+            self._parts.insert(place, (at_s, count, of))
 
     def sums(self, now_s: float) -> tuple[int, int]:
         while self._parts and self._parts[0][0] <= now_s - self._window_s:
@@ -159,25 +165,28 @@ class Signals:
                 self._canary.add(now_s, bad=took_s is None or took_s > CANARY_LIMIT_S, total=1)
         if before is None:
             return
+        # What became known late is no news of now: it belongs to the time in which nobody could be asked.
+        elapsed_s = report.at_s - before.at_s
+        at_s = now_s if elapsed_s <= LATE_S else now_s - elapsed_s / 2
         for budget, field, names, limit_s in self._budgets:
             new, old = getattr(report, field), getattr(before, field)
             for name in names:
                 some = added(new.get(name, {}), old.get(name, {}))
-                budget.add(now_s, bad=beyond(some, limit_s), total=sum(some.values()))
+                budget.add(at_s, bad=beyond(some, limit_s), total=sum(some.values()))
         if report.gaps_total is not None:
             faults = self._faults.setdefault(slot, Rolling(300))
             faults.add(now_s, report.gaps_total - (before.gaps_total or 0))
-        self._slow.setdefault(slot, Rolling(60)).add(now_s, report.too_slow_total - before.too_slow_total)
-        self._refused.add(now_s, report.joins_refused_total - before.joins_refused_total)
+        self._slow.setdefault(slot, Rolling(60)).add(at_s, report.too_slow_total - before.too_slow_total)
+        self._refused.add(at_s, report.joins_refused_total - before.joins_refused_total)
         for role, total in report.shed_total.items():
-            self._shed.setdefault(role, Rolling(60)).add(now_s, total - before.shed_total.get(role, 0))
+            self._shed.setdefault(role, Rolling(60)).add(at_s, total - before.shed_total.get(role, 0))
         for name, wedding in report.weddings.items():
             was = before.weddings.get(name)
             if fenced(name) or was is None or wedding.deliveries_total == was.deliveries_total:
                 continue
             some = added(wedding.latency, was.latency)
             late = self._late.setdefault(name, Rolling(self._wedding_s))
-            late.add(now_s, beyond(some, WEDDING_LIMIT_S), sum(some.values()))
+            late.add(at_s, beyond(some, WEDDING_LIMIT_S), sum(some.values()))
 
     def _forget(self, reports: Sequence[WorkerReport], now_s: float) -> None:
         """Workers that have left on purpose, were replaced a moment ago, or have been silent for too long. Who died
@@ -222,9 +231,9 @@ class Signals:
             table["journal.down"][labels] = float(not report.journal_healthy) if known else None
             if report.layer_healthy is not None:
                 table["layer.down"][labels] = float(not report.layer_healthy) if known else None
-            faults = self._faults.get(slot)
-            measured = report.gaps_total is not None
-            table["promise.faults"][labels] = float(faults.sums(now_s)[0] if faults else 0) if measured else None
+            faults = float(self._faults[slot].sums(now_s)[0]) if slot in self._faults else 0.0
+            measured = report.gaps_total is not None and (known or faults > 0)  # the faults of a silent worker were there
+            table["promise.faults"][labels] = faults if measured else None
             table["canary.lost"] |= self._deaf(worker, labels)
         return table
 

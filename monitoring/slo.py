@@ -54,12 +54,16 @@ class Budget:
         self._buckets: deque[list[float]] = deque(maxlen=int(DAY.long_s / BUCKET_S) + 1)
 
     def add(self, now_s: float, *, bad: int, total: int) -> None:
-        """Events up to `now_s`, a clock that does not go back. Negative counts are a caller's mistake."""
+        """Events up to `now_s`, or some of the past that become known late. Negative counts are a caller's mistake."""
         start_s = now_s - now_s % (BUCKET_S * self._scale)
+        newer: list[list[float]] = []
+        while self._buckets and self._buckets[-1][0] > start_s:
+            newer.append(self._buckets.pop())
         if not self._buckets or self._buckets[-1][0] != start_s:
             self._buckets.append([start_s, 0, 0])
         self._buckets[-1][1] += bad
         self._buckets[-1][2] += total
+        self._buckets.extend(reversed(newer))
 
     def counts(self, window_s: float, now_s: float) -> tuple[int, int]:
         """(bad, all) of the last `window_s` (of a day of sixteen hours), to the bucket."""

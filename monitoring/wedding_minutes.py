@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from monitoring.day_report import Minute
+from monitoring.last_said import LastSaid
 from realtime.fence import fenced
 from realtime.histogram import Buckets, added
 from realtime.report import WeddingReport, WorkerReport
 
 MINUTE_S = 60
+NOTHING = WeddingReport({})
 
 
 class _Sum:
@@ -36,15 +38,13 @@ class WeddingMinutes:
         self._minute: int | None = None
         self._rounds = 0
         self._sums: dict[str, _Sum] = {}
-        self._last: dict[tuple[str, str], WeddingReport] = {}
-        self._workers: set[str] = set()
-        self._began_s = float("inf")
+        self._said = LastSaid()
 
     def step(self, reports: Sequence[WorkerReport], now: datetime) -> list[tuple[str, Minute]]:
         """[(wedding, its finished minute)]. A minute that was seen for less than half of its seconds is no record: what was
         counted in it counts with the next one, how many were there does not."""
         minute = int(now.timestamp()) // MINUTE_S
-        self._began_s = min(self._began_s, now.timestamp())
+        self._said.look(now.timestamp())
         done: list[tuple[str, Minute]] = []
         if minute != self._minute:
             if self._rounds >= MINUTE_S / 2:
@@ -54,22 +54,19 @@ class WeddingMinutes:
                 kept.people = {}
             self._minute, self._rounds = minute, 0
         self._rounds += 1
-        last: dict[tuple[str, str], WeddingReport] = {}
         for report in reports:
+            last = self._said.before(report)
             for name, wedding in report.weddings.items():
                 if fenced(name):
                     continue
                 kept = self._sums.setdefault(name, _Sum())
                 for role, people in wedding.connections.items():
                     kept.people[role] = kept.people.get(role, 0) + people
-                before = self._last.get((report.worker, name))
-                if before is None and report.worker not in self._workers and report.started_s < self._began_s:
-                    before = wedding  # it counted before anybody looked
-                if before is None or before.deliveries_total > wedding.deliveries_total:
-                    before = WeddingReport({})  # the worker has just opened the room, or opened it again
+                before = last.weddings.get(name, NOTHING) if last is not None else wedding
+                if before.deliveries_total > wedding.deliveries_total:
+                    before = NOTHING  # the worker has opened the room again
                 kept.add(wedding, before)
-                last[report.worker, name] = wedding
-        self._last, self._workers = last, {report.worker for report in reports}
+        self._said.keep(reports, now.timestamp())
         return done
 
     def _finished(self, kept: _Sum) -> Minute:

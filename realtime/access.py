@@ -49,6 +49,11 @@ def issue_ticket(room: str, member: Sender, *, now: datetime, ttl_s: int, reusab
     return f"{payload}.{_signature(payload)}"
 
 
+def resume_ticket(room: str, member: Sender, now: datetime, config: RealtimeConfig) -> str:
+    """What lets this member come back without session or database."""
+    return issue_ticket(room, member, now=now, ttl_s=config.resume_ttl_s, reusable=True)
+
+
 def read_ticket(text: str, room: str, now: datetime, config: RealtimeConfig) -> Ticket:
     """The ticket, when it is signed by us, for this room, not over, and its role exists here. Raises BadCredentials.
 

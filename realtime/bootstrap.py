@@ -70,7 +70,9 @@ def build(config: RealtimeConfig) -> Services:
     hub = Hub(config, journal, mailbox, clock, reading, process)
 
     writing = in_threads("write", 1, JOURNAL_PATIENCE_S)
-    committer = Committer(config, journal, clock, writing, committed=hub.committed, provisional=hub.provisional)
+    committer = Committer(
+        config, journal, clock, writing, committed=hub.committed, provisional=hub.provisional, forget=hub.forget
+    )
 
     def announce(entries: Sequence[Entry]) -> None:
         """Tell the processes that hold members what this one, without a loop of its own, has stored."""

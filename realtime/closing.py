@@ -18,7 +18,7 @@ class CloseCode(IntEnum):
     BAD_CREDENTIALS = 4401  # revoked or expired while connected
     FORBIDDEN = 4403  # the role changed and has no place here
     ABUSE = 4408  # kept sending past the limits
-    TOO_LARGE = 4409  # one frame above the limit
+    TOO_LARGE = 4409  # one message above the limit, or in too many fragments
     MALFORMED = 4410  # not the protocol
 
     @property

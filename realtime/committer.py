@@ -67,13 +67,16 @@ class Committer:
         *,
         committed: Callable[[Sequence[Entry]], None],
         provisional: Callable[[Draft], None],
+        forget: Callable[[Draft], None] = lambda draft: None,
     ) -> None:
+        """`forget`: of an emergency that may be provisional somewhere there will be no new entry."""
         self._config = config
         self._writer = writer
         self._clock = clock
         self._in_thread = in_thread
         self._committed = committed
         self._provisional = provisional
+        self._forget = forget
         # What is urgent (P0, P1) is committed first; of the rest as much as a commit may take.
         self._urgent: deque[Submission] = deque()
         self._waiting: deque[Submission] = deque()
@@ -164,7 +167,7 @@ class Committer:
             raise
         except Exception:
             logger.exception("a commit failed")
-            for submission in batch:
+            for submission in batch + self._said_after(batch):
                 self._settle(submission, JournalUnavailable(retry_after_ms=1_000))
             return
         self._adapt(len(batch), self._clock.monotonic() - started_s)
@@ -188,6 +191,18 @@ class Committer:
         except Exception:
             logger.exception("%d stored publications could not be offered", len(entries))
 
+    def _said_after(self, batch: list[Submission]) -> list[Submission]:
+        """What its authors have said since and waits here: it must not be stored before what comes again."""
+        authors = {(s.draft.room, s.draft.sender.member) for s in batch}
+        found = []
+        for queue in (self._urgent, self._waiting):
+            later = [s for s in queue if not s.emergency and (s.draft.room, s.draft.sender.member) in authors]
+            found += later
+            rest = [s for s in queue if s not in later]
+            queue.clear()
+            queue.extend(rest)
+        return found
+
     def _keep_emergencies(self, batch: list[Submission]) -> None:
         everything = batch + list(self._urgent) + list(self._waiting)
         self._urgent.clear()
@@ -208,6 +223,8 @@ class Committer:
     def _settle(self, submission: Submission, outcome: Outcome) -> None:
         if submission.timer is not None:
             submission.timer.cancel()
+        if submission.emergency and not (isinstance(outcome, Stored) and outcome.entries):
+            self._forget(submission.draft)
         if submission.stored.done():
             return
         if isinstance(outcome, Stored):

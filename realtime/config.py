@@ -28,8 +28,9 @@ class RealtimeConfig(Struct, frozen=True):
     window_entries: Count = 256
     # The same in bytes, whichever is reached first: 217 weddings take at most 57 MB.
     window_bytes: Count = 262_144
-    # Beyond this a replay costs more than the snapshot (state is bounded, history is not).
-    replay_max_entries: Count = 5_000
+    # Beyond this a replay costs more than the snapshot, which reaches as far back (state is bounded, history is not) and is
+    # read and encoded once for many. About six hours of a busy wedding; beyond `window_bytes` it does so, too.
+    replay_max_entries: Count = 500
     # What may wait for a guest or display that does not read, before it is sent away to come back and resume.
     # One in twenty of 2,000 that do so may hold 6 MB together; what they miss is in the journal.
     guest_outbox_bytes: Count = 65_536

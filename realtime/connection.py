@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
@@ -31,10 +32,18 @@ Cohort = tuple[int, str, bool]
 """(view, encoding, light)."""
 Item = tuple[bytes, Frame]
 """A publication as this member's cohort gets it: the text, and what it is the text of."""
-Late = Callable[["Connection", Sequence[Frame]], None]
-"""Told when publications that had to wait for the socket have been handed to the kernel."""
 Take = Callable[[bytes | None, Callable[[], float | None]], None]
 """Gets each message (None: a binary one) and what tells the monotonic time of its arrival (None: not known)."""
+
+
+class Watcher(Protocol):
+    """Hears how a connection fares."""
+
+    def fell_behind(self, connection: Connection) -> None:
+        """Something has to wait for the socket. Told more than once."""
+
+    def late(self, connection: Connection, frames: Sequence[Frame]) -> None:
+        """Publications that had to wait for the socket have been handed to the kernel."""
 
 
 class Wire(Protocol):
@@ -54,7 +63,10 @@ class Wire(Protocol):
         """Hand over whole frames, of which `push` has sent so many bytes. False: part waits; no more until it has left."""
 
     def close(self, code: int) -> None:
-        """Send the close frame."""
+        """Send the close frame, and hang up when nobody answers it."""
+
+    def unread_bytes(self) -> int:
+        """What the other end has not acknowledged yet, the kernel's part of it included."""
 
     def link(self) -> Link | None:
         """What the kernel knows of the way to the other end; None where it does not say."""
@@ -91,11 +103,11 @@ class Connection:
     """
 
     __slots__ = (
-        "_on_late", "_outbox", "_unsent", "_waiter", "_wire", "acked", "behind", "closing", "deflate", "lost_total",
-        "member", "plan", "progress", "push", "return_s", "role", "room", "sent_total", "told", "view",
+        "_outbox", "_taken", "_unsent", "_waiter", "_watcher", "_wire", "acked", "behind", "closing", "deflate", "lost_total",
+        "member", "plan", "push", "renew_s", "return_s", "role", "room", "sent_total", "told", "view",
     )  # fmt: skip
 
-    def __init__(self, room: str, member: Sender, wire: Wire | None = None, on_late: Late | None = None) -> None:
+    def __init__(self, room: str, member: Sender, wire: Wire | None = None, watcher: Watcher | None = None) -> None:
         self.room = room
         self.member = member
         self.role = ROLES[member.role]
@@ -108,14 +120,16 @@ class Connection:
         self.acked = 0
         # The time over which this member comes back when the connection is lost, as it was told.
         self.return_s = 0.0
-        # How often the socket has taken what waited: one that is behind and makes none is stuck.
-        self.progress = 0
+        # When this member is due a fresh ticket (monotonic).
+        self.renew_s = math.inf
+        # How often the socket has taken what waited.
+        self._taken = 0
         self.closing: CloseCode | None = None
         # Behind: what is written has to wait for what is written already. Always so without a wire.
         self.behind = wire is None
         self.push: Callable[[bytes], int] = nothing_taken
         self._wire = wire
-        self._on_late = on_late
+        self._watcher = watcher
         # Handed over, but not yet taken by the kernel, and what waits behind it.
         self._unsent: Sequence[Frame] = ()
         self._outbox: Outbox | None = None
@@ -130,6 +144,11 @@ class Connection:
     def waiting(self) -> bool:
         """Whether something for this member is not with the kernel yet."""
         return bool(self._outbox) or (self.behind and self._wire is not None)
+
+    @property
+    def progress(self) -> tuple[int, int]:
+        """Another one after something of what waits was taken: one that is behind and makes none is stuck."""
+        return self._taken, self._wire.unread_bytes() if self._wire is not None else 0
 
     @property
     def n_bytes(self) -> int:
@@ -166,6 +185,8 @@ class Connection:
     def blocked(self) -> None:
         """Something waits for the socket."""
         self.behind, self.push = True, nothing_taken
+        if self._watcher is not None:
+            self._watcher.fell_behind(self)
 
     def unplug(self) -> None:
         """The connection is closing: nothing goes to the socket past the wire any more."""
@@ -195,14 +216,20 @@ class Connection:
     def _wait(self, items: Sequence[Item]) -> bool:
         if self.closing is not None:
             return False
-        if self._outbox is None:
-            self._outbox = Outbox(self.plan.window_bytes)
+        outbox = self._queue()
         for text, frame in items:
-            if self._offer(self._outbox, text, frame) is Verdict.TOO_SLOW:
+            if self._offer(outbox, text, frame) is Verdict.TOO_SLOW:
                 self.end_too_slow()
                 break
         self._wake()
         return False
+
+    def _queue(self) -> Outbox:
+        if self._outbox is None:
+            self._outbox = Outbox(self.plan.window_bytes)
+            if self._watcher is not None:
+                self._watcher.fell_behind(self)
+        return self._outbox
 
     def _offer(self, outbox: Outbox, text: bytes, frame: Frame) -> Verdict:
         if frame.priority is Priority.P3:
@@ -222,12 +249,11 @@ class Connection:
             return
         if self.closing is not None:
             return
-        if self._outbox is None:
-            self._outbox = Outbox(self.plan.window_bytes)
+        outbox = self._queue()
         for text in texts:
             if always:
-                self._outbox.last(text)
-            elif self._outbox.stream(text) is Verdict.TOO_SLOW:
+                outbox.last(text)
+            elif outbox.stream(text) is Verdict.TOO_SLOW:
                 self.end_too_slow()
                 break
         self._wake()
@@ -245,7 +271,7 @@ class Connection:
         """The socket has taken everything: send what waited, and be as the others again when that is taken too."""
         self._arrived(self._unsent)
         self.behind, self._unsent = False, ()
-        self.progress += 1
+        self._taken += 1
         while self._outbox and not self.behind and self._wire is not None:
             portion = self._outbox.take(PORTION_BYTES)
             sent = [waiting.tag for waiting in portion if waiting.tag is not None]
@@ -266,9 +292,7 @@ class Connection:
             return
         goodbye = encode(Goodbye(code, reason, retry_after_ms))
         if self._wire is None or self.behind:
-            if self._outbox is None:
-                self._outbox = Outbox(self.plan.window_bytes)
-            self._outbox.last(goodbye)
+            self._queue().last(goodbye)
         elif not self._wire.send(text_frame(goodbye)):
             self.blocked()
         self.closing = code
@@ -287,20 +311,24 @@ class Connection:
             finally:
                 self._waiter = None
         outbox, self._outbox = self._outbox, None
-        self.progress += 1
+        self._taken += 1
         portion = outbox.take(outbox.n_bytes + 1) if outbox is not None else []
         # ASGI says nothing about the socket: handed to the server is the best that can be known.
         self._arrived([waiting.tag for waiting in portion if waiting.tag is not None])
         return [waiting.text for waiting in portion]
 
     def end_too_slow(self) -> None:
-        """End one that does not read, and forget what waits: the journal has what is durable."""
-        self._outbox = None
+        """End one that does not read, and forget what waits: the journal has what is durable. One that is to close, but does
+        not take what comes before, is waited for no longer."""
+        ending, self._outbox = self.closing, None
         self.end(CloseCode.TOO_SLOW, "You did not read what was sent; come back and resume.", retry_after_ms=1_000)
+        if ending is not None and self._wire is not None:
+            self.behind = False
+            self._wire.close(int(ending))
 
     def _arrived(self, frames: Sequence[Frame]) -> None:
-        if frames and self._on_late is not None:
-            self._on_late(self, frames)
+        if frames and self._watcher is not None:
+            self._watcher.late(self, frames)
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():

@@ -20,6 +20,8 @@ from realtime.services import Services
 logger = logging.getLogger(__name__)
 
 MAX_OFFSET = 2**63 - 1
+DIGITS_MAX = 19
+"""Of an offset; beyond 4,300 of them `int` raises."""
 
 
 class RoomConsumer(AsyncConsumer):  # type: ignore[misc]  # Channels has no types
@@ -51,7 +53,7 @@ class RoomConsumer(AsyncConsumer):  # type: ignore[misc]  # Channels has no type
             finally:
                 parts.arriving -= 1
             if joined:
-                inbox = Inbox(connection, parts.hub, parts.committer, parts.config, parts.clock, parts.plan)
+                inbox = Inbox(connection, parts.hub, parts.committer, parts.intake, parts.config, parts.clock, parts.plan)
                 if wire is not None:
                     connection.open(inbox.take)
                 # With a wire only what came during the join is here, then the end.
@@ -70,20 +72,21 @@ class RoomConsumer(AsyncConsumer):  # type: ignore[misc]  # Channels has no type
     async def _let_in(self, scope: Any, send: Any, wire: Any) -> tuple[Connection | None, str]:
         """(connection of a member that was accepted, a ticket for its next one); (None, "") for one that was sent away."""
         parts, room = self.services, scope["url_route"]["kwargs"]["slug"]
-        knocked = knock(scope, room, parts)
-        if (wait_s := parts.admission.admit(knocked.role, parts.clock.monotonic(), room)) > 0:
-            parts.hub.measures.joins_refused_total += 1
-            await self._send_away(scope, send, wait_s)
-            return None, ""
         try:
+            knocked = knock(scope, room, parts)  # before `admit`: strangers are to take nobody's place
+            if (wait_s := parts.admission.admit(knocked.role, parts.clock.monotonic(), room)) > 0:
+                parts.hub.measures.joins_refused_total += 1
+                await self._send_away(scope, send, wait_s)
+                return None, ""
             member, resume = await authenticate(knocked, room, parts)
         except BadCredentials as error:
             logger.info("refused at the door of %s: %s", room, error)
             await send({"type": "websocket.close"})  # before the upgrade: HTTP 403
             return None, ""
         await send({"type": "websocket.accept", "subprotocol": PROTOCOL if PROTOCOL in scope["subprotocols"] else None})
-        connection = Connection(room, member, wire, parts.hub.late)
+        connection = Connection(room, member, wire, parts.hub)
         connection.plan = parts.connection_optimizer.plan(connection.stats())
+        connection.renew_s = parts.renewal_s()
         return connection, resume
 
     async def _send_away(self, scope: Any, send: Any, wait_s: float) -> None:
@@ -118,6 +121,6 @@ def position(query_string: bytes) -> tuple[str, int | None]:
     """(epoch, offset) of `?epoch=&since=`; the offset is None when the client has none or it is not a number."""
     query = parse_qs(query_string.decode("latin-1"))
     since = query.get("since", [""])[0]
-    if not since.isascii() or not since.isdigit() or int(since) > MAX_OFFSET:
+    if not since.isascii() or not since.isdigit() or len(since) > DIGITS_MAX or int(since) > MAX_OFFSET:
         return "", None
     return query.get("epoch", [""])[0][:32], int(since)

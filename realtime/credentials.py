@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from importlib import import_module
 from typing import Any
 
@@ -12,9 +11,10 @@ from django.conf import settings
 from django.http.cookie import parse_cookie
 from msgspec import Struct
 
-from realtime.access import Ticket, issue_ticket, origin_allowed, read_ticket, spend
+from realtime.access import Ticket, origin_allowed, read_ticket, resume_ticket, spend
 from realtime.errors import BadCredentials
 from realtime.messages import Sender
+from realtime.revoked import withdrawn
 from realtime.roles import ROLES, Role
 from realtime.services import Services
 
@@ -22,57 +22,57 @@ TICKET_PREFIX = "ticket."
 
 
 class Knock(Struct, frozen=True):
-    """What a newcomer brought, read once. `wrong`: what is not good about the ticket it offered."""
+    """What a newcomer brought, read once: a good ticket, or a session that nobody has looked at yet."""
 
     headers: dict[str, str]
     ticket: Ticket | None = None
-    wrong: str = ""
 
     @property
     def role(self) -> Role:
-        """What this newcomer is, as far as can be told without asking anybody: without a good ticket, a guest."""
+        """What this newcomer is, as far as can be told without asking anybody: without a ticket, a guest."""
         return ROLES[self.ticket.member.role] if self.ticket is not None else Role.GUEST
 
 
 def knock(scope: dict[str, Any], room: str, services: Services) -> Knock:
-    """Read the handshake. Nothing is asked, and nothing spent."""
-    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-    text = _ticket(scope.get("subprotocols", ()), headers)
-    if not text:
-        return Knock(headers)
-    try:
-        return Knock(headers, read_ticket(text, room, services.clock.now(), services.config))
-    except BadCredentials as error:
-        return Knock(headers, wrong=error.message)
-
-
-async def authenticate(knocked: Knock, room: str, services: Services) -> tuple[Sender, str]:
-    """The member behind a handshake and a ticket for the next one. Raises BadCredentials.
+    """Read the handshake. Nothing is asked, and nothing spent. Raises BadCredentials for whoever would not be let in anyway.
 
     A ticket comes as a subprotocol or as a bearer token and needs no database; the session needs an exact Origin, so that no
     other site can use it. A foreign Origin is refused with either.
     """
-    config, now, headers = services.config, services.clock.now(), knocked.headers
+    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
     origin = headers.get("origin")
-    if origin is not None and not origin_allowed(origin, headers.get("host", ""), config.origins):
+    if origin is not None and not origin_allowed(origin, headers.get("host", ""), services.config.origins):
         raise BadCredentials("This origin may not connect.")
-    if knocked.wrong:
-        raise BadCredentials(knocked.wrong)
-    if (ticket := knocked.ticket) is not None:
-        if ticket.member.member in services.hub.revoked:
-            raise BadCredentials
-        await spend(ticket, now, config.clock_leeway_s)
-        member = ticket.member
-    elif origin is None:
+    if text := _ticket(scope.get("subprotocols", ()), headers):
+        return Knock(headers, good_ticket(text, room, services))
+    if origin is None:
         raise BadCredentials("A session needs an Origin; use a ticket.")
+    if not _session_key(headers):  # only here: most handshakes bring a ticket, and their cookies are not looked at
+        raise BadCredentials("Neither a ticket nor a session came.")
+    return Knock(headers)
+
+
+async def authenticate(knocked: Knock, room: str, services: Services) -> tuple[Sender, str]:
+    """The member behind a handshake and a ticket for the next one. Raises BadCredentials."""
+    if knocked.ticket is not None:
+        member = await use(knocked.ticket, services)
     else:
-        member = await _session_member(headers, room, services)
-    return member, resume_ticket(room, member, services, now)
+        member = await _session_member(knocked.headers, room, services)
+    return member, resume_ticket(room, member, services.clock.now(), services.config)
 
 
-def resume_ticket(room: str, member: Sender, services: Services, now: datetime) -> str:
-    """What lets this member come back without session or database."""
-    return issue_ticket(room, member, now=now, ttl_s=services.config.resume_ttl_s, reusable=True)
+def good_ticket(text: str, room: str, services: Services) -> Ticket:
+    """A ticket of somebody who is still welcome. Raises BadCredentials. Whether it was used before, `use` finds out."""
+    ticket = read_ticket(text, room, services.clock.now(), services.config)
+    if withdrawn(ticket.member, services.hub.revoked):
+        raise BadCredentials
+    return ticket
+
+
+async def use(ticket: Ticket, services: Services) -> Sender:
+    """The member that comes with `ticket`. Raises BadCredentials when it works once and was used before."""
+    await spend(ticket, services.clock.now(), services.config.clock_leeway_s)
+    return ticket.member
 
 
 def bearer(value: str) -> str:
@@ -86,10 +86,12 @@ def _ticket(subprotocols: Any, headers: dict[str, str]) -> str:
     return offered or bearer(headers.get("authorization", ""))
 
 
+def _session_key(headers: dict[str, str]) -> str | None:
+    return parse_cookie(headers.get("cookie", "")).get(settings.SESSION_COOKIE_NAME)
+
+
 async def _session_member(headers: dict[str, str], room: str, services: Services) -> Sender:
-    # Only here: most handshakes bring a ticket, and need neither cookies nor a session.
-    cookies = parse_cookie(headers.get("cookie", ""))
-    session = import_module(settings.SESSION_ENGINE).SessionStore(cookies.get(settings.SESSION_COOKIE_NAME))
+    session = import_module(settings.SESSION_ENGINE).SessionStore(_session_key(headers))
     user = await get_user({"session": session})
     member = await sync_to_async(services.domain.member)(room, user, session)
     if member is None:

@@ -22,6 +22,8 @@ MEMORY_LEVEL = 5
 times the CPU of plain instead of 1.03 (tests/acceptance/test_compression_cost.py). Less than 5 compresses worse."""
 _TAIL = b"\x00\x00\xff\xff"
 """Of every Z_SYNC_FLUSH; the sender leaves it out and the receiver puts it back (section 7.2)."""
+FINAL_BYTES = 256
+"""What a final block counts for: zlib copies what follows it, and a new decompressor begins there."""
 
 
 def deflated(texts: Iterable[bytes], over_bytes: int) -> bytes:
@@ -50,34 +52,42 @@ def _frame(text: bytes, over_bytes: int) -> bytes:
 class Inflater:
     """Input of one connection. Holds a decompressor only inside a message; of 15 bits, which reads every smaller window too."""
 
-    __slots__ = ("_left", "_limit", "_zlib")
+    __slots__ = ("_left", "_limit", "_packed_left", "_zlib")
 
     def __init__(self, limit_bytes: int) -> None:
         self._limit = limit_bytes
-        self._left = 0
+        self._left = self._packed_left = 0
         self._zlib: zlib._Decompress | None = None
 
     def start(self) -> None:
         """A compressed message begins."""
         self._left = self._limit
+        self._packed_left = 2 * self._limit  # packed, a text is larger by an eighth at most (zlib, deflateBound)
         self._zlib = zlib.decompressobj(-15)
 
     def take(self, data: bytes) -> bytes:
         """The next part of it. Raises TooLarge once the message has more bytes than the limit, Malformed when it is no deflate.
 
-        Never more than one byte beyond the limit is inflated, however well it was packed.
+        Never more than one byte beyond the limit is inflated, however well it was packed; nor is more than twice the
+        limit read, for there are blocks with nothing in them.
         """
         if self._zlib is None:
             raise TooLarge
+        self._packed_left -= len(data)
         try:
             text = self._zlib.decompress(data, self._left + 1)
+            # A final block (section 7.2.3.4) ends a stream of zlib, not the message.
+            while self._zlib.eof and len(text) <= self._left and self._packed_left >= 0:
+                self._packed_left -= FINAL_BYTES
+                data, self._zlib = self._zlib.unused_data, zlib.decompressobj(-15)
+                text += self._zlib.decompress(data, self._left + 1 - len(text))
         except zlib.error as error:
             self._zlib = None
             raise Malformed(f"The message cannot be inflated: {error}") from error
         self._left -= len(text)
-        if self._left < 0:
+        if self._left < 0 or self._packed_left < 0:
             self._zlib = None
-            raise TooLarge(f"The message has more than {self._limit} bytes when inflated.")
+            raise TooLarge(f"The message has more than {self._limit} bytes when inflated, or twice as many as it came.")
         return text
 
     def end(self) -> bytes:

@@ -30,7 +30,7 @@ class Departure:
         self._parts = parts
         self._end = end
         self._idle = idle
-        self._leaving = Leaving(parts.hub, parts.clock, random.Random())
+        self._leaving = Leaving(parts.hub, parts.clock, random.Random(), parts.resume)
         self._tasks: set[asyncio.Task[object]] = set()
         parts.obey = self.obey
 

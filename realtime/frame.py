@@ -16,7 +16,7 @@ class Frame:
     Everything but `prev` is the same for all members, so it is encoded once; members of one view share the whole text.
     """
 
-    __slots__ = ("_head", "_key", "_prev", "_text", "audience", "entry", "priority", "received_s", "spare")
+    __slots__ = ("_head", "_key", "_prev", "_text", "acts", "audience", "entry", "priority", "received_s", "spare")
 
     def __init__(self, entry: Entry, *, provisional: bool = False, received_s: float | None = None) -> None:
         self.entry = entry
@@ -24,6 +24,8 @@ class Frame:
         # A kind this process does not know comes from another release: durable is the careful reading.
         kind = KINDS.get(entry.kind)
         self.priority = kind.priority if kind is not None else Priority.P1
+        # Acts: what it did has to be told, also when the command itself is over.
+        self.acts = kind is not None and kind.acts
         # Spare: one can do without it.
         self.spare = kind is not None and kind.spare
         # When the publisher's message arrived, on this process's monotonic clock; None: not known, or there is no publisher.
@@ -57,8 +59,14 @@ class Frame:
         return self._text
 
     @property
+    def identity(self) -> tuple[str, str]:
+        """(member, id): the same for what goes ahead and its stored copy."""
+        return self.entry.sender.member, self.entry.id
+
+    @property
     def key(self) -> tuple[str, str] | None:
-        """(kind, key) of an ephemeral publication that replaces the one before; worked out for those who are behind only."""
+        """(kind, key) of a publication that replaces the one before; worked out where somebody is behind, or something was
+        provisional."""
         if isinstance(self._key, bool):
             self._key = None
             kind = KINDS.get(self.entry.kind)
@@ -79,4 +87,4 @@ class Frame:
     @property
     def n_bytes(self) -> int:
         """What it holds in memory, about."""
-        return len(self._head) + len(self.entry.data) + len(self.entry.result)
+        return len(self._head) + self.entry.n_bytes

@@ -11,7 +11,6 @@ import logging
 import zlib
 from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
-from itertools import takewhile
 from typing import Any, Literal, TypeVar
 
 import msgspec
@@ -36,6 +35,7 @@ from realtime.performance_optimizer import Tuning
 from realtime.ports import Mailbox
 from realtime.presence import Presence
 from realtime.publication import Draft, Entry, Position
+from realtime.revoked import Revoked, withdrawn
 from realtime.roles import Audience
 from realtime.room import HeldRoom
 from realtime.standstill import Standstill
@@ -49,8 +49,6 @@ READ_MAX = 1_000
 """Entries read at once when this process missed some."""
 RECEIPTS_S = 0.02
 """The crew's receipts are told together, this long after the first; those of the others once a second."""
-PROVISIONAL_MAX = 100
-"""Emergencies kept for newcomers while the journal is down."""
 LATELY_S = 2.0
 """So far back a process that has just opened a room is told what was said in it: what it did not read, nor hear."""
 SERVER = Sender("system", "system", "WedSync")
@@ -74,7 +72,8 @@ class Hub:
         self._in_thread = in_thread
         self._opening: dict[str, asyncio.Task[HeldRoom]] = {}
         self._filling: dict[str, asyncio.Task[None]] = {}
-        self.revoked: set[str] = set()
+        self.revoked: Revoked = frozenset()
+        self.newcomers: set[Connection] = set()  # who came in since it was asked last who is revoked
         self._joining = Joining(self, reader, config, clock, process)
         self.measures = Measures(clock)
         self.flushing = Flushing(clock)
@@ -113,6 +112,7 @@ class Hub:
         """The connection is gone. Safe to call twice, and for one that never got in."""
         room = self.rooms.get(connection.room)
         self.measures.behind.pop(connection, None)
+        self.newcomers.discard(connection)
         self.measures.too_slow_total += (
             connection.closing is CloseCode.TOO_SLOW and room is not None and not room.measures.fenced
         )
@@ -149,6 +149,10 @@ class Hub:
         if room is None or not room.measures.fenced:
             self.measures.gaps_total += count
 
+    def fell_behind(self, connection: Connection) -> None:
+        """`connection` has to be waited for."""
+        self.measures.fell_behind(connection)
+
     def late(self, connection: Connection, frames: Sequence[Frame]) -> None:
         """The kernel has taken for `connection` what it could not take at once."""
         room = self.rooms.get(connection.room)
@@ -179,6 +183,13 @@ class Hub:
         """A P0 that the journal cannot take yet goes ahead; its stored copy has an offset and is told apart by its id."""
         self._send_fleeting(self.fleeting_entry(draft), provisional=True)
 
+    def forget(self, draft: Draft) -> None:
+        """An emergency turned out to be stored already, or never will be: what went ahead of it is not told to newcomers."""
+        room, who = self.rooms.get(draft.room), (draft.sender.member, draft.id)
+        if room is not None:
+            room.provisional.pop(who, None)
+        self._others.tell(draft.room, room, Parcel(self.process, forget=who))
+
     def fleeting_entry(self, draft: Draft) -> Entry:
         """A draft as an entry without an offset."""
         kind, now = draft.kind, self._clock.now()
@@ -206,8 +217,9 @@ class Hub:
         if room is None:
             return
         room.heard_s = self._clock.monotonic()
-        if not self._same_machine(parcel.process):
-            parcel = parcel.without_times()
+        parcel = parcel.heard_by(self.process)
+        if parcel.forget is not None:
+            room.provisional.pop(parcel.forget, None)
         if parcel.entries:
             self._offer(name, parcel.entries)
         fleeting = parcel.fleeting
@@ -219,11 +231,7 @@ class Hub:
             self._show(room, came, "here")
             self._show(room, gone, "gone")
         if parcel.roster_wanted:
-            self._others.tell_roster(room, self._lately(room))
-
-    def _same_machine(self, process: str) -> bool:
-        """Whether its monotonic clock is ours; a process is named host.pid.random."""
-        return process.rsplit(".", 2)[0] == self.process.rsplit(".", 2)[0]
+            self._others.tell_roster(room, room.said_since(self._clock.now() - timedelta(seconds=LATELY_S)))
 
     def _offer(self, name: str, entries: Iterable[Entry]) -> None:
         room = self.rooms.get(name)
@@ -241,8 +249,8 @@ class Hub:
         if room is None:
             return
         frame = Frame(entry, provisional=provisional, received_s=self.measures.received_s(entry))
-        if provisional and len(room.provisional) < PROVISIONAL_MAX:
-            room.provisional[entry.sender.member, entry.id] = frame
+        if provisional:
+            room.keep(frame)
         self.emergencies_total += provisional
         room.pass_on(frame)
         self.flushing.flush(room)
@@ -279,11 +287,6 @@ class Hub:
         await self.fill(room)
         return room
 
-    def _lately(self, room: HeldRoom) -> list[Entry]:
-        """What was said in the last moments."""
-        since = self._clock.now() - timedelta(seconds=LATELY_S)
-        return [frame.entry for frame in takewhile(lambda frame: frame.entry.at > since, reversed(room.window))][::-1]
-
     def _fill_later(self, room: HeldRoom) -> None:
         if room.name not in self._filling:
             task = asyncio.create_task(self._fill_after_grace(room), name=f"fill {room.name}")
@@ -307,13 +310,14 @@ class Hub:
             if len(entries) < READ_MAX or room.offset == before:
                 return
 
-    def expel(self, revoked: set[str]) -> None:
-        """From now on nobody of `revoked` is let in; who is here goes."""
-        for member in revoked - self.revoked:
-            for room in self.rooms.values():
-                for connection in [c for c in room.members() if c.member.member == member]:
-                    connection.end(CloseCode.BAD_CREDENTIALS, "Your access to this wedding was withdrawn.")
-        self.revoked = revoked
+    def expel(self, revoked: Revoked) -> None:
+        """From now on nobody of `revoked` is let in; who is here goes, and who was on the way in when it was so already."""
+        news = revoked != self.revoked
+        here = [c for room in self.rooms.values() for c in room.members()] if news else self.newcomers
+        self.revoked, self.newcomers = revoked, set()
+        for connection in here:
+            if withdrawn(connection.member, revoked):
+                connection.end(CloseCode.BAD_CREDENTIALS, "Your access was withdrawn, or is another one now: come in anew.")
 
     # -- every second -------------------------------------------------------------------------------------------------
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Callable
 
 import msgspec
@@ -13,20 +14,24 @@ from realtime.committer import Committer
 from realtime.config import RealtimeConfig
 from realtime.connection import Connection
 from realtime.connection_optimizer import Told
-from realtime.draft import draft
 from realtime.errors import Invalid, Malformed, Overloaded, RateLimited, RealtimeError
 from realtime.hub import Hub
+from realtime.intake import Intake
 from realtime.kinds import KINDS, Priority
 from realtime.messages import Ack, Error, Hint, Leave, Ok, Ping, Pong, Publish, decode_to_server
-from realtime.policy.limits import EMERGENCIES, STRIKES_MAX, TokenBucket, message_limit, rate_of
-from realtime.policy.shedding import sheds
-from realtime.publication import Stored
+from realtime.policy.limits import STRIKES_MAX, message_limit
+from realtime.policy.turns import FOR_NOW, Turns
+from realtime.publication import Draft, Stored
 
-OVERLOADED_RETRY_MS = 5_000
-"""Shedding ends after three calm seconds at the earliest."""
 REST_S = 0.5
 """Whose message was shed is not read for so long: to refuse costs as much as to serve, and a phone that does not wait as it was
 told must not take the time of those who have something urgent to say."""
+_places = itertools.count(1)
+"""Of everything durable that is said to this process, in order; emergencies have none and wait for nothing."""
+
+FAULTS_MAX = 10
+"""Gaps and the like that one connection may tell of. Who sees a gap hangs up and comes back: more is nobody's experience, the
+first pages already, and a number that somebody made up must not drown what others tell."""
 
 
 class Inbox:
@@ -37,6 +42,7 @@ class Inbox:
         connection: Connection,
         hub: Hub,
         committer: Committer,
+        intake: Intake,
         config: RealtimeConfig,
         clock: Clock,
         plan: Callable[[Connection], None],
@@ -44,15 +50,15 @@ class Inbox:
         self._connection = connection
         self._hub = hub
         self._committer = committer
-        self._config = config
+        self._intake = intake
         self._clock = clock
         self._plan = plan
         self._limit = message_limit(connection.role, config)
-        rate = rate_of(connection.role, config)
-        now_s = clock.monotonic()
-        self._bucket = TokenBucket(rate, now_s) if rate else None
-        self._emergencies = TokenBucket(EMERGENCIES, now_s) if rate else None
         self._strikes = 0
+        self._faults_left = FAULTS_MAX
+        # What was refused for now, while there is any; and what was handed to the committer last and is not answered.
+        self._turns: Turns | None = None
+        self._last: asyncio.Future[Stored] | None = None
 
     def take(self, text: bytes | str | None, arrived_s: Callable[[], float | None] = lambda: None) -> None:
         """One message; None is a binary one. `arrived_s`: when the kernel had it, by the clock; None: not known, so now."""
@@ -77,7 +83,7 @@ class Inbox:
             case Ack(offset):
                 self._hub.acknowledged(connection, offset)
             case Ping(ref):
-                connection.tell(Pong(ref))
+                connection.tell(Pong(ref, at=self._clock.now()))
             case Hint():
                 self._hint(message)
             case Leave():
@@ -87,20 +93,62 @@ class Inbox:
     def _hint(self, hint: Hint) -> None:
         connection = self._connection
         try:
-            self._pay("")  # a new plan flushes the room: nobody may ask for one as often as they like
+            # A new plan flushes the room: nobody may ask for one as often as they like.
+            self._intake.pay(connection.room, connection.member)
         except RateLimited as error:
             self._refuse("", error)
             return
-        self._hub.faults(connection, hint.gaps)
+        self._strikes = 0
+        counted = min(hint.gaps, self._faults_left)
+        self._faults_left -= counted
+        self._hub.faults(connection, counted)
         connection.told = Told(hint.visible, hint.save_data, hint.effective)
         self._plan(connection)
 
     def _publish(self, message: Publish, arrived_s: float | None) -> None:
         connection = self._connection
+        place = self._place(message)
+        if place is None:
+            return
         try:
-            self._pay(message.kind)
-            checked = draft(
-                self._config,
+            checked = self._checked(message, arrived_s)
+            if not checked.kind.durable:
+                self._hub.ephemeral(checked)
+                connection.tell(Ok(message.id))
+                return
+        except RealtimeError as error:
+            self._refuse(message.id, error, place)
+            return
+        stored = self._committer.submit(checked, lambda: connection.tell(Ok(message.id, provisional=True)))
+        if place:
+            self._last = stored
+        stored.add_done_callback(lambda done: self._answer(message.id, done, place))
+
+    def _place(self, message: Publish) -> int | None:
+        """Its place in the order of what is said here, 0: it has none. None: it came before its turn, and is refused."""
+        kind = KINDS.get(message.kind)
+        if kind is None or not kind.durable or kind.priority is Priority.P0:
+            return 0
+        id, place, last = message.id, next(_places), self._last
+        error = last.exception() if last is not None and last.done() and not last.cancelled() else None
+        if isinstance(error, FOR_NOW):  # in this turn of the loop: `last` itself is answered after this one
+            self._refuse(id, error, place)
+            return None
+        if self._turns is None:
+            return place
+        place, early = self._turns.take(id, place, self._clock.monotonic())
+        if early is not None:
+            if not self._turns.wait(id, place):
+                self._strike()
+            self._tell(id, early)
+            return None
+        self._turns = self._turns if self._turns else None
+        return place
+
+    def _checked(self, message: Publish, arrived_s: float | None) -> Draft:
+        connection = self._connection
+        try:
+            checked = self._intake.draft(
                 connection.room,
                 message.kind,
                 message.data,
@@ -110,43 +158,37 @@ class Inbox:
                 replaces=message.replaces,
                 received_s=self._clock.monotonic() if arrived_s is None else arrived_s,
             )
-            if sheds(self._hub.tuning.shed_level, connection.role, checked.kind):
-                self._hub.measures.shed[connection.member.role] += 1
-                connection.rest(REST_S)
-                raise Overloaded(retry_after_ms=OVERLOADED_RETRY_MS)
-            if not checked.kind.durable:
-                self._hub.ephemeral(checked)
-                connection.tell(Ok(message.id))
-                return
+        except RateLimited:
+            raise
         except RealtimeError as error:
-            self._refuse(message.id, error)
-            return
-        stored = self._committer.submit(checked, lambda: connection.tell(Ok(message.id, provisional=True)))
-        stored.add_done_callback(lambda done: self._answer(message.id, done))
+            self._strikes = 0  # whatever was wrong with it, it was paid for
+            if isinstance(error, Overloaded):
+                connection.rest(REST_S)
+            raise
+        self._strikes = 0
+        return checked
 
-    def _answer(self, ref: str, done: asyncio.Future[Stored]) -> None:
+    def _answer(self, ref: str, done: asyncio.Future[Stored], place: int) -> None:
+        if done is self._last:
+            self._last = None
         error = None if done.cancelled() else done.exception()
         if done.cancelled() or (error is not None and not isinstance(error, RealtimeError)):
             return  # the process ends; the client keeps what was not acknowledged
         if error is not None:
-            self._refuse(ref, error)
+            self._refuse(ref, error, place)
         else:
             self._connection.tell(Ok(ref, done.result().offset, done.result().duplicate))
 
-    def _refuse(self, ref: str, error: RealtimeError) -> None:
+    def _refuse(self, ref: str, error: RealtimeError, place: int = 0) -> None:
         if isinstance(error, Invalid | RateLimited):
             self._strike()
-        self._connection.tell(Error(error.code, error.message, ref, error.field, error.retry_after_ms))
+        if place and isinstance(error, FOR_NOW):
+            self._turns = self._turns or Turns()
+            self._turns.refused(ref, place, error, self._clock.monotonic())
+        self._tell(ref, error)
 
-    def _pay(self, kind_name: str) -> None:
-        """Take a token of this member's allowance. Raises RateLimited, saying when the next one is there."""
-        kind = KINDS.get(kind_name)
-        urgent = kind is not None and kind.priority == Priority.P0
-        bucket = self._emergencies if urgent else self._bucket
-        wait_s = bucket.take(self._clock.monotonic()) if bucket is not None else 0.0
-        if wait_s > 0:
-            raise RateLimited(retry_after_ms=int(wait_s * 1_000) + 1)
-        self._strikes = 0
+    def _tell(self, ref: str, error: RealtimeError) -> None:
+        self._connection.tell(Error(error.code, error.message, ref, error.field, error.retry_after_ms))
 
     def _strike(self) -> None:
         self._strikes += 1

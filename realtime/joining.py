@@ -15,7 +15,7 @@ from realtime.connection import Connection
 from realtime.errors import JournalUnavailable
 from realtime.frame import Frame
 from realtime.messages import Live, Snapshot, Welcome, encode
-from realtime.policy.recovery import FromJournal, FromWindow, recovery
+from realtime.policy.recovery import FromJournal, FromWindow, recovery, worth_replaying
 from realtime.policy.returning import return_ms
 from realtime.publication import Entry, Position, State
 from realtime.roles import Audience, head_of, sees
@@ -77,13 +77,14 @@ class Joining:
     async def _missed(self, room: HeldRoom, view: int, epoch: str, since: int | None) -> Missed:
         if since is not None and epoch == room.epoch and since > room.offset:
             await self._hub.fill(room)  # the client comes from a process that has heard more than this one
+        untold = room.untold(view, self._clock.now())
         match recovery(
             epoch=epoch,
             since=since,
             room_epoch=room.epoch,
             room_offset=room.offset,
-            floor=room.floor,
-            window_since=room.window_since,
+            floor=max(room.floor, untold),
+            window_since=max(room.window_since, untold),
             replay_max=self._config.replay_max_entries,
         ):
             case FromWindow(start):
@@ -91,7 +92,8 @@ class Joining:
             case FromJournal(start):
                 limit = self._config.replay_max_entries
                 position, history = await self._hub.read(self._reader.history, room.name, start, view, limit)
-                if position.epoch == room.epoch and start >= position.floor and len(history) <= limit:
+                worth = worth_replaying([entry.n_bytes for entry in history], limit, self._config.window_bytes)
+                if position.epoch == room.epoch and start >= position.floor and worth:
                     await self._reach(room, position)
                     return Missed(start, position.offset, history)
         state = await self._state(room, view)
@@ -136,7 +138,7 @@ class Joining:
             texts.append(self._snapshot(room, state, prev))
         now = self._clock.now()
         for frame in [Frame(entry) for entry in missed.history] + room.missed(missed.up_to, view):
-            if frame.entry.expires_at is None or frame.entry.expires_at > now:
+            if frame.acts or frame.entry.expires_at is None or frame.entry.expires_at > now:
                 texts.append(frame.text(prev))
                 prev = frame.entry.offset
                 room.measures.replayed_total += state is None
@@ -146,6 +148,7 @@ class Joining:
         texts.append(encode(Live(room.head(view), present, room.receipts.all() if sees(view, Audience.PLANNERS) else [])))
         connection.send(texts, always=True)
         room.attach(connection)
+        self._hub.newcomers.add(connection)
         connection.acked = room.offset
         self._hub.measures.joins_total += 1
         if news:

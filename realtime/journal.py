@@ -32,6 +32,7 @@ RECENT_OFFSETS = 500
 """A snapshot carries the publications without a key that lie so far behind its offset; about six hours of a busy wedding."""
 LATEST_MAX = 2_000
 """At most so many keyed publications in a snapshot, newest first: every guest of the largest wedding seen, twice."""
+COMMANDS = [kind.name for kind in KINDS.values() if kind.acts]
 
 _SPAN = """
 realtime_journalentry WHERE room_id = (SELECT id FROM realtime_room WHERE name = %s) AND (audience & %s) > 0 AND "offset" <= %s
@@ -141,7 +142,9 @@ class Journal:
         pruned = 0
         for room_id in list(Room.objects.order_by("id").values_list("pk", flat=True)):
             with transaction.atomic():
-                room = Room.objects.select_for_update(no_key=True).get(pk=room_id)
+                room = Room.objects.select_for_update(no_key=True).filter(pk=room_id).first()
+                if room is None:  # its wedding was deleted meanwhile
+                    continue
                 old = JournalEntry.objects.filter(room=room, at__lt=before)
                 top = old.aggregate(top=Max("offset"))["top"]
                 if top is None:
@@ -185,11 +188,16 @@ class Journal:
         return [_entry(row, room) for row in _guard(lambda: list(query))]
 
     def history(self, room: str, offset: int, view: int, limit: int) -> tuple[Position, list[Entry]]:
-        """What `view` missed after `offset` and is still worth telling, oldest first, and the position it is complete to."""
+        """What `view` missed after `offset` and is still worth telling, oldest first, and the position it is complete to.
+
+        The floor of that is as high as the newest command that is over: it is not told, and what it did only in a snapshot.
+        """
         position = self.position(room)
-        query = _visible(room, view).filter(offset__gt=offset, offset__lte=position.offset, replaced=False)
-        query = query.filter(Q(expires_at=None) | Q(expires_at__gt=self._clock.now())).order_by("offset")
-        return position, [_entry(row, room) for row in _guard(lambda: list(query[: limit + 1]))]
+        query = _visible(room, view).filter(offset__gt=offset, offset__lte=position.offset).order_by("offset")
+        telling = Q(replaced=False) & (Q(expires_at=None) | Q(expires_at__gt=self._clock.now()))
+        rows = _guard(lambda: list(query.filter(telling | Q(kind__in=COMMANDS)).annotate(telling=telling)[: limit + 1]))
+        floor = max([position.floor, *(row.offset for row in rows if not row.telling)])
+        return msgspec.structs.replace(position, floor=floor), [_entry(row, room) for row in rows if row.telling]
 
     def state(self, room: str, view: int) -> State:
         """The current state for `view`. The offset is read first: what is newer in the state comes again as a publication."""

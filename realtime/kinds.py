@@ -67,6 +67,10 @@ class CueGo(Data, frozen=True):
     note: Text | None = None
 
 
+RESTORED_MAX = 500
+"""Items taken back at once: they fit into one message of a planner."""
+
+
 class Restored(Data, frozen=True):
     """Where one item goes back to; `version` is the one it has now, so that nothing newer is undone."""
 
@@ -79,7 +83,7 @@ class Restored(Data, frozen=True):
 class Restore(Data, frozen=True):
     """Takes a change of the plan back, buffers included: all of it, or nothing when somebody has changed one of them since."""
 
-    items: Annotated[list[Restored], Meta(min_length=1, max_length=400)]
+    items: Annotated[list[Restored], Meta(min_length=1, max_length=RESTORED_MAX)]
     reason: Text | None = None
 
 

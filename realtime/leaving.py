@@ -29,8 +29,10 @@ WITHIN_MS = 10_000
 class Leaving:
     """Who is told to go, and who has not gone. One for each process."""
 
-    def __init__(self, hub: Hub, clock: Clock, rng: random.Random) -> None:
+    def __init__(self, hub: Hub, clock: Clock, rng: random.Random, resume: Callable[[Connection], str]) -> None:
+        """`resume` makes a fresh ticket for the next connection of this one's member."""
         self._hub = hub
+        self._resume = resume
         self._clock = clock
         self._rng = rng
 
@@ -92,7 +94,7 @@ class Leaving:
 
     def _tell(self, connection: Connection, reason: str) -> None:
         if connection.closing is None:
-            connection.tell(Move(reason, WITHIN_MS))
+            connection.tell(Move(reason, WITHIN_MS, resume=self._resume(connection)))
 
     def _members(self, room: str = "") -> list[Connection]:
         rooms = [held for name, held in self._hub.rooms.items() if room in ("", name)]

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from realtime.clock import Clock
+from realtime.closing import CloseCode
 from realtime.connection import Connection
 from realtime.frame import Frame
 from realtime.histogram import Histogram, count, index_of
@@ -37,7 +38,7 @@ class Measures:
         self.latency = [Histogram() for _ in PRIORITIES]
         self.acked = [Histogram() for _ in PRIORITIES]
         # {connection: (since when it is behind without progress, how far it had come)}
-        self.behind: dict[Connection, tuple[float, int]] = {}
+        self.behind: dict[Connection, tuple[float, tuple[int, int]]] = {}
         self.connections: dict[str, int] = {}
         """{role: sockets}."""
         self.joins_total = 0
@@ -53,13 +54,15 @@ class Measures:
         return sum(connection.n_bytes for connection in self.behind)
 
     def stuck(self, after_s: float) -> list[Connection]:
-        """Who is behind and has taken nothing for `after_s`. Forgets those who have caught up."""
+        """Who is behind and has taken nothing for `after_s`, be it the goodbye. Forgets those who have caught up, or were ended
+        for this."""
         now_s = self._clock.monotonic()
         found, still = [], {}
         for connection, (since_s, progress) in self.behind.items():
-            if connection.waiting and connection.closing is None:
-                since_s = since_s if connection.progress == progress else now_s
-                still[connection] = since_s, connection.progress
+            if connection.waiting and connection.closing is not CloseCode.TOO_SLOW:
+                came = connection.progress
+                since_s = since_s if came == progress else now_s
+                still[connection] = since_s, came
                 if now_s - since_s > after_s:
                     found.append(connection)
         self.behind = still

@@ -169,20 +169,24 @@ class Plan(ToClient, frozen=True):
 
 
 class Pong(ToClient, frozen=True):
-    """Answer to a ping."""
+    """Answer to a ping, with the time here. Unasked it only brings `resume`, a fresh ticket in the place of the last one."""
 
     ref: int = 0
+    resume: str = ""
+    at: datetime | None = None
 
 
 class Move(ToClient, frozen=True):
     """Come back elsewhere without a gap: open a second connection and resume, and close this one when that is live.
 
     `url`: where to, "" for the same address, where another process answers. This one is closed with `MOVED` after `within_ms`.
+    `resume`: a fresh ticket for it.
     """
 
     reason: str
     within_ms: int
     url: str = ""
+    resume: str = ""
 
 
 class Goodbye(ToClient, frozen=True):

@@ -42,8 +42,8 @@ class Others:
 
     def tell(self, name: str, room: HeldRoom | None, parcel: Parcel) -> None:
         """Hand `parcel` on to those that hold the room, if there may be any; `room` None: this process does not. What is
-        provisional goes out in any case: nobody would find it in the journal."""
-        if room is None or parcel.provisional or not self.alone(room):
+        provisional, or is no longer, goes out in any case: nobody would find it in the journal."""
+        if room is None or parcel.provisional or parcel.forget or not self.alone(room):
             self._mailbox.send(name, [pack(parcel)])
 
     def greet(self, room: HeldRoom) -> None:

@@ -13,7 +13,8 @@ from realtime.publication import Entry
 class Parcel(Struct, frozen=True, omit_defaults=True):
     """What processes tell each other about a room: new entries, something fleeting, or who is connected to the sender.
 
-    `holds`: in `realtime.others.FLEET`, the rooms that the sender holds.
+    `holds`: in `realtime.others.FLEET`, the rooms that the sender holds. `forget`: (member, id) of what was provisional and is
+    stored already, or never will be.
     """
 
     process: str
@@ -23,9 +24,13 @@ class Parcel(Struct, frozen=True, omit_defaults=True):
     roster: list[Sender] | None = None
     roster_wanted: bool = False
     holds: list[str] = []
+    forget: tuple[str, str] | None = None
 
-    def without_times(self) -> Parcel:
-        """As another machine has to read it, whose monotonic clock is not the sender's."""
+    def heard_by(self, process: str) -> Parcel:
+        """As `process` has to read it: on another machine the monotonic clock is not the sender's. A process is named
+        host.pid.random."""
+        if process.rsplit(".", 2)[0] == self.process.rsplit(".", 2)[0]:
+            return self
         entries = [replace(entry, received_s=None) for entry in self.entries]
         fleeting = replace(self.fleeting, received_s=None) if self.fleeting is not None else None
         return replace(self, entries=entries, fleeting=fleeting)

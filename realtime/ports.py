@@ -12,6 +12,7 @@ from realtime.kinds import Kind
 from realtime.messages import Sender
 from realtime.policy.balancing import Server
 from realtime.report import AnyOrder, WorkerReport
+from realtime.revoked import Revoked
 
 
 class Effect(Struct, frozen=True):
@@ -35,8 +36,9 @@ class Domain(Protocol):
     def member(self, room: str, user: Any, session: Any) -> Sender | None:
         """Who this Django user or session is in this room, None for nobody."""
 
-    def revoked(self) -> set[str]:
-        """Ids of the members that may no longer come in, whatever ticket they hold. Asked every second."""
+    def revoked(self) -> Revoked:
+        """Who may no longer come in, whatever ticket they hold. Equal to the last answer when nothing is new; asked every
+        second."""
 
     def today(self, now: datetime) -> set[str]:
         """The weddings that have their day now: they are let in before all others. Asked every minute."""

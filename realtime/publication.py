@@ -42,6 +42,11 @@ class Entry(Struct, frozen=True):
     replaces: str = ""
     received_s: float | None = None
 
+    @property
+    def n_bytes(self) -> int:
+        """What it says, without who and when."""
+        return len(self.data) + len(self.result)
+
 
 class Stored(Struct, frozen=True):
     """The publication is in the journal. `entries`: what is new there because of it, in order; empty for a duplicate."""

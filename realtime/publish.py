@@ -44,7 +44,7 @@ async def apublish(
 ) -> Published:
     """Publish from async code. Returns after the commit; raises a RealtimeError when nothing was acknowledged."""
     parts = services()
-    return await _submit(
+    return await submit(
         parts, draft(parts.config, room, kind, data, sender=sender, id=id, expires_at=expires_at, replaces=replaces)
     )
 
@@ -67,7 +67,7 @@ def publish(
         transaction.on_commit(lambda: _sweep(parts))
         return Published(checked.id, deferred=True)
     if parts.loop is not None and parts.loop.is_running():
-        answer = asyncio.run_coroutine_threadsafe(_submit(parts, checked), parts.loop)
+        answer = asyncio.run_coroutine_threadsafe(submit(parts, checked), parts.loop)
         try:
             return answer.result(ANSWER_S)
         except TimeoutError:
@@ -75,7 +75,8 @@ def publish(
     return _publish_alone(parts, checked)
 
 
-async def _submit(parts: Services, checked: Draft) -> Published:
+async def submit(parts: Services, checked: Draft) -> Published:
+    """Publish what was checked already; otherwise as `apublish`."""
     await parts.start()
     if not checked.kind.durable:
         parts.hub.ephemeral(checked)

@@ -6,7 +6,8 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import islice
+from datetime import datetime
+from itertools import islice, takewhile
 
 from realtime.connection import PLAIN, Cohort, Connection, Item, joined
 from realtime.deflate import deflated
@@ -24,7 +25,8 @@ logger = logging.getLogger(__name__)
 
 AHEAD_MAX = 1_000
 """Entries kept that came before the ones they follow; beyond it they are read from the journal anyway."""
-
+PROVISIONAL_MAX = 100
+"""Emergencies kept for newcomers while the journal is down."""
 
 SLICE_MEMBERS = 500
 """Served in one turn of the loop, about 2 ms: between two slices of a big room all other rooms have their turn."""
@@ -70,11 +72,14 @@ class HeldRoom:
         self.receipts = ReceiptBook()
         self.window: deque[Frame] = deque()
         self.window_since = position.offset
+        # [(offset, audience, when it is over)] of the commands in the window that are not to be replayed for ever.
+        self._passing: list[tuple[int, int, datetime]] = []
         self._window_n_bytes = 0
         self._window_max = (window_entries, window_bytes)
         self.ahead: dict[int, Entry] = {}
         self.cohorts: dict[Cohort, set[Connection]] = {}
         self.n_members = 0
+        # {(member, id): an emergency that went ahead of its stored copy, for those who come meanwhile}
         self.provisional: dict[tuple[str, str], Frame] = {}
         # {cohort: what all its members get with the next flush}
         self.pending: dict[Cohort, list[Item]] = {}
@@ -138,9 +143,23 @@ class HeldRoom:
                 self._owe(cohort, (frame.text(self.head(cohort[0])), frame))
         self.offset = entry.offset
         self.heads[entry.audience] = entry.offset
-        self.provisional.pop((entry.sender.member, entry.id), None)
+        if self.provisional:
+            self._overtake(frame)
         self.measures.publications_total += 1
         self._remember(frame)
+
+    def keep(self, frame: Frame) -> None:
+        """Tell newcomers, too, of an emergency that goes ahead, unless its stored copy was faster."""
+        stored = any(known.identity == frame.identity for known in self.window)
+        if not stored and len(self.provisional) < PROVISIONAL_MAX:
+            self.provisional[frame.identity] = frame
+
+    def _overtake(self, frame: Frame) -> None:
+        """What went ahead is over with its stored copy, and with whatever is stored about the same: an all-clear."""
+        kept = self.provisional.items()
+        over = [who for who, early in kept if who == frame.identity or None is not early.key == frame.key]
+        for who in over:
+            del self.provisional[who]
 
     def pass_on(self, frame: Frame) -> None:
         """Take something without an offset into `pending`."""
@@ -200,21 +219,35 @@ class HeldRoom:
 
     def _write_slowly(self, connection: Connection, items: list[Item], frames: bytes, sent: int) -> bool:
         try:
-            if connection.write(items, frames, sent):
-                return True
-            self._measures.fell_behind(connection)
+            return connection.write(items, frames, sent)
         except Exception:  # a fault of one connection must not keep the others from hearing this
             logger.exception("%s of %s cannot be written to", connection.member.member, self.name)
         return False
 
     def _remember(self, frame: Frame) -> None:
         self.window.append(frame)
+        if frame.acts:
+            self._note_end(frame.entry)
         self._window_n_bytes += frame.n_bytes
         entries, n_bytes = self._window_max
         while len(self.window) > entries or self._window_n_bytes > n_bytes:
             dropped = self.window.popleft()
             self._window_n_bytes -= dropped.n_bytes
             self.window_since = dropped.entry.offset
+
+    def _note_end(self, entry: Entry) -> None:
+        self._passing = [known for known in self._passing if known[0] > self.window_since]
+        if entry.expires_at is not None:
+            self._passing.append((entry.offset, entry.audience, entry.expires_at))
+        if entry.replaces:
+            others = [frame.entry for frame in self.window if frame.entry.kind == entry.kind]
+            self._passing += [(other.offset, other.audience, entry.at) for other in others if other.id == entry.replaces]
+
+    def untold(self, view: int, now: datetime) -> int:
+        """The newest command for `view` in the window that is over (expired, replaced), 0 for none. It is not replayed,
+        but what it did is to be known: whoever has not seen it needs a snapshot."""
+        over = (offset for offset, audience, ends in self._passing if ends <= now and sees(view, audience))
+        return max(over, default=0)
 
     def preload(self, entries: list[Entry]) -> None:
         """Fill the window of a room just opened with its last entries, so that those who return need no database.
@@ -232,11 +265,16 @@ class HeldRoom:
         for entry in reversed(tail):
             self._remember(Frame(entry))
 
+    def said_since(self, moment: datetime) -> list[Entry]:
+        """What of the window is younger, in order."""
+        return [frame.entry for frame in takewhile(lambda frame: frame.entry.at > moment, reversed(self.window))][::-1]
+
     def missed(self, since: int, view: int) -> list[Frame]:
-        """What `view` may see of the entries in the window after `since`; nothing that a later one of them replaces."""
+        """What `view` may see of the entries in the window after `since`; nothing that a later one of them replaces, but
+        for commands: those who must not see these are given a snapshot (`untold`)."""
         frames = [frame for frame in self.window if frame.entry.offset > since and sees(view, frame.audience)]
         replaced = {(frame.entry.kind, frame.entry.replaces) for frame in frames if frame.entry.replaces}
-        return [frame for frame in frames if (frame.entry.kind, frame.entry.id) not in replaced]
+        return [frame for frame in frames if frame.acts or (frame.entry.kind, frame.entry.id) not in replaced]
 
 
 def _rank(cohort: Cohort) -> int:

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+from realtime.access import resume_ticket
 from realtime.canary import EVERY_S, ROOM, Canaries
 from realtime.clock import Clock
 from realtime.committer import Committer
@@ -18,7 +19,9 @@ from realtime.connection import Connection
 from realtime.connection_optimizer import ConnectionOptimizer
 from realtime.errors import RealtimeError
 from realtime.hub import Hub
+from realtime.intake import Intake
 from realtime.journal import Journal
+from realtime.messages import Pong
 from realtime.others import FLEET
 from realtime.performance_optimizer import Reading, RealtimePerformanceOptimizer
 from realtime.policy.admission import Admission
@@ -91,11 +94,11 @@ class Services:
         self.ticked_s: float | None = None
         self.optimizer = RealtimePerformanceOptimizer(config.compress_over_bytes)
         self.connection_optimizer = ConnectionOptimizer(config)
-        # The place in the fleet, and how this worker stands there.
-        self.slot = config.slot
+        self.slot = config.slot  # the place in the fleet, and how this worker stands there
         self.state: WorkerState = "starting"
         self.reason = "not started yet"
         self.started_s = clock.now().timestamp()
+        self.intake = Intake(config, hub, clock)
         self.admission = Admission(config.admission_per_s, clock.monotonic())
         self.canaries = Canaries(mailbox, clock, hub.process)
         self.obey: Callable[[Drain | Move], None] = _cannot
@@ -205,6 +208,7 @@ class Services:
                 for connection in members[start : start + size]:
                     try:
                         self.plan(connection)
+                        self._renew(connection)
                     except Exception:  # the others want their plans all the same
                         logger.exception("%s cannot be planned", connection.member.member)
                     counted[_SERVED[connection.plan.light], connection.plan.encoding] += 1
@@ -217,6 +221,20 @@ class Services:
             plan = self.connection_optimizer.plan(connection.stats())
             if not plan.same(connection.plan):
                 self.hub.replan(connection, plan)
+
+    def renewal_s(self) -> float:
+        """When one who has just got a ticket for its next connection gets the next one (monotonic): it must never be without a
+        good one, however long it stays."""
+        return self.clock.monotonic() + self.config.resume_ttl_s / 2
+
+    def resume(self, connection: Connection) -> str:
+        """A fresh ticket for the next connection of this member."""
+        return resume_ticket(connection.room, connection.member, self.clock.now(), self.config)
+
+    def _renew(self, connection: Connection) -> None:
+        if connection.closing is None and self.clock.monotonic() >= connection.renew_s:
+            connection.tell(Pong(resume=self.resume(connection)))
+            connection.renew_s = self.renewal_s()
 
     async def _calendar(self) -> None:
         """Know which weddings have their day: they are let in before all others. A database that is away changes nothing."""

@@ -16,18 +16,7 @@ from urllib.parse import urlencode
 
 from msgspec import Raw
 
-from realtime.client_events import (
-    CaughtUp,
-    Closed,
-    Confirmed,
-    Connected,
-    Event,
-    Gap,
-    Moved,
-    Received,
-    SnapshotTaken,
-    Via,
-)
+from realtime.client_events import CaughtUp, Closed, Confirmed, Connected, Event, Gap, Moved, Received, SnapshotTaken, Via
 from realtime.closing import CloseCode
 from realtime.errors import BadCredentials
 from realtime.messages import (
@@ -111,7 +100,6 @@ class ClientSession:
         self._return_s = 0.0
         self._heard_s = 0.0
         self._pinged = False
-        self._acked = 0
         self._unacked = 0
         self._ack_at_s = math.inf
         self._leave_at_s = math.inf
@@ -250,8 +238,8 @@ class ClientSession:
         self._flush(now_s)
 
     def _ack(self) -> None:
-        self._acked, self._unacked, self._ack_at_s = self.position or 0, 0, math.inf
-        self.outgoing.append(encode(Ack(self._acked)))
+        self._unacked, self._ack_at_s = 0, math.inf
+        self.outgoing.append(encode(Ack(self.position or 0)))
 
     def _flush(self, now_s: float) -> None:
         if self.phase is Phase.LIVE and (self.moving is None or self.moving.may_speak(self.outbox.n_in_flight)):
@@ -275,6 +263,7 @@ class ClientSession:
                 self.saying.crossing()
                 self._flush(now_s)
                 self.position = max(up_to, self.position or 0)
+                self._ack_at_s = min(self._ack_at_s, now_s + ACK_AFTER_S)
                 return [Moved(self.position, present)]
             case Pub() as pub:
                 return self._pub(pub, now_s)
@@ -309,7 +298,8 @@ class ClientSession:
                 events = self.saying.ok(message)
                 self._flush(now_s)
                 return events
-            case Pong():
+            case Pong(resume=resume):
+                self._resume = resume or self._resume
                 return []
             case Plan(heartbeat_s):
                 self.heartbeat_s = heartbeat_s
@@ -328,6 +318,7 @@ class ClientSession:
                 self._goodbye = message
                 return []
             case Move():
+                self._resume = message.resume or self._resume
                 if self.moving is None and self.phase is Phase.LIVE:
                     self.moving = Moving(message.url, now_s, self._rng)
                 return []
@@ -394,7 +385,7 @@ class ClientSession:
         if self.phase is Phase.JOINING:
             self.phase = Phase.LIVE
         self._attempt = 0
-        if self.position > self._acked:
-            self._ack_at_s = min(self._ack_at_s, now_s + ACK_AFTER_S)
+        # Also when it was said before: the server may be another one by now, and has to know.
+        self._ack_at_s = min(self._ack_at_s, now_s + ACK_AFTER_S)
         self._flush(now_s)
         return [CaughtUp(live.up_to, self._recovered, live.present)]

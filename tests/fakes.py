@@ -10,6 +10,7 @@ from typing import Any
 
 from realtime.errors import JournalUnavailable, UnknownRoom
 from realtime.hub import Hub
+from realtime.kinds import KINDS
 from realtime.publication import Draft, Entry, Outcome, Position, State, Stored
 from realtime.roles import sees
 
@@ -69,7 +70,10 @@ class MemoryJournal:
                 return Stored(entry.offset, duplicate=True)
         audience = int(draft.kind.audience)
         now, offset = self._clock.now(), len(log) + 1
-        entry = Entry(draft.room, offset, draft.kind.name, audience, draft.id, draft.sender, now, draft.data)
+        entry = Entry(
+            draft.room, offset, draft.kind.name, audience, draft.id, draft.sender, now, draft.data,
+            expires_at=draft.expires_at, replaces=draft.replaces or "",
+        )  # fmt: skip
         log.append(entry)
         return Stored(offset, (entry,))
 
@@ -107,7 +111,8 @@ class MemoryJournal:
 
     def state(self, room: str, view: int) -> State:
         position = self.position(room)
-        return State(position, [], [], [e for e in self.entries[room] if sees(view, e.audience)])
+        told = [e for e in self.entries[room] if sees(view, e.audience) and not KINDS[e.kind].acts]
+        return State(position, [], [], told)
 
     def _check(self) -> None:
         if not self.up:

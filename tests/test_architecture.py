@@ -48,7 +48,7 @@ def under(names: set[str], *prefixes: str) -> set[str]:
 
 TWISTED = ("twisted", "autobahn", "daphne")
 DJANGO = ("django", "channels", "asgiref")
-DOORS = ("consumers", "inbox", "views", "publish", "credentials", "drills", "management")
+DOORS = ("consumers", "intake", "inbox", "views", "publish", "credentials", "drills", "management")
 VOCABULARY_ALLOWED = tuple(f"realtime.{name}" for name in VOCABULARY) + ("realtime.policy",)
 RULES = [
     # (modules, that may not import, except)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+import re
+from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
+from django.db.models import OuterRef, QuerySet, Subquery, Value
+from django.db.models.functions import Coalesce
 from django.http import HttpRequest, HttpResponse, HttpResponseBadRequest
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
@@ -20,12 +23,12 @@ from monitoring.admin.reading import ReadOnly
 from monitoring.drill_page import CSP, html
 from monitoring.drill_runs import last_passed
 from monitoring.incidents import span
-from monitoring.models.audit import AuditEntry
+from monitoring.models.audit import AuditEntry, first_broken
 from monitoring.models.days import StoredReport, WeddingMinute
 from monitoring.models.drills import DrillRun
 from monitoring.models.samples import Sample
 from monitoring.readiness import judge
-from monitoring.readiness_facts import gather, running
+from monitoring.readiness_facts import asked_day, gather, running
 
 
 @admin.register(StoredReport)
@@ -108,20 +111,21 @@ class DrillRunAdmin(ReadOnly, ModelAdmin):  # type: ignore[misc]
     def readiness(self, request: HttpRequest) -> HttpResponse:
         """GO or NO-GO for `?date=`, tomorrow when it is not given."""
         now = clock.now()
-        asked = request.GET.get("date", "")
+        asked, workers = request.GET.get("date", "") or "tomorrow", request.GET.get("workers", "")
         try:
-            day = date.fromisoformat(asked) if asked else now.date() + timedelta(days=1)
+            day = asked_day(asked, now)
         except ValueError:
             return HttpResponseBadRequest("A date such as 2027-06-12 is needed.", content_type="text/plain")
-        workers = request.GET.get("workers", "")
-        facts = gather(day, int(workers) if workers.isdecimal() and int(workers) else running())
+        if workers and not re.fullmatch(r"[1-9][0-9]{0,3}", workers):
+            return HttpResponseBadRequest("A number of workers from 1 to 9999 is needed, or none.", content_type="text/plain")
+        facts = gather(day, int(workers) if workers else running())
         context = {
             **self.admin_site.each_context(request),
             "title": "Readiness",
             "answer": judge(facts, now),
             "facts": facts,
             "opts": self.model._meta,
-            "asked_workers": workers if workers.isdecimal() else "",
+            "asked_workers": workers,
         }
         return TemplateResponse(request, "admin/monitoring/readiness.html", context)
 
@@ -132,7 +136,23 @@ class AuditEntryAdmin(ReadOnly, ModelAdmin):  # type: ignore[misc]
     search_fields = ("who", "what", "target", "reason")
     date_hierarchy = "at"
 
+    def get_queryset(self, request: HttpRequest) -> QuerySet[AuditEntry]:
+        """With the seal of the row before: one question for all."""
+        before = AuditEntry.objects.filter(pk__lt=OuterRef("pk")).order_by("-pk").values("seal")[:1]
+        found: QuerySet[AuditEntry] = super().get_queryset(request).annotate(before=Coalesce(Subquery(before), Value("")))
+        return found
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """Says whether all of it is as it was written; the seals of a page say nothing about rows that are not there."""
+        broken = first_broken()
+        if broken is None:
+            self.message_user(request, "Nothing was changed, and nothing is missing.", messages.SUCCESS)
+        else:
+            self.message_user(request, f"Rows were changed or taken out: at {broken}.", messages.ERROR)
+        response: HttpResponse = super().changelist_view(request, extra_context)
+        return response
+
     @display(description="seal", label={"fits": "success", "broken": "danger"})
     def intact(self, entry: AuditEntry) -> str:
-        before = AuditEntry.objects.filter(pk__lt=entry.pk).values_list("seal", flat=True).first() or ""
+        before: str = entry.before  # type: ignore[attr-defined]
         return "fits" if entry.seal == entry.sealed(before) else "broken"

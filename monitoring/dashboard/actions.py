@@ -19,7 +19,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
-from monitoring import incidents
+from monitoring import incidents, telling
 from monitoring.dashboard.words import count
 from monitoring.models.alerts import Alert, IncidentEvent
 from monitoring.models.audit import append
@@ -142,8 +142,7 @@ def pin(request: HttpRequest) -> HttpResponse:
         until = now + timedelta(hours=asked["hours"])
         try:
             row = ScalingPin(at=now, until=until, workers=asked["workers"], who=who, reason=asked["reason"])
-            row.save()
-            append(who, f"pin {row.workers} workers", row.reason, now)
+            telling.pin(row, now)
         except ValidationError as error:
             form.add_error(None, error)
         else:
@@ -174,8 +173,7 @@ def unpin(request: HttpRequest) -> HttpResponse:
     if held is None:
         return _done(request, "Nothing is pinned.", messages.WARNING)
     if request.method == "POST":
-        append(request.user.get_username(), "unpin", f"Ended: {held}", now)
-        ScalingPin.objects.filter(at__lte=now, until__gt=now).update(until=now)
+        telling.unpin(request.user.get_username(), now)
         return _done(request, "The pin has ended; load and calendar decide again.")
     return _confirm(request, Sure(), "End the pin?", [f"It says: {held}.", "Load and calendar decide again."], "End the pin")
 

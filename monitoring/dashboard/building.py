@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
@@ -51,7 +50,7 @@ def fleet_status(
     """The fleet after these reports (None: they could not be read). `bookings`: {wedding: its entry in the calendar}."""
     if reports is not None:
         watch.step(reports, now.timestamp())
-    by_role = sum((Counter(report.connections) for report in watch.present), Counter[str]())
+    by_role = watch.heard.people
     weddings, promises = watch.weddings(standing, bookings)
     latency, promise = watch.latency()
     able = [worker for worker in as_workers(watch.present) if worker.weight > 0]

@@ -13,15 +13,16 @@ from msgspec import Struct
 
 from monitoring.dashboard.status import WEDDINGS_MAX, Latency, Moved, Promise, WeddingStatus, WorkerStatus
 from monitoring.dashboard.windows import LIMIT_S, Judged, Minute, Second
+from monitoring.heard import FRESH_S, Heard
 from realtime.histogram import Buckets, added, beyond, merged, quantile_s
 from realtime.policy.balancing import BOUND, Worker, place
 from realtime.policy.fleet_load import as_workers
 from realtime.policy.forecast import Booking
 from realtime.report import WeddingReport, WorkerReport
 
-SILENT_S = 2.0
-"""The same as the alert `worker-missing`: two reports that did not come."""
 MISSED_S = 1.2
+LATE_S = 5.0
+"""Between two reports of a worker, or two rounds: with more there was a time in which nobody could be asked."""
 GONE_S, GONE_MAX = 120.0, 20
 MOVED_S = 600.0
 CANARY_LOST_S = 1.0
@@ -52,6 +53,7 @@ class Watch:
     def __init__(self) -> None:
         self.minute = Minute()
         self.deliveries_per_s: float | None = None
+        self.heard = Heard()
         self.present: list[WorkerReport] = []
         self.gone: dict[str, Gone] = {}
         self._began_s: float | None = None
@@ -71,7 +73,8 @@ class Watch:
         """Take the reports of this second."""
         if self._began_s is None:
             self._began_s = now_s
-        span_s = min(5.0, max(0.0, now_s - self._now_s)) if self._now_s else 0.0
+        span_s = now_s - self._now_s
+        span_s = span_s if 0.0 < span_s <= LATE_S else 0.0
         self._now_s = now_s
         news: list[tuple[WorkerReport, WorkerReport | None]] = []
         for report in reports:
@@ -79,6 +82,7 @@ class Watch:
             if before is None or before.at_s != report.at_s:
                 self._seen_s[report.worker], self._last[report.worker] = now_s, report
                 news.append((report, before))
+        self.heard.step(reports, now_s)
         self._part(reports)
         self._add_up(news, span_s)
         self._judge(news)
@@ -93,7 +97,7 @@ class Watch:
         for worker, report in self._last.items():
             silent_s = now_s - self._seen_s[worker]
             replaced = report.slot in newest and newest[report.slot].worker != worker
-            if worker in here and silent_s <= (MISSED_S if replaced else SILENT_S):
+            if worker in here and silent_s < (MISSED_S if replaced else FRESH_S):
                 self.present.append(here[worker])
                 self.gone.pop(worker, None)
                 continue
@@ -114,8 +118,8 @@ class Watch:
         if before is not None:
             return before
         assert self._began_s is not None
-        if report.started_s < self._began_s:
-            return None  # it counted before anybody looked
+        if report.started_s < self._began_s or report.at_s - report.started_s > GONE_S:
+            return None  # it counted before anybody looked, or is one that was forgotten and has come back
         return WorkerReport(report.worker, report.slot, report.host, report.pid, report.started_s, report.started_s, "ready")
 
     def _add_up(self, news: Iterable[tuple[WorkerReport, WorkerReport | None]], span_s: float) -> None:
@@ -124,7 +128,7 @@ class Watch:
         joins = 0
         for report, known in news:
             before = self._baseline(report, known)
-            if before is None:
+            if before is None or _late(report, before):
                 self._rates[report.worker] = None
                 continue
             sent = 0
@@ -152,9 +156,10 @@ class Watch:
                 more = wedding.deliveries_total - was.deliveries_total
                 self._wedding_rates[report.worker, name] = more / elapsed_s
                 faults = wedding.faults_total - was.faults_total
-                if faults or wedding.latency != was.latency:
+                timed = wedding.latency != was.latency and not (before is not None and _late(report, before))
+                if faults or timed:
                     judged = self._judged.setdefault(name, Judged())
-                    judged.add(self._now_s, added(wedding.latency, was.latency), faults)
+                    judged.add(self._now_s, added(wedding.latency, was.latency) if timed else {}, faults)
         for name in [name for name, judged in self._judged.items() if judged.forget(self._now_s)]:
             del self._judged[name]
 
@@ -252,6 +257,11 @@ class Watch:
             placed.worker, placed.first_choice, placed.reason, self._moved.get(name),
             booking.phase(self._now_s) if booking else "", expected,
         )  # fmt: skip
+
+
+def _late(report: WorkerReport, before: WorkerReport) -> bool:
+    """Whether so much time was between them that their difference says nothing about now."""
+    return report.at_s - before.at_s > LATE_S
 
 
 def _latency(name: str, buckets: Mapping[int, int]) -> Latency:

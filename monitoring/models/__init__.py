@@ -9,7 +9,7 @@ from monitoring.models.alerts import (
     Receiver,
     Silence,
 )
-from monitoring.models.audit import AuditEntry
+from monitoring.models.audit import AuditEntry, AuditHead
 from monitoring.models.days import StoredReport, WeddingMinute
 from monitoring.models.drills import DrillRun
 from monitoring.models.samples import Sample
@@ -19,6 +19,7 @@ __all__ = [
     "Alert",
     "AlertRule",
     "AuditEntry",
+    "AuditHead",
     "DrillRun",
     "Incident",
     "IncidentEvent",

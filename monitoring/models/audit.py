@@ -1,4 +1,8 @@
-"""Who took which responsibility, and why: rows that are only ever added, each sealed over the one before it."""
+"""Who took which responsibility, and why: rows that are only ever added, each sealed over the one before it.
+
+The head knows how many there are and the last seal. Whoever adds a row changes the head first, which makes all others wait: so
+no two rows follow the same one, and a last row that was taken out is missed.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +12,12 @@ from typing import Any, NoReturn
 
 import msgspec
 from django.db import models, transaction
+from django.db.models import F
 
 from monitoring.router import ALIAS
+
+HEAD = 1
+"""The only row of `AuditHead`."""
 
 
 class AppendOnly(Exception):
@@ -27,6 +35,16 @@ class AuditRows(models.QuerySet["AuditEntry"]):
 
     def bulk_update(self, *args: Any, **kwargs: Any) -> NoReturn:
         raise AppendOnly(AppendOnly.__doc__)
+
+
+class AuditHead(models.Model):
+    """One row: where the audit ends."""
+
+    count = models.PositiveBigIntegerField(default=0)
+    seal = models.CharField(max_length=64, blank=True, default="")
+
+    def __str__(self) -> str:
+        return f"the end of the audit, after {self.count} entries"
 
 
 class AuditEntry(models.Model):
@@ -53,9 +71,10 @@ class AuditEntry(models.Model):
         if self.pk is not None:
             raise AppendOnly(AppendOnly.__doc__)
         with transaction.atomic(using=ALIAS):
-            last = AuditEntry.objects.select_for_update().order_by("-id").first()
-            self.seal = self.sealed(last.seal if last is not None else "")
+            head = _locked()
+            self.seal = self.sealed(head.seal)
             super().save(*args, force_insert=True)
+            AuditHead.objects.update(count=head.count + 1, seal=self.seal)
 
     def delete(self, *args: Any, **kwargs: Any) -> NoReturn:
         raise AppendOnly(AppendOnly.__doc__)
@@ -74,11 +93,20 @@ def append(who: str, what: str, reason: str, now: datetime, target: str = "") ->
     return entry
 
 
-def first_broken() -> AuditEntry | None:
-    """The oldest row whose seal does not fit; None: nothing was changed, and nothing is missing in between."""
-    before = ""
-    for entry in AuditEntry.objects.order_by("id").iterator():
-        if entry.seal != entry.sealed(before):
-            return entry
-        before = entry.seal
-    return None
+def first_broken() -> AuditEntry | AuditHead | None:
+    """The oldest row whose seal does not fit, or the head when the last rows are missing; None: nothing was changed."""
+    before, count = "", 0
+    with transaction.atomic(using=ALIAS):
+        head = _locked()
+        for entry in AuditEntry.objects.order_by("id").iterator():
+            if entry.seal != entry.sealed(before):
+                return entry
+            before, count = entry.seal, count + 1
+    return None if (head.count, head.seal) == (count, before) else head
+
+
+def _locked() -> AuditHead:
+    """The head, which nobody else changes until the end of the transaction. To write first is what locks on every database."""
+    if not AuditHead.objects.update(count=F("count")):
+        AuditHead.objects.create(pk=HEAD)
+    return AuditHead.objects.get()

@@ -49,6 +49,8 @@ Left to itself it grows to megabytes that nobody reads, and a member that is beh
 BACKLOG = 4_096
 """Connections that wait to be accepted: a storm of a worker's people. Twisted's 50 overflow with a room of guests, whose phones
 then try again after one, two, four seconds (`nstat TcpExtListenOverflows`)."""
+PIECES_MAX = 1_000
+"""Of one message, in fragments: far more than any client makes, and one without a byte counts against no size."""
 # A phone that is out of reach answers no keep-alive probes: the kernel finds out within 20 + 3 x 5 s, without a walk of ours.
 KEEPALIVE_IDLE_S, KEEPALIVE_EVERY_S, KEEPALIVE_PROBES = 20, 5, 3
 
@@ -132,6 +134,10 @@ class WireProtocol(Resting, WebSocketProtocol):  # type: ignore[misc]  # Daphne 
         else:
             super().sendData(data, sync, chopsize)
 
+    def onPing(self, payload: bytes) -> None:  # noqa: N802 - autobahn's name
+        if self.wire is None or not self.wire.defers(payload):
+            super().onPing(payload)
+
     def onConnect(self, request: Any) -> Any:  # noqa: N802 - autobahn's name
         self.wire = SocketWire(self)
         self.http = self.transport.producer  # the channel of the request that asked for the upgrade, where one has read it
@@ -210,6 +216,11 @@ class WireProtocol(Resting, WebSocketProtocol):  # type: ignore[misc]  # Daphne 
         self.last_ping = time.time()  # noqa: TID251 - Daphne's clock
         if self.autoPingTimeoutCall is not None:
             self._cancelAutoPingTimeoutCall()
+
+    def onMessageFrameBegin(self, length: int) -> None:  # noqa: N802
+        super().onMessageFrameBegin(length)
+        if len(self.message_data) > PIECES_MAX:
+            self._refuse(CloseCode.TOO_LARGE, "One message was in too many pieces.")
 
     def onMessage(self, payload: bytes, isBinary: bool) -> None:  # noqa: N802, N803
         wire = self.wire

@@ -34,7 +34,7 @@ class SocketWire:
     land inside a frame; when that has left, `drained` is called.
     """
 
-    __slots__ = ("_early_bytes", "_ignore", "_member", "_protocol", "_resting", "_send", "_transport", "take")
+    __slots__ = ("_early_bytes", "_ignore", "_member", "_pong", "_protocol", "_resting", "_send", "_transport", "take")
 
     def __init__(self, protocol: Any) -> None:
         self._protocol = protocol
@@ -44,6 +44,7 @@ class SocketWire:
         self._member: Connection | None = None
         self._ignore = self._resting = False
         self._early_bytes = 0
+        self._pong: bytes | None = None
         self.take: Take | None = None
 
     def open(self, member: Connection, take: Take) -> None:
@@ -101,6 +102,16 @@ class SocketWire:
         self._wait()
         return False
 
+    def defers(self, payload: bytes) -> bool:
+        """Whether the answer to a ping has to wait, since something else does. Only the latest is answered then (RFC 6455
+        section 5.5.3): who asks again and again and does not read must not fill our memory."""
+        if not self._buffered():
+            return False
+        if self._pong is None:
+            self._wait()
+        self._pong = payload
+        return True
+
     def answer(self, response: bytes) -> None:
         """Send the end of the handshake, together with what follows: the kernel waits for that, but not longer than 0.2 s
         (MSG_MORE, send(2)). One packet less, and one time less that the client has to look."""
@@ -157,6 +168,14 @@ class SocketWire:
         info = self._info()
         return info is not None and info[0] < seconds * 1_000 and not self._unacked_bytes()
 
+    def unread_bytes(self) -> int:
+        """What the other end has not acknowledged: Twisted's buffer and the kernel's queue."""
+        transport = self._transport
+        if not transport.connected:
+            return 0
+        waiting: int = len(transport.dataBuffer) - transport.offset + transport._tempDataLen
+        return waiting + self._unacked_bytes()
+
     def _unacked_bytes(self) -> int:
         """The kernel's whole queue (SIOCOUTQ, tcp(7))."""
         found: tuple[int] = _COUNT.unpack(fcntl.ioctl(self._transport.socket, termios.TIOCOUTQ, bytes(_COUNT.size)))
@@ -198,7 +217,8 @@ class SocketWire:
     def resumeProducing(self) -> None:  # noqa: N802 - Twisted's name
         if not self._ignore:
             self._transport.unregisterProducer()
-            if self._member is not None:
+            pong, self._pong = self._pong, None
+            if (pong is None or self.send(b"\x8a%c%b" % (len(pong), pong))) and self._member is not None:
                 self._member.drained()
 
     def stopProducing(self) -> None:  # noqa: N802 - Twisted's name

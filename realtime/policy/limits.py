@@ -1,4 +1,4 @@
-"""How much a member may send. PURE: a token bucket and the numbers for each role."""
+"""How much a member may send, and anybody over HTTP. PURE: a token bucket and the numbers for each role."""
 
 from __future__ import annotations
 
@@ -20,6 +20,10 @@ EMERGENCIES = Rate(3 / 300, 3)
 """P0 per person: three in five minutes."""
 STRIKES_MAX = 50
 """Messages beyond the rate in a row before the connection is closed: a client that waits as told never has two."""
+BODY_MAX_BYTES = 65_536
+"""Of an HTTP request: a publication of who may say most, and far more than a form of the pages."""
+UPLOAD_MAX_BYTES = 5_000_000
+"""Of one to the admin: an import with the largest table both pasted and as a file; who has a larger file is told so."""
 
 
 def rate_of(role: Role, config: RealtimeConfig) -> Rate | None:
@@ -41,6 +45,11 @@ def message_limit(role: Role, config: RealtimeConfig) -> int:
     return config.crew_message_bytes if role & (Role.VENDOR | Role.COUPLE) else config.planner_message_bytes
 
 
+def body_limit(path: bytes) -> int:
+    """The largest body of an HTTP request for this path, bytes."""
+    return UPLOAD_MAX_BYTES if path.startswith(b"/admin/") else BODY_MAX_BYTES
+
+
 class TokenBucket:
     """Refills with time, pays one token a message. `take` returns the seconds to wait, 0 when the message may pass."""
 
@@ -59,3 +68,7 @@ class TokenBucket:
             self._tokens -= 1
             return 0.0
         return (1 - self._tokens) / rate.per_s
+
+    def full(self, now_s: float) -> bool:
+        """Whether all is there again, as in a new one."""
+        return self._tokens + max(0.0, now_s - self._at_s) * self._rate.per_s >= self._rate.burst

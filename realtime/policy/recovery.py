@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -50,3 +51,8 @@ def recovery(
     if room_offset - since > replay_max:
         return SnapshotNeeded("too much missed")
     return FromJournal(since)
+
+
+def worth_replaying(entry_bytes: Sequence[int], max_entries: int, max_bytes: int) -> bool:
+    """Whether entries of so many bytes each, read for one member alone, cost less than a snapshot that many share."""
+    return len(entry_bytes) <= max_entries and sum(entry_bytes) <= max_bytes

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from importlib import import_module
+from types import SimpleNamespace
 
 import pytest
+from django.apps import apps
+from django.contrib.auth import get_user_model
 from django.db import connections
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
-from monitoring.models.audit import AppendOnly, AuditEntry, append, first_broken
+from monitoring.models.audit import AppendOnly, AuditEntry, AuditHead, append, first_broken
 
-pytestmark = pytest.mark.django_db(databases=["history"])
+pytestmark = pytest.mark.django_db(databases=["default", "history"])
 NOW = datetime(2027, 6, 12, 12, tzinfo=UTC)
 
 
@@ -35,3 +41,51 @@ def test_a_row_changed_or_taken_out_behind_our_back_shows(forgery: str) -> None:
         cursor.execute(forgery, [entries[1].pk])
     broken = first_broken()
     assert broken is not None and broken.pk == entries[1 if forgery.startswith("UPDATE") else 2].pk
+
+
+@pytest.mark.parametrize("left", [0, 2], ids=["all", "the last"])
+def test_rows_taken_out_at_the_end_show(left: int) -> None:
+    entries = [append("Ada", "drill kill --live", f"reason {n}", NOW) for n in range(4)]
+    with connections["history"].cursor() as cursor:
+        cursor.execute("DELETE FROM monitoring_auditentry WHERE id >= %s", [entries[left].pk])
+    assert isinstance(first_broken(), AuditHead)
+    append("Eve", "drain", "after it", NOW)
+    assert first_broken() is not None, "and it does not heal"
+
+
+def test_two_who_write_at_once_wait_for_each_other() -> None:
+    append("Ada", "drill", "the first", NOW)
+    with CaptureQueriesContext(connections["history"]) as asked:
+        append("Bob", "drain", "the second", NOW)
+    first = next(query["sql"] for query in asked if "monitoring_audit" in query["sql"])
+    assert first.startswith('UPDATE "monitoring_audithead"'), "what locks comes before what is read"
+
+
+def test_the_list_says_whether_all_is_there_and_asks_once(client: Client) -> None:
+    client.force_login(get_user_model().objects.create_superuser("ada", password="x"))
+    entries = [append("Ada", "drill", f"reason {n}", NOW) for n in range(100)]
+    with CaptureQueriesContext(connections["history"]) as asked:
+        page = client.get("/admin/monitoring/auditentry/").content
+    assert b"nothing is missing" in page and len(asked) < 20
+    with connections["history"].cursor() as cursor:
+        cursor.execute("DELETE FROM monitoring_auditentry WHERE id = %s", [entries[-1].pk])
+    page = client.get("/admin/monitoring/auditentry/").content
+    assert b"changed or taken out" in page and b"nothing is missing" not in page
+
+
+def test_a_row_changed_shows_in_the_list(client: Client) -> None:
+    client.force_login(get_user_model().objects.create_superuser("ada", password="x"))
+    entries = [append("Ada", "drill", f"reason {n}", NOW) for n in range(3)]
+    with connections["history"].cursor() as cursor:
+        cursor.execute("UPDATE monitoring_auditentry SET who = 'Eve' WHERE id = %s", [entries[1].pk])
+    page = client.get("/admin/monitoring/auditentry/").content.decode()
+    assert page.count("broken") >= 1 and "changed or taken out" in page
+
+
+def test_the_head_of_an_audit_that_is_older_than_it() -> None:
+    for n in range(3):
+        append("Ada", "drill", f"reason {n}", NOW)
+    AuditHead.objects.all().delete()
+    migration = import_module("monitoring.migrations.0008_audit_head")
+    migration.as_it_is(apps, SimpleNamespace(connection=connections["history"]))
+    assert first_broken() is None and append("Ada", "drill", "the next", NOW) and first_broken() is None

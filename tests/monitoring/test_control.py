@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.db import OperationalError
 
 from monitoring.control import LEASE, STATUS, ControlLoop, decode_status, run
 from monitoring.figures import NOTE, decode_figures
@@ -151,8 +152,27 @@ def test_only_the_holder_of_the_lease_ticks(parts: Parts, monkeypatch: pytest.Mo
         assert ticked == []
         await ticks(parts, 5)
         assert ticked
+        parts.registry = MemoryRegistry(parts.clock)
+        assert await parts.registry.hold(LEASE, "somebody else", 5.0)
+        await ticks(parts, 2)
+        assert ticked[-1] == "left", "what waits is written although the loop goes on elsewhere"
+        await ticks(parts, 6)
+        assert ticked[-1] == "tick"
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         assert ticked[-1] == "left", "what waits for the history database is written"
 
     asyncio.run(play())
+
+
+async def test_what_could_not_be_written_before_the_lease_went_is_counted(parts: Parts) -> None:
+    async def hung(function: Any, *args: Any) -> None:
+        raise OperationalError("gone")
+
+    history = History()
+    loop = ControlLoop(parts, at_once, history)  # type: ignore[arg-type]
+    for _ in range(11):
+        history.take([], parts.clock.now())
+        parts.clock.advance(1)
+    await loop.leave(hung)
+    assert history.waiting == 0 and history.dropped_total == 1

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from monitoring.day_report import Journalled, Minute, Trouble, Wedding, build, latency, path, percentile_ms, sign, verify
 from realtime.histogram import Histogram
@@ -41,6 +43,21 @@ def test_what_was_not_measured_is_said_and_not_made_up() -> None:
     assert report.kept is None
     said = " ".join(report.not_measured)
     assert "30 of 30 minutes" in said and "before the day's end" in said and "Latency" in said
+
+
+@pytest.mark.parametrize(
+    ("day", "hours"), [((2027, 11, 6, 14), 16), ((2027, 3, 13, 14), 14)], ids=["an hour comes twice", "an hour is left out"]
+)
+@pytest.mark.parametrize("lost", [0, 60])
+def test_minutes_are_counted_on_a_night_when_clocks_change(day: tuple[int, ...], hours: int, lost: int) -> None:
+    zone = ZoneInfo("America/New_York")
+    start = datetime(*day, tzinfo=zone)  # type: ignore[arg-type,misc]
+    end = (start.astimezone(UTC) + timedelta(hours=hours)).astimezone(zone)
+    shift = start - START
+    seen = [replace(at, at=at.at + shift) for at in map(minute, range(lost, hours * 60))]
+    report = build(replace(OURS, start=start, end=end), JOURNAL, seen, [], end + timedelta(hours=1))
+    said = [line for line in report.not_measured if "minutes" in line]
+    assert [line.split(":")[0] for line in said] == ([f"{lost} of {hours * 60} minutes"] if lost else [])
 
 
 @pytest.mark.parametrize(

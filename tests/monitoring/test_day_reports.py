@@ -13,7 +13,7 @@ from django.contrib.auth import get_user_model
 from django.core.management import CommandError, call_command
 from django.test import Client
 
-from monitoring import day_reports
+from monitoring import day_report, day_reports
 from monitoring.history import History
 from monitoring.models import Alert, Incident, StoredReport, WeddingMinute
 from monitoring.pruning import prune
@@ -192,3 +192,54 @@ def test_old_minutes_go_when_their_report_is_kept(wedding: Wedding) -> None:
     fleet.second(181)
     assert ("minutes of weddings", 3) in list(prune(START + timedelta(days=31)))
     assert WeddingMinute.objects.count() == 0 and StoredReport.objects.get().wedding == SLUG
+
+
+def recorded(wedding: Wedding, count: int, deliveries: int) -> None:
+    start, _ = wedding.window
+    WeddingMinute.objects.bulk_create(
+        WeddingMinute(
+            wedding=wedding.slug, at=start + timedelta(minutes=n), connections={"guest": 8}, deliveries=deliveries, replayed=0,
+            faults=0, latency={"300": 9},
+        )
+        for n in range(count)
+    )  # fmt: skip
+
+
+def test_a_wedding_that_was_put_off_has_the_report_of_its_new_day(wedding: Wedding) -> None:
+    first = day_reports.file_of(SLUG, wedding.window[1] + timedelta(hours=1))
+    assert first is not None and StoredReport.objects.get().file.encode() == first
+    wedding.ceremony_at += timedelta(days=42)
+    wedding.save()
+    recorded(wedding, 100, deliveries=7)
+    start, end = wedding.window
+    assert day_reports.file_of(SLUG, end - timedelta(hours=1)) != first
+    assert StoredReport.objects.get().file.encode() == first, "the day is not over"
+    made = [count for name, count in prune(end + timedelta(days=40)) if name == "minutes of weddings"]
+    assert made == [100] and WeddingMinute.objects.count() == 0
+    kept = day_report.verify(StoredReport.objects.get().file.encode(), day_reports.keys())
+    assert kept is not None and (kept.wedding.start, kept.delivered) == (start, 700)
+
+
+def test_minutes_of_a_day_without_a_kept_report_stay(wedding: Wedding) -> None:
+    recorded(wedding, 100, deliveries=7)
+    now = wedding.window[1] + timedelta(days=31)
+    with patch("monitoring.day_reports.file_of"):  # as when it could not be kept
+        assert [name for name, _ in prune(now) if name == "minutes of weddings"] == []
+    assert WeddingMinute.objects.count() == 100
+
+
+def test_what_a_report_leaves_out_is_said(wedding: Wedding) -> None:
+    start, end = wedding.window
+    incident = Incident.objects.create(title="t", started_at=start, detected_at=start)
+    for n in range(day_reports.TROUBLES_MAX + 13):
+        at = start + timedelta(minutes=n)
+        Alert.objects.create(
+            fingerprint=f"f{n}", rule="worker-missing", labels={"worker": f"w{n}"}, severity="page", state="ok", told="firing",
+            raised_at=at, fired_at=at, resolved_at=end, reason="r", kept={"a": 1}, incident=incident,
+        )  # fmt: skip
+    for n in range(day_reports.DONE_MAX + 4):
+        incident.events.create(at=start + timedelta(hours=2), kind="note", text=f"note {n}", author="ada")
+    report = day_reports.make(SLUG, end)
+    assert report is not None and len(report.troubles) == day_reports.TROUBLES_MAX
+    assert [line for line in report.not_measured if "13 more" in line]
+    assert len(report.troubles[0].done) == day_reports.DONE_MAX + 1 and report.troubles[0].done[-1] == "And 4 more."

@@ -128,6 +128,37 @@ def test_what_the_database_refuses_for_good_is_dropped_and_counted() -> None:
     assert kept.waiting == 0 and kept.dropped_total == 2
 
 
+def test_what_nobody_thought_of_is_dropped_and_counted_too() -> None:
+    clock, kept = ManualClock(), History()
+    seconds(kept, clock, 0, 11)
+    with patch.object(history, "store", side_effect=ValueError("a row nobody thought of")):
+        written(kept)
+    assert kept.waiting == 0 and kept.dropped_total == 2
+
+
+async def test_rows_that_were_being_written_when_the_loop_ended_are_written_at_the_end_or_counted() -> None:
+    clock, kept, stored_rows = ManualClock(), History(), []
+    seconds(kept, clock, 0, 11)
+
+    async def hung(function: Any, *args: Any) -> None:
+        await asyncio.get_running_loop().create_future()
+
+    async def good(function: Any, *args: Any) -> None:
+        stored_rows.append(len(args[0]))
+
+    for _ in range(2):
+        task = asyncio.create_task(kept.write(hung))
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        assert kept.waiting == 2 and kept.dropped_total == 0
+    await kept.write(good)
+    assert stored_rows == [2] and kept.waiting == 0
+    seconds(kept, clock, 11, 10)
+    kept.leave()
+    assert kept.waiting == 0 and kept.dropped_total == 2
+
+
 @database
 def test_a_slot_with_a_long_name_is_kept() -> None:
     store([("w" * 300, START_S, Summary(covered_ms=10_000))])

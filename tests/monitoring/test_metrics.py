@@ -94,7 +94,12 @@ def test_what_was_not_measured_is_absent() -> None:
 
 def test_figures_are_of_all_workers_and_travel() -> None:
     figures = figures_of(
-        [report(), report("w2")], 5.0, Summary(publications=4, latency={"P1": {531: 2}}), missing=["w3"], alerts=1
+        [report(), report("w2")],
+        {"guest": 14, "planner": 2},
+        5.0,
+        Summary(publications=4, latency={"P1": {531: 2}}),
+        missing=["w3"],
+        alerts=1,
     )
     assert decode_figures(encode_figures(figures)) == figures
     found = samples(fleet_page(figures))

@@ -26,6 +26,7 @@ READY = Facts(
     drills={name: Drilled(NOW - DAY, None) for name in REQUIRED},
     rehearsed_at=NOW - HOUR,
     page=PAGE,
+    watched=True,
     disk_free=0.5,
     plan=(Step(PEAK_AT - 6 * HOUR, 2), Step(PEAK_AT - HOUR, 3)),
 )

@@ -6,7 +6,7 @@ import json
 from datetime import UTC, date, datetime, timedelta
 from io import StringIO
 from typing import Any
-from unittest.mock import patch
+from unittest.mock import AsyncMock, patch
 
 import pytest
 from django.contrib.auth import get_user_model
@@ -15,11 +15,17 @@ from django.test import Client
 
 from monitoring import paging
 from monitoring.delivery import Delivery
+from monitoring.history import store
 from monitoring.incidents import acknowledge
 from monitoring.models import Alert, DrillRun, Incident, Receiver, Silence
 from monitoring.notifiers import Outcome
 from monitoring.readiness import REQUIRED
-from monitoring.readiness_facts import gather
+from monitoring.readiness_facts import asked_day, gather, running
+from monitoring.rollup import Summary
+from monitoring.samples import TOTAL
+from realtime.bootstrap import services
+from realtime.clock import SystemClock
+from realtime.report import WorkerReport
 from wedsync.weddings.models import Wedding
 
 pytestmark = pytest.mark.django_db(databases=["default", "history"])
@@ -57,11 +63,12 @@ def prepared(calendar: None) -> None:
     acknowledge(Alert.objects.all(), "bob", EVE - timedelta(minutes=55))
 
 
-def run(*args: str) -> tuple[int, str]:
+def run(*args: str, watched: bool = True) -> tuple[int, str]:
     out = StringIO()
     with (
         patch("monitoring.management.commands.readiness.SystemClock.now", return_value=EVE),
         patch("monitoring.readiness_facts.free_share", return_value=0.5),
+        patch("monitoring.readiness_facts._watched", return_value=watched),
     ):
         try:
             call_command("readiness", *args, stdout=out)
@@ -83,7 +90,60 @@ def test_a_prepared_day_is_go(prepared: None) -> None:
     assert code == 0 and "3 weddings" in said and "GO" in said and "NO-GO" not in said
     assert "bob acknowledged a test page after 300 s." in said
     plan = gather(DAY, 2).plan
-    assert plan and max(step.workers for step in plan) <= 2
+    assert plan and plan == gather(DAY, 9).plan, "what is allowed does not change what is needed"
+
+
+def test_a_plan_that_needs_more_workers_than_there_may_be_stops(prepared: None) -> None:
+    calibrated().update(result={"facts": {"connections": 40}})
+    need = max(step.workers for step in gather(DAY, 2).plan)
+    assert need > 2
+    for allowed, verdict in ((need - 1, "stop"), (need, "ok")):
+        checks = json.loads(run("2027-06-12", "--workers", str(allowed), "--json")[1])["checks"]
+        assert {check["name"]: check["verdict"] for check in checks}["plan"] == verdict
+
+
+def test_only_who_takes_people_now_is_counted() -> None:
+    now_s = SystemClock().now().timestamp()
+    said = [("a", "w1", "ready", 0), ("b", "w1", "draining", 0), ("c", "w2", "ready", 0), ("d", "w2", "ready", 1)]
+    said += [("e", "w3", "lame", 0), ("f", "w4", "starting", 0), ("g", "w5", "ready", 4)]
+    reports = [WorkerReport(worker, slot, "h", 1, now_s - age_s, 0.0, state) for worker, slot, state, age_s in said]  # type: ignore[arg-type]
+
+    with patch.object(type(services().registry), "reports", AsyncMock(return_value=reports)):
+        assert running() == 2
+
+
+def test_no_page_fires_where_nobody_looks(prepared: None) -> None:
+    code, said = run("2027-06-12", "--workers", "2", watched=False)
+    assert code == 1 and "Nobody evaluates alerts" in said
+
+
+@pytest.mark.parametrize(
+    ("noted", "redis", "age_s", "watched"),
+    [(b"x", "redis://x", None, True), (None, "redis://x", 15, False), (None, "", 15, True), (None, "", 60, False)],
+    ids=["a note", "no note", "its history, of a fleet with a Redis of its own", "an old one"],
+)
+def test_somebody_looks_when_a_control_loop_ticks(
+    settings: Any, noted: bytes | None, redis: str, age_s: int | None, watched: bool
+) -> None:
+    settings.REDIS_URL = redis
+    if age_s is not None:
+        store([(TOTAL, int(SystemClock().now().timestamp()) - age_s, Summary(covered_ms=10_000))])
+    with patch.object(type(services().registry), "read", AsyncMock(return_value=noted)):
+        assert gather(DAY, 2).watched is watched
+
+
+@pytest.mark.parametrize(
+    ("zone", "at", "day"),
+    [
+        ("America/Chicago", datetime(2027, 6, 12, 1, 30, tzinfo=UTC), date(2027, 6, 12)),  # Friday evening
+        ("Europe/London", datetime(2027, 6, 12, 1, 30, tzinfo=UTC), date(2027, 6, 13)),
+        ("Pacific/Auckland", datetime(2027, 6, 11, 13, 0, tzinfo=UTC), date(2027, 6, 13)),  # Saturday at one
+    ],
+)
+def test_tomorrow_is_that_of_the_next_wedding(zone: str, at: datetime, day: date) -> None:
+    wedding("next", zone, datetime(2027, 6, 13, 1, 0, tzinfo=UTC))
+    wedding("later", "Asia/Tokyo", datetime(2027, 6, 13, 9, 0, tzinfo=UTC))
+    assert asked_day("tomorrow", at) == day
 
 
 def calibrated() -> Any:
@@ -148,7 +208,7 @@ def test_open_risks_are_told(prepared: None) -> None:
     assert code == 0 and {"incidents", "silences", "forecast"} <= risks
 
 
-@pytest.mark.parametrize("args", [("saturday",), ("2027-06-12", "--workers", "0")])
+@pytest.mark.parametrize("args", [("saturday",), ("9999-12-31",), ("2027-06-12", "--workers", "0")])
 def test_misuse_exits_with_two(args: tuple[str, ...]) -> None:
     with pytest.raises(CommandError) as refused:
         run(*args)
@@ -162,5 +222,9 @@ def test_the_page_of_the_admin_says_the_same(prepared: None) -> None:
     client.force_login(get_user_model().objects.create_superuser("ada", password="x"))
     page = client.get(url, {"date": "2027-06-12", "workers": "2"})
     assert page.status_code == 200 and b"3 weddings" in page.content
-    assert client.get(url, {"date": "soon"}).status_code == 400
+    for odd in ({"date": "soon"}, {"date": "9999-12-31"}, {"date": "0001-01-01"}, {"date": "2027-06-12\0"}):
+        assert client.get(url, odd).status_code == 400
+    for workers in ("9" * 5_000, "99999999999", "²", "0", "-1", "two"):
+        answer = client.get(url, {"workers": workers})
+        assert answer.status_code == 400 and b"number of workers" in answer.content
     assert b"NO-GO" in client.get(url).content

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from monitoring.rollup import Summary, merge
 from monitoring.samples import TOTAL, Row, Samples
 from realtime.histogram import Buckets, index_of, merged
@@ -112,3 +114,42 @@ def test_what_all_did_is_what_each_did() -> None:
     total = fleet.of(TOTAL)
     assert (total.deliveries, total.joins, total.latency) == (each.deliveries, each.joins, each.latency)
     assert merged(total.latency.values()) == {index_of(n / 1_000): n * 29 for n in (3, 5, 7)}
+
+
+@pytest.mark.parametrize("away_s", [1, 8, 300])
+def test_a_worker_that_was_absent_goes_on_where_it_was(away_s: int) -> None:
+    fleet = Fleet()
+    fleet.step()
+    began_s = fleet.clock.now().timestamp()
+    for second in range(away_s + 100):
+        fleet.say("w1", started_s=began_s, joins_total=3, **deliveries(second * 5))
+        if 50 <= second < 50 + away_s:
+            fleet.reports.clear()
+        fleet.step()
+    assert fleet.samples.total.deliveries == (away_s + 99) * 5 and fleet.samples.total.joins == 3
+
+
+def test_time_in_which_nobody_could_be_asked_is_not_covered() -> None:
+    fleet = Fleet()
+    for second in range(120):
+        fleet.say("w1", connections={"guest": 0 if second == 100 else 1_000}, busy=0.5, **deliveries(second))
+        if 20 <= second < 100:
+            fleet.samples.skip(fleet.clock.now())
+            fleet.clock.advance(1)
+        else:
+            fleet.step()
+    total = fleet.of(TOTAL)
+    assert total.covered_ms == (120 - 10 - 80 - 1) * 1_000 and total.deliveries == 109
+    assert total.connections_ms == total.covered_ms * 1_000 - 1_000 * 1_000, "the first second after it stands for itself"
+
+
+def test_the_people_of_a_killed_worker_are_no_peak() -> None:
+    fleet = Fleet()
+    for second in range(21):
+        if second < 12:
+            fleet.say("w1", connections={"guest": 100})
+        fleet.say("w2", connections={"guest": 100 if second < 12 else 200})
+        fleet.step()
+    total = fleet.of(TOTAL)
+    assert (total.connections_least, total.connections_most, total.connections_last) == (200, 200, 200)
+    assert total.connections_ms == 200 * total.covered_ms

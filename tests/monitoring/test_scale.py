@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
+from datetime import datetime, timedelta
 from io import StringIO
 from pathlib import Path
+from typing import Any
+from unittest.mock import patch
 from xml.etree import ElementTree
 
 import pytest
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
 from django.core.management import CommandError, call_command
+from django.db import OperationalError
 from django.test import Client
 
-from monitoring.models import PlacementEvent, ScalingEvent, ScalingPin, WindowOverride
+from monitoring.models import AuditEntry, PlacementEvent, ScalingEvent, ScalingMode, ScalingPin, WindowOverride
 from monitoring.models.scaling import orders, overrides
 from realtime.clock import SystemClock
 from realtime.policy.rebalancing import MovePlan
@@ -116,3 +119,58 @@ def test_the_admin_shows_decisions_and_lets_nobody_change_them() -> None:
     for model in ("scalingevent", "placementevent", "scalingmode"):
         assert client.get(f"/admin/monitoring/{model}/add/").status_code == 403
     assert client.get("/admin/monitoring/scalingpin/add/").status_code == 200
+
+
+def audited() -> list[tuple[str, str]]:
+    return list(AuditEntry.objects.order_by("id").values_list("who", "what"))
+
+
+def test_what_the_command_says_is_in_the_audit() -> None:
+    scale("--pin", "5", "--for", "2h", "--who", "Maria Lang", "--reason", "rehearsal")
+    scale("--unpin", "--who", "Ben")
+    scale("--unpin", "--who", "Ben")
+    scale("--mode", "auto", "--who", "Maria Lang")
+    assert audited() == [("Maria Lang", "pin 5 workers"), ("Ben", "unpin"), ("Maria Lang", "mode auto")]
+
+
+def test_what_cannot_be_written_down_does_not_hold() -> None:
+    held = ScalingPin(at=NOW, until=NOW + timedelta(hours=1), workers=2, who="Ben", reason="r")
+    held.save()
+    with patch("monitoring.telling.append", side_effect=OperationalError("locked")):
+        for args in (
+            ["--pin", "5", "--who", "M", "--reason", "r"],
+            ["--unpin", "--who", "M"],
+            ["--mode", "auto", "--who", "M"],
+        ):
+            with pytest.raises(OperationalError):
+                scale(*args)
+    assert list(ScalingPin.objects.values_list("until", flat=True)) == [held.until] and not ScalingMode.objects.exists()
+
+
+def form(until: datetime, **more: object) -> dict[str, object]:
+    return {"at_0": f"{NOW:%Y-%m-%d}", "at_1": f"{NOW:%H:%M:%S}"} | ends(until) | more
+
+
+def ends(until: datetime) -> dict[str, object]:
+    return {"until_0": f"{until:%Y-%m-%d}", "until_1": f"{until:%H:%M:%S}"}
+
+
+@pytest.mark.parametrize(("model", "more"), [(ScalingPin, {"workers": 3}), (WindowOverride, {})])
+def test_the_admin_takes_the_name_of_who_is_logged_in_and_only_ends_earlier(model: Any, more: dict[str, object]) -> None:
+    client, url = Client(), f"/admin/monitoring/{model._meta.model_name}/"
+    client.force_login(get_user_model().objects.create_superuser("mallory", password="x"))
+    until = NOW + timedelta(hours=2)
+    assert client.post(f"{url}add/", form(until, who="grace", reason="the fair", **more)).status_code == 302
+    row = model.objects.get()
+    assert (row.who, row.reason) == ("mallory", "the fair")
+    assert audited() == [("mallory", f"add {model._meta.verbose_name}")]
+    change = f"{url}{row.pk}/change/"
+    assert client.post(change, ends(until + timedelta(hours=1))).status_code == 200, "not for longer"
+    assert client.post(change, form(NOW + timedelta(hours=1), who="ada", reason="else", workers=9)).status_code == 302
+    row.refresh_from_db()
+    assert (row.who, row.reason) == ("mallory", "the fair") and abs(row.until - NOW - timedelta(hours=1)) < timedelta(seconds=2)
+    assert audited()[1:] == [("mallory", f"end {model._meta.verbose_name}")]
+    assert client.post(change, ends(NOW - timedelta(hours=1))).status_code == 302
+    row.refresh_from_db()
+    assert NOW < row.until <= SystemClock().now(), "now, and not before"
+    assert client.post(change, ends(row.until + timedelta(hours=1))).status_code == 200

@@ -134,6 +134,39 @@ def test_counters_count_from_the_worker_s_own_start() -> None:
     assert fleet.read()["promise.faults"] == {W1: 0.0}
 
 
+def test_what_was_late_while_nobody_could_be_asked_burns_nothing_now() -> None:
+    """Late for a minute at the beginning of ten in which the registry was away: all is well since nine minutes."""
+    fleet = Fleet()
+    for second in range(1_230):
+        late = min(60, max(0, second - 600))
+        rose = WeddingReport({"guest": 9}, deliveries_total=second, latency={bucket(300): late, bucket(3): second - late})
+        fleet.say(
+            "w1", latency={"P1": {bucket(3): 100 * (second - late), bucket(300): 100 * late}}, weddings={"rose": rose},
+            joins_refused_total=late, shed_total={"guest": late}, gaps_total=int(second >= 610),
+        )  # fmt: skip
+        if not 600 <= second < 1_200:
+            table = fleet.read()
+        else:
+            fleet.signals.read(None, fleet.now_s)
+            fleet.now_s += 1
+    assert table["burn.5m"][P01] == 0.0 and table["burn.30m"][P01] == 0.0
+    assert (table["burn.2h"][P01] or 0) > 0, "in the long run it counts"
+    assert table["joins.refused"] == {(): 0.0} and table["shed.publications"] == {of("role", "guest"): 0.0}
+    assert not table["wedding.late"].get(of("wedding", "rose")), "nothing late in the last minute"
+    assert table["promise.faults"] == {W1: 1.0}, "a broken promise is told, whenever it was broken"
+
+
+def test_a_silent_worker_is_not_known_to_be_without_faults() -> None:
+    fleet, readings = Fleet(), []
+    for second in range(330):
+        if second < 30:
+            fleet.say("w1", gaps_total=int(second >= 20))
+        else:
+            fleet.reports.clear()
+        readings.append(fleet.read()["promise.faults"][W1])
+    assert readings[19:21] == [0.0, 1.0] and set(readings[20:319]) == {1.0} and set(readings[320:]) == {None}
+
+
 def test_late_deliveries_burn_the_budget() -> None:
     fleet = Fleet()
     for second in range(60):

@@ -40,3 +40,14 @@ def test_whenever_the_watch_begins_all_is_counted_once(begins_s: int, sent: list
     assert sum(minute.deliveries for minute in minutes) == totals[seen - 1]
     assert all(minute.connections == {"guest": 3.0} for minute in minutes)
     assert len({minute.at for minute in minutes}) == len(minutes)
+
+
+def test_a_worker_that_was_absent_is_counted_once() -> None:
+    minutes, found = WeddingMinutes(), []
+    minutes.step([], NOON)
+    for second in range(1, 241):
+        now = NOON + timedelta(seconds=second)
+        rose = WeddingReport({"guest": 3}, deliveries_total=second, latency={5: second})
+        report = WorkerReport("h.1.a", "w1", "h", 1, now.timestamp(), NOON.timestamp(), "ready", weddings={"rose": rose})
+        found += minutes.step([] if 70 <= second < 80 else [report], now)
+    assert sum(minute.deliveries for _, minute in found) == 239

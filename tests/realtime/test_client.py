@@ -151,6 +151,14 @@ def test_state_lost_comes_back_for_a_snapshot() -> None:
     assert session.credentials() == ("resume", "")
 
 
+@pytest.mark.parametrize("news", [Pong(resume="fresh"), Move("deploy", 10_000, resume="fresh")])
+def test_the_newest_ticket_is_taken(news: ToClient) -> None:
+    session = live()
+    tell(session, news, Pong(), Move("again", 10_000))
+    session.closed(1006, 0.0)
+    assert session.credentials()[0] == "fresh"
+
+
 def test_refused_resume_ticket_tries_the_first_one_once() -> None:
     session = live()
     session.closed(1006, 0.0)
@@ -379,6 +387,22 @@ def test_acknowledges_now_and_then() -> None:
     assert sent(session) == []
     tell(session, pub(ACK_EVERY))
     assert sent(session) == [Ack(ACK_EVERY)]
+
+
+def test_whoever_serves_it_now_hears_how_far_it_is() -> None:
+    returned, moved = live(), moving()
+    returned.tick(2.0)
+    returned.closed(1006, 3.0)
+    returned.credentials()
+    returned.opened(3.0)
+    tell(returned, welcome(recovered=True), Live(5), now_s=3.0)
+    moved.tick(2.0)
+    assert Ack(5) in sent(moved)
+    second(moved, welcome(recovered=True), Live(5), now_s=3.0)
+    for session in (returned, moved):
+        session.outgoing.clear()
+        session.tick(5.0)
+        assert sent(session) == [Ack(5)]
 
 
 def test_leaving_is_said_and_ends_even_when_nobody_answers() -> None:

@@ -29,8 +29,15 @@ class Bench:
         self.gate.set()
         self.offered: list[Entry] = []
         self.early: list[Draft] = []
+        self.forgotten: list[Draft] = []
         self.committer = Committer(
-            CONFIG, self, self.clock, self.in_thread, committed=self.offered.extend, provisional=self.early.append
+            CONFIG,
+            self,
+            self.clock,
+            self.in_thread,
+            committed=self.offered.extend,
+            provisional=self.early.append,
+            forget=self.forgotten.append,
         )
 
     def commit(self, drafts: Sequence[Draft]) -> list[Outcome]:
@@ -119,6 +126,25 @@ async def test_what_a_fault_keeps_from_being_stored_stays_with_its_publisher(ben
     with pytest.raises(JournalUnavailable) as caught:
         await bench.submit()
     assert caught.value.retry_after_ms > 0
+
+
+async def test_what_its_author_said_after_what_a_fault_kept_from_being_stored_comes_again_too(bench: Bench) -> None:
+    works, bench.journal.entries["elsewhere"] = bench.journal.commit, []
+
+    def fails_once(drafts: Sequence[Draft]) -> list[Outcome]:
+        bench.journal.commit = works  # type: ignore[method-assign]
+        raise ValueError
+
+    bench.journal.commit = fails_once  # type: ignore[method-assign]
+    bench.gate.clear()
+    first = bench.submit()
+    await turns()
+    later, other = bench.submit(), bench.submit(room="elsewhere")
+    bench.gate.set()
+    for refused in (first, later):
+        with pytest.raises(JournalUnavailable):
+            await refused
+    assert (await other).offset == 1
 
 
 async def test_a_process_that_ends_tells_publishers_nothing(bench: Bench) -> None:
@@ -234,3 +260,20 @@ async def test_what_waits_for_a_journal_that_is_down_is_no_backlog_to_shed_for(b
     bench.clock.advance(RETRY_S)
     assert {(await stored).offset for stored in (kept, chat)} == {1, 2}
     assert not bench.committer.down
+
+
+@pytest.mark.parametrize("fault", [False, True])
+async def test_an_emergency_that_went_ahead_and_gets_no_entry_is_forgotten(bench: Bench, fault: bool) -> None:
+    again = draft(CONFIG, "w", "emergency.alert", {"alert": "a", "category": "fire", "text": "out"})
+    await bench.committer.submit(again)
+    assert bench.forgotten == []
+    bench.journal.up = False
+    stored = bench.committer.submit(again)
+    await turns()
+    assert bench.early == [again] and bench.forgotten == []
+    bench.journal.up = True
+    if fault:
+        bench.journal.entries = None  # type: ignore[assignment]  # any that is not the database's
+    bench.clock.advance(RETRY_S)
+    await asyncio.wait([stored])
+    assert bench.forgotten == [again] and (stored.exception() is not None) is fault

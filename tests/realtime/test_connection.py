@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -11,7 +13,7 @@ from realtime.closing import CloseCode
 from realtime.connection import USUAL, Connection, Item, Take, joined, text_frame
 from realtime.frame import Frame
 from realtime.link import Link
-from realtime.messages import Pub, Sender, decode_to_client, encode
+from realtime.messages import Pong, Pub, Sender, decode_to_client, encode
 from realtime.publication import Entry
 
 AT = datetime(2027, 6, 12, 15, 42, tzinfo=UTC)
@@ -27,6 +29,7 @@ class FakeWire:
         self.sent = b""
         self.answers = list(answers)
         self.closed: list[int] = []
+        self.unread = 0
 
     def open(self, member: Connection, take: Take) -> None:
         pass
@@ -39,11 +42,28 @@ class FakeWire:
     def link(self) -> Link | None:
         return None
 
+    def unread_bytes(self) -> int:
+        return self.unread
+
     def rest(self, seconds: float) -> None:
         raise AssertionError("nobody asked for this")
 
     def close(self, code: int) -> None:
         self.closed.append(code)
+
+
+class Watching:
+    """Notes who fell behind, and the offsets of what came late."""
+
+    def __init__(self) -> None:
+        self.behind: list[Connection] = []
+        self.offsets: list[list[int]] = []
+
+    def fell_behind(self, connection: Connection) -> None:
+        self.behind.append(connection)
+
+    def late(self, connection: Connection, frames: Sequence[Frame]) -> None:
+        self.offsets.append([each.entry.offset for each in frames])
 
 
 def frame(kind: str, text: str = "", *, offset: int = 0, member: str = "m1") -> Frame:
@@ -192,11 +212,31 @@ def test_to_one_that_is_behind_only_the_latest_of_what_is_ephemeral_goes() -> No
 
 
 def test_what_the_kernel_takes_late_is_reported_when_it_is_taken() -> None:
-    wire, late = FakeWire(False, False, True), []
-    connection = Connection("w", GUEST, wire, lambda _, frames: late.append([each.entry.offset for each in frames]))
+    wire, watching = FakeWire(False, False, True), Watching()
+    connection, late = Connection("w", GUEST, wire, watching), watching.offsets
     assert not connection.write(written(frame("chat.guests", offset=1)))
     assert not connection.write(written(frame("chat.guests", offset=2))) and late == []
     connection.drained()
     assert late == [[1]]
     connection.drained()
     assert late == [[1], [2]] and connection.write(written(frame("chat.guests", offset=3)))
+
+
+@pytest.mark.parametrize(
+    "say",
+    [
+        lambda it: it.write([item(b"1")]),
+        lambda it: it.tell(Pong()),
+        lambda it: it.send([b"x" * 500_000], always=True),
+        lambda it: it.blocked(),
+        lambda it: it.end(CloseCode.NORMAL, "Bye."),
+    ],
+    ids=["a publication", "an answer", "what a newcomer is told", "a control frame", "the goodbye"],
+)
+@pytest.mark.parametrize("wired", [True, False])
+def test_whatever_has_to_wait_it_is_said_that_somebody_is_behind(say: Callable[[Connection], None], wired: bool) -> None:
+    watching = Watching()
+    connection = Connection("w", GUEST, FakeWire(False) if wired else None, watching)
+    assert watching.behind == []
+    say(connection)
+    assert set(watching.behind) == {connection}

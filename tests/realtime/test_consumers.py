@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -10,18 +11,20 @@ from channels.testing import WebsocketCommunicator
 from hypothesis import given
 from hypothesis import strategies as st
 
-from realtime.access import issue_ticket, origin_allowed, read_ticket
+from realtime.access import Ticket, issue_ticket, origin_allowed, read_ticket, spend
 from realtime.adapters.registry import MemoryRegistry
 from realtime.clock import SystemClock
-from realtime.committer import Committer
+from realtime.committer import RETRY_S, Committer
 from realtime.config import RealtimeConfig
 from realtime.connection import USUAL, Connection
 from realtime.consumers import position
 from realtime.errors import BadCredentials
 from realtime.hub import Hub
+from realtime.inbox import FAULTS_MAX
 from realtime.journal import Journal
 from realtime.messages import Sender
 from realtime.policy.limits import STRIKES_MAX
+from realtime.policy.resending import IN_FLIGHT_MAX
 from realtime.routing import router
 from realtime.services import Services
 from tests.fakes import ManualClock, MemoryJournal, MemoryMailbox, Network, at_once
@@ -29,6 +32,7 @@ from tests.fakes import ManualClock, MemoryJournal, MemoryMailbox, Network, at_o
 ROOM = "rose-garden"
 PLANNER = Sender("m1", "planner", "Sam")
 GUEST = Sender("m2", "guest", "Maya")
+VENDOR = Sender("m3", "vendor", "Ivy")
 
 
 class NobodyDomain:
@@ -50,7 +54,8 @@ class Site:
         self.journal = MemoryJournal(self.clock, ROOM)
         mailbox = MemoryMailbox(Network())
         hub = Hub(config, self.journal, mailbox, self.clock, at_once, "here.1.p1")
-        committer = Committer(config, self.journal, self.clock, at_once, committed=hub.committed, provisional=hub.provisional)
+        told = {"committed": hub.committed, "provisional": hub.provisional, "forget": hub.forget}
+        committer = Committer(config, self.journal, self.clock, at_once, **told)
         journal: Journal = self.journal  # type: ignore[assignment]
         self.services = Services(
             config, self.clock, NobodyDomain(), journal, mailbox, committer, hub, at_once, None, MemoryRegistry(self.clock)
@@ -141,6 +146,18 @@ async def test_a_ticket_works_once_unless_reusable(site: Site) -> None:
     assert results == [False, True, False, False]
 
 
+async def test_a_ticket_works_once_however_many_come_after_it(site: Site) -> None:
+    def read(text: str) -> Ticket:
+        return read_ticket(text, ROOM, site.clock.now(), RealtimeConfig())
+
+    first = read(site.ticket(GUEST))
+    await spend(first, site.clock.now(), 300)
+    for _ in range(2_000):
+        await spend(read(site.ticket(PLANNER)), site.clock.now(), 300)
+    with pytest.raises(BadCredentials):
+        await spend(first, site.clock.now(), 300)
+
+
 async def test_a_ticket_runs_out_and_the_load_role_needs_load_testing(site: Site) -> None:
     ticket = site.ticket(PLANNER)
     load = issue_ticket(ROOM, Sender("t1", "load"), now=site.clock.now(), ttl_s=300)
@@ -200,6 +217,119 @@ async def test_a_guest_beyond_the_rate_is_told_when_to_try_again(site: Site) -> 
     await guest.disconnect()
 
 
+def status(id: str, status: str) -> str:
+    data = {"vendor": "DJ", "status": status}
+    return json.dumps({"t": "publish", "id": id, "kind": "vendor.status", "data": data})
+
+
+async def answers(socket: WebsocketCommunicator, site: Site, *texts: str) -> list[str]:
+    """What is said to each of them in the end: "ok", or the code of the refusal."""
+    found: dict[str, str] = {}
+    for text in texts:
+        await socket.send_to(text)
+    for _ in texts:
+        answer = {"t": ""}
+        while answer["t"] not in ("ok", "error") or "provisional" in answer:
+            if site.services.committer.down:
+                site.clock.advance(RETRY_S)
+            answer = json.loads(await socket.receive_from())
+        found[answer["ref"]] = answer.get("code", "ok")
+    return [found[json.loads(text)["id"]] for text in texts]
+
+
+async def test_a_newer_status_is_not_stored_before_an_older_one_that_was_refused_for_now(site: Site) -> None:
+    vendor = await site.join(Sender("m5", "vendor", "DJ"))
+    await until(vendor, "live")
+    site.journal.up = False
+    assert await answers(vendor, site, status("1", "en_route")) == ["journal_unavailable"]
+    site.journal.up = True
+    assert await answers(vendor, site, status("2", "on_site")) == ["journal_unavailable"]
+    alert = '{"t":"publish","id":"3","kind":"emergency.alert","data":{"alert":"a","category":"fire","text":"out"}}'
+    assert await answers(vendor, site, alert) == ["ok"], "an emergency waits for nothing"
+    assert await answers(vendor, site, status("1", "en_route"), status("2", "on_site")) == ["ok", "ok"]
+    assert [entry.id for entry in site.journal.entries[ROOM]] == ["3", "1", "2"]
+    await vendor.disconnect()
+
+
+async def test_what_a_guest_says_within_the_rate_waits_for_what_was_beyond_it(site: Site) -> None:
+    guest = await site.join(GUEST)
+    await until(guest, "live")
+    said = [say("hello", f"g{n}", "chat.guests") for n in range(12)]
+    assert await answers(guest, site, *said[:11]) == ["ok"] * 10 + ["rate_limited"]
+    site.clock.advance(1.1)
+    assert await answers(guest, site, said[11]) == ["rate_limited"]
+    assert await answers(guest, site, said[10]) == ["ok"]
+    site.clock.advance(1.0)
+    assert await answers(guest, site, said[11]) == ["ok"]
+    await guest.disconnect()
+
+
+async def test_one_that_does_not_wait_for_its_turn_is_shown_the_door(site: Site) -> None:
+    guest = await site.join(GUEST)
+    await until(guest, "live")
+    for n in range(11 + IN_FLIGHT_MAX + STRIKES_MAX):
+        await guest.send_to(say("hello", f"g{n}", "chat.guests"))
+    for _ in range(IN_FLIGHT_MAX + STRIKES_MAX - 1):
+        assert (await until(guest, "error"))["code"] == "rate_limited"
+    assert await closed_with(guest) == (4408, 4408)
+
+
+def cry(category: str, id: str) -> str:
+    data = {"alert": "a", "category": category, "text": "!"}
+    return json.dumps({"t": "publish", "id": id, "kind": "emergency.alert", "data": data})
+
+
+async def test_whoever_comes_back_has_no_more_to_say_than_before(site: Site) -> None:
+    for n in range(3):
+        guest = await site.join(GUEST)
+        await until(guest, "live")
+        for m in range(5):
+            await guest.send_to(say("hello", f"g{n}{m}", "chat.guests"))
+        answer = await until(guest, "ok" if n < 2 else "error")
+        assert n < 2 or answer["code"] == "rate_limited"
+        await guest.disconnect()
+    assert len(site.journal.entries[ROOM]) == 10
+
+
+async def test_a_slip_and_what_is_said_again_take_no_emergency_away(site: Site) -> None:
+    vendor = await site.join(VENDOR)
+    await until(vendor, "live")
+    for n in range(5):
+        await vendor.send_to(cry("cardiac", f"x{n}"))
+        assert (await until(vendor, "error"))["code"] == "invalid"
+    await vendor.send_to(cry("medical", "e0"))
+    assert "duplicate" not in await until(vendor, "ok")
+    await vendor.disconnect()
+    vendor = await site.join(VENDOR)
+    await until(vendor, "live")
+    for _ in range(4):
+        await vendor.send_to(cry("medical", "e0"))
+        assert (await until(vendor, "ok"))["duplicate"]
+    for id in ("e1", "e2", "e3"):
+        await vendor.send_to(cry("medical", id))
+    assert (await until(vendor, "error"))["ref"] == "e3"
+    for n in range(11):
+        await vendor.send_to(cry("cardiac", f"y{n}"))
+    codes = [(await until(vendor, "error"))["code"] for _ in range(11)]
+    assert codes == ["invalid"] * 11, "nine before"
+    await vendor.send_to(cry("cardiac", "z"))
+    assert (await until(vendor, "error"))["code"] == "rate_limited", "nonsense is limited too"
+    await vendor.disconnect()
+
+
+@pytest.mark.parametrize(("told", "counted"), [([0, 1, 0, 2], 3), ([1_000_000], FAULTS_MAX), ([7, 7, 7], FAULTS_MAX)])
+async def test_gaps_that_a_client_tells_of_count_up_to_a_few(site: Site, told: list[int], counted: int) -> None:
+    guest = await site.join(GUEST)
+    await until(guest, "live")
+    for gaps in told:
+        await guest.send_to(json.dumps({"t": "hint", "gaps": gaps}))
+    await guest.send_to('{"t":"ping","ref":1}')
+    await until(guest, "pong")
+    assert site.services.hub.measures.gaps_total == counted
+    assert site.services.hub.rooms[ROOM].measures.faults_total == counted
+    await guest.disconnect()
+
+
 async def closed_with(socket: WebsocketCommunicator) -> tuple[int, int]:
     """(code of the goodbye, code of the close)."""
     goodbye = await until(socket, "goodbye")
@@ -248,6 +378,37 @@ async def test_one_whose_access_was_withdrawn_goes_and_stays_away(site: Site) ->
     await site.join(PLANNER)
 
 
+async def test_one_whose_role_was_changed_comes_in_as_what_it_is_now(site: Site) -> None:
+    guest, planner = await site.join(GUEST), await site.join(PLANNER)
+    resume = (await until(planner, "welcome"))["resume"]
+    site.services.hub.expel({(PLANNER.member, "planner"), (GUEST.member, "planner")})
+    assert await closed_with(planner) == (4401, 4401)
+    assert await refused(site.knock(resume))
+    await site.join(Sender(PLANNER.member, "guest", "Sam"))
+    await until(guest, "live")
+
+
+async def test_one_whose_access_was_withdrawn_on_the_way_in_goes_within_a_second() -> None:
+    site, reading = Site(), asyncio.Event()
+    read = site.services.hub.read
+
+    async def slowly(function: Any, *args: object) -> Any:
+        found = await read(function, *args)
+        if function == site.journal.state:
+            await reading.wait()
+        return found
+
+    site.services.hub.read = slowly  # type: ignore[method-assign]
+    guest = await site.join(GUEST)
+    site.services.hub.expel({GUEST.member})
+    reading.set()
+    await until(guest, "live")
+    site.services.hub.expel({GUEST.member})
+    assert await closed_with(guest) == (4401, 4401)
+    assert site.services.hub.newcomers == set()
+    await site.services.stop()
+
+
 async def test_one_that_does_not_read_is_ended_and_its_memory_freed() -> None:
     connection = Connection(ROOM, GUEST)
     for _ in range(3):
@@ -264,6 +425,8 @@ async def test_one_that_does_not_read_is_ended_and_its_memory_freed() -> None:
         (b"since=-1", ("", None)),
         (b"since=99999999999999999999", ("", None)),
         (b"since=\xc2\xb2", ("", None)),
+        (b"epoch=e&since=" + b"9" * 5_000, ("", None)),
+        (b"epoch=e&since=9223372036854775807", ("e", 2**63 - 1)),
     ],
 )
 def test_position_of_a_query(query: bytes, expected: tuple[str, int | None]) -> None:
@@ -287,6 +450,46 @@ def test_origins_match_exactly(origin: str | None, allowed: bool) -> None:
     assert origin_allowed(origin, "wed.example", ("https://app.example",)) is allowed
 
 
+async def test_a_ping_is_answered_with_the_time(site: Site) -> None:
+    guest = await site.join(GUEST)
+    await guest.send_to('{"t":"ping","ref":3}')
+    assert await until(guest, "pong") == {"t": "pong", "ref": 3, "at": "2027-06-12T12:00:00Z"}
+    await guest.disconnect()
+
+
+async def test_who_stays_for_a_day_always_has_a_ticket_for_its_next_connection() -> None:
+    site = Site(plan_every_s=0.05)
+    guest = await site.join(GUEST)
+    tickets = [(await until(guest, "welcome"))["resume"]]
+    for _ in range(20):
+        for _ in range(10):
+            await asyncio.sleep(0)
+        site.clock.advance(100.0)
+        while not await guest.receive_nothing(timeout=0.001):
+            message = json.loads(await guest.receive_from())
+            tickets += [message["resume"]] if message["t"] == "pong" else []
+        ticket = read_ticket(tickets[-1], ROOM, site.clock.now(), site.services.config)
+        assert ticket.member == GUEST and ticket.reusable
+    assert len(tickets) == 5, "one in ten minutes of this clock's steps, not one in each round"
+    await guest.disconnect()
+    await site.services.stop()
+
+
+async def test_strangers_take_nobodys_place() -> None:
+    site = Site(admission_per_s=4)
+    withdrawn = site.ticket(Sender("m9", "guest"))
+    site.services.domain.gone = site.services.hub.revoked = {"m9"}  # type: ignore[attr-defined]
+    strangers: list[dict[str, str]] = [*(door[1] for door in DOORS), {"ticket": withdrawn}]
+    strangers += [{"ticket": site.ticket(GUEST), "origin": "https://evil.example"}, {"origin": "https://wed.example"}]
+    for how in strangers * 2:
+        assert await refused(site.knock(**how)), how
+    assert site.services.hub.measures.joins_refused_total == 0, "none was told to come back"
+    guest = await site.join(GUEST)
+    assert (await until(guest, "welcome"))["member"]["member"] == GUEST.member
+    await guest.disconnect()
+    await site.services.stop()
+
+
 async def test_more_than_can_be_let_in_are_told_when_to_come_back_before_anything_is_asked() -> None:
     site = Site(admission_per_s=4)
     first = await site.join(GUEST)
@@ -303,3 +506,25 @@ async def test_more_than_can_be_let_in_are_told_when_to_come_back_before_anythin
     for socket in (first, planner):
         await socket.disconnect()
     await site.services.stop()
+
+
+async def test_an_emergency_that_is_over_is_told_to_no_newcomer_also_when_it_was_said_twice(site: Site) -> None:
+    def alarm(id: str, state: str) -> str:
+        data = {"alert": "fire", "category": "fire", "text": "out", "state": state}
+        return json.dumps({"t": "publish", "id": id, "kind": "emergency.alert", "data": data})
+
+    planner = await site.join(PLANNER)
+    await planner.send_to(alarm("e1", "active"))
+    assert (await until(planner, "ok"))["offset"] == 1
+    site.journal.up = False
+    await planner.send_to(alarm("e1", "active"))
+    assert (await until(planner, "ok"))["provisional"]
+    room = site.services.hub.rooms[ROOM]
+    site.journal.up = True
+    site.clock.advance(RETRY_S)
+    assert (await until(planner, "ok"))["duplicate"] and not room.provisional
+    await planner.send_to(alarm("e2", "all_clear"))
+    await until(planner, "ok")
+    guest = await site.join(GUEST)
+    told = [json.loads(await guest.receive_from())["t"] for _ in range(3)]
+    assert told == ["welcome", "snapshot", "live"]

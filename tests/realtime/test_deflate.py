@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import zlib
 
 import pytest
@@ -108,3 +109,71 @@ def test_a_message_that_leans_on_the_one_before_is_refused() -> None:
     inflater.start()
     with pytest.raises(Malformed):
         inflater.take(second)
+
+
+def final(text: bytes) -> bytes:
+    """As a client packs it that cannot flush: a stream that ends (BFINAL)."""
+    compressor = zlib.compressobj(4, zlib.DEFLATED, -12)
+    return compressor.compress(text) + compressor.flush(zlib.Z_FINISH)
+
+
+@pytest.mark.parametrize("data", [b"\xf3\x48\xcd\xc9\xc9\x07\x00\x00", b"\xf3\x48\xcd\xc9\xc9\x07\x00"])
+def test_the_final_block_of_the_rfc_is_read(data: bytes) -> None:
+    inflater = Inflater(65_536)
+    for _ in range(2):
+        inflater.start()
+        assert inflater.take(data) + inflater.end() == b"Hello"
+
+
+@given(st.lists(st.binary(max_size=300), min_size=1, max_size=6), st.integers(1, 500))
+def test_what_follows_a_final_block_belongs_to_the_message(texts: list[bytes], part: int) -> None:
+    inflater, data = Inflater(2_000), b"".join(map(final, texts)) + b"\0"
+    inflater.start()
+    read = b"".join(inflater.take(data[at : at + part]) for at in range(0, len(data), part))
+    assert read + inflater.end() == b"".join(texts)
+
+
+@pytest.mark.parametrize(
+    ("begin", "block"),
+    [
+        (b"\x03\x00", b"\x03\x00"),
+        (b"\x03\x00", b"\x00\x00\x00\xff\xff"),
+        (b"", b"\x00\x00\x00\xff\xff"),
+    ],
+    ids=["final blocks", "after a final block", "blocks"],
+)
+def test_a_message_of_nothing_but_empty_blocks_ends(begin: bytes, block: bytes) -> None:
+    inflater, sent = Inflater(65_536), 0
+    inflater.start()
+    inflater.take(begin)
+    with pytest.raises(TooLarge):
+        while sent < 1_000_000:
+            inflater.take(block * 400)
+            sent += 400 * len(block)
+    assert sent < 3 * 65_536
+
+
+def test_noise_after_a_final_block_is_refused() -> None:
+    inflater = Inflater(65_536)
+    inflater.start()
+    with pytest.raises(Malformed):
+        inflater.take(final(PUBLICATION) + b"\xff" * 2_000)
+
+
+def test_final_blocks_are_no_way_around_the_limit() -> None:
+    inflater = Inflater(2_000)
+    inflater.start()
+    assert inflater.take(final(bytes(1_500))) == bytes(1_500)
+    with pytest.raises(TooLarge):
+        inflater.take(final(bytes(400)) + final(bytes(1_000_000)))
+
+
+@pytest.mark.parametrize("level", [0, 1, 9])
+@pytest.mark.parametrize("memory", [1, 9])
+def test_what_cannot_be_made_smaller_may_be_as_long_as_any_other(level: int, memory: int) -> None:
+    noise = random.Random(1).randbytes(65_536)
+    compressor = zlib.compressobj(level, zlib.DEFLATED, -9, memory)
+    data = compressor.compress(noise) + compressor.flush(zlib.Z_SYNC_FLUSH)
+    inflater = Inflater(len(noise))
+    inflater.start()
+    assert inflater.take(data[:-4]) + inflater.end() == noise

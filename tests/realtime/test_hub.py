@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import msgspec
@@ -67,8 +68,8 @@ class Fleet:
             await self.held_up[function.__name__].wait()
         return found
 
-    def commit(self, room: str, id: str) -> list[Entry]:
-        (stored,) = self.journal.commit([draft(CONFIG, room, "chat.crew", {"text": "x"}, id=id)])
+    def commit(self, room: str, id: str, kind: str = "chat.crew", data: Any = None, **more: Any) -> list[Entry]:
+        (stored,) = self.journal.commit([draft(CONFIG, room, kind, data or {"text": "x"}, id=id, **more)])
         assert isinstance(stored, Stored)
         return list(stored.entries)
 
@@ -135,6 +136,26 @@ async def test_what_is_stored_while_the_journal_is_compared_does_not_make_it_go_
     assert member.wire.closed == [] and fleet.journal.epochs == {"rose": "e1"} and hub.rooms["rose"].offset == 1
 
 
+@pytest.mark.parametrize("how", ["expires", "is replaced"])
+async def test_who_missed_a_command_that_is_over_gets_what_it_did_and_not_the_command(how: str) -> None:
+    fleet = Fleet("rose", processes=1)
+    (hub,) = fleet.alive
+    await fleet.join(hub, "rose", ANNA)
+    soon = {"expires_at": fleet.clock.now() + timedelta(seconds=60)} if how == "expires" else {}
+    hub.committed(fleet.commit("rose", "before"))
+    hub.committed(fleet.commit("rose", "cue", "cue.go", {"item": 1}, **soon))
+    returned = []
+    for seconds in (0, 90):
+        await fleet.pass_s(seconds)
+        if seconds and how == "is replaced":
+            hub.committed(fleet.commit("rose", "cue again", "cue.go", {"item": 1}, replaces="cue"))
+        for since, sender in ((1, BEN), (2, BEN), (1, Sender("guest", "guest"))):
+            back = Member("rose", sender)
+            await hub.join(back.connection, "e1", since, "")
+            returned.append((b'"recovered":true' in back.wire.sent, b'"id":"cue"' in back.wire.sent))
+    assert returned == [(True, True), (True, False), (True, False), (False, False), (True, False), (True, False)]
+
+
 # The moment at which a room tells its roster follows from its name: one soon after it was opened, others after the grace.
 @pytest.mark.parametrize("room", ["rose", "rose-garden", "villa", "oak-hall", "lake-side", "abbey"])
 @pytest.mark.parametrize("known_first", [True, False])
@@ -196,3 +217,36 @@ async def test_a_journal_that_does_not_answer_makes_nobody_believe_to_be_alone()
             hub.beat()
         fleet.network.deliver_all()
     assert not any(hub._others.alone(hub.rooms["rose"]) for hub in fleet.alive)
+
+
+@pytest.mark.parametrize("alone", [False, True])
+async def test_an_emergency_that_is_no_news_to_the_journal_is_told_to_no_newcomer_on_any_process(alone: bool) -> None:
+    fleet = Fleet("rose")
+    here, there = fleet.alive
+    for hub in fleet.alive:
+        await hub.open("rose")
+    if alone:  # or so each of them believes
+        for hub in fleet.alive:
+            hub.rooms["rose"].heard_s = -1_000.0
+    alarm = draft(CONFIG, "rose", "emergency.alert", {"alert": "a", "category": "fire", "text": "out"}, sender=ANNA, id="e1")
+    here.provisional(alarm)
+    fleet.network.deliver_all()
+    assert all([b'"provisional":true' in (await fleet.join(hub, "rose", CLEO)).wire.sent for hub in fleet.alive])
+    here.forget(alarm)
+    fleet.network.deliver_all()
+    assert not any([b'"provisional":true' in (await fleet.join(hub, "rose", BEN)).wire.sent for hub in fleet.alive])
+
+
+@pytest.mark.parametrize(
+    ("missed", "letters", "recovered"), [(100, 2_000, True), (400, 1, True), (600, 1, False), (400, 2_000, False)]
+)
+async def test_what_costs_more_to_replay_than_a_snapshot_is_a_snapshot(missed: int, letters: int, recovered: bool) -> None:
+    fleet = Fleet("rose")
+    drafts = [draft(CONFIG, "rose", "chat.crew", {"text": "x" * letters}, id=f"p{n}") for n in range(missed)]
+    fleet.journal.commit(drafts)
+    back = Member("rose", ANNA)
+    await fleet.alive[0].join(back.connection, "e1", 0, "")
+    told = [
+        message for message in map(decode_to_client, texts_of(back.wire.sent)) if isinstance(message, Pub) and message.offset
+    ]
+    assert (f'"recovered":{str(recovered).lower()}'.encode() in back.wire.sent) and len(told) == (missed if recovered else 0)

@@ -26,7 +26,7 @@ class House:
         self.clock = ManualClock()
         journal = MemoryJournal(self.clock, "rose", "tulip")
         self.hub = Hub(RealtimeConfig(), journal, MemoryMailbox(Network()), self.clock, at_once, "h.1.a")
-        self.leaving = Leaving(self.hub, self.clock, random.Random(1))
+        self.leaving = Leaving(self.hub, self.clock, random.Random(1), lambda c: f"fresh {c.member.member}")
         self.members: list[Connection] = []
         self.wires: list[FakeWire] = []
         self.told: list[str] = []
@@ -57,6 +57,7 @@ async def test_who_stays_is_asked_again_closed_at_the_deadline_and_reported() ->
     draining = asyncio.create_task(house.leaving.drain("deploy", 10.0))
     await house.turn(1.0)
     assert [len(house.said(number, "move")) for number in range(3)] == [1, 1, 1]
+    assert house.said(0, "move")[0]["resume"] == "fresh planner0", "the ticket of its welcome may be over by now"
     for gone in house.members[:2]:
         house.hub.leave(gone)
     await house.turn(8.0)

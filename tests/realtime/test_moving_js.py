@@ -102,7 +102,14 @@ def test_what_is_ephemeral_comes_once_and_the_first_connection_is_closed_after_a
           ids: got.filter((m) => m.t === "pub").map((m) => m.id), early, late: first.closed, tickets, closed,
         }));"""
     )
-    assert shown == {"ids": ["x", "y", "z", "after"], "early": False, "late": True, "tickets": ["t2"], "closed": []}
+    assert shown == {"ids": ["x", "y", "z", "after"], "early": False, "late": True, "tickets": ["t1", "t2"], "closed": []}
+
+
+def test_the_process_that_it_comes_to_hears_how_far_it_is() -> None:
+    assert in_node(
+        ARRIVE.replace('second.says({ t: "live"', 'second.says(pub(8)); second.says({ t: "live"')
+        + 'turn(3000); console.log(JSON.stringify(second.sent.filter((m) => m.t === "ack").map((m) => m.offset)));'
+    ) == [8]
 
 
 def test_what_is_said_waits_for_the_answers_on_the_first_connection() -> None:
@@ -129,6 +136,35 @@ def test_what_the_first_connection_never_answers_is_said_again() -> None:
     assert said == ["a", "b"]
 
 
+def test_what_is_ephemeral_is_not_said_again() -> None:
+    photos, answers = in_node(
+        """
+        const photo = (id) => ({ t: "publish", id, kind: "photo.new", data: {} });
+        link.send(photo("b"));"""
+        + ARRIVE
+        + """
+        first.says({ t: "ok", ref: "a" });
+        turn(2600);
+        link.send(photo("c"));
+        const said = sockets.map((socket) => socket.sent.filter((m) => m.t === "publish").map((m) => m.id));
+        console.log(JSON.stringify([said, got.filter((m) => m.ref).map(({ ref, code = "ok" }) => [ref, code])]));"""
+    )
+    assert photos == [["a", "b"], ["c"]]
+    assert answers == [["a", "ok"], ["b", "connection_lost"]], "whether it came is not known"
+
+
+def test_what_was_said_on_the_second_connection_is_not_said_there_again() -> None:
+    said = in_node(
+        ARRIVE
+        + """
+        first.says({ t: "ok", ref: "a" });
+        link.send(say("b"));
+        turn(2600);
+        console.log(JSON.stringify(second.sent.filter((m) => m.t === "publish").map((m) => m.id)));"""
+    )
+    assert said == ["b"]
+
+
 def test_a_second_connection_that_fails_is_tried_again_while_the_first_one_goes_on() -> None:
     count, ids, closed = in_node(
         """
@@ -141,13 +177,39 @@ def test_a_second_connection_that_fails_is_tried_again_while_the_first_one_goes_
     assert (count, ids, closed) == (3, ["p8"], [])
 
 
-def test_without_anything_to_go_on_from_it_comes_back_in_the_usual_way() -> None:
+@pytest.mark.parametrize("news", ['{ t: "pong", resume: "t9" }', '{ t: "move", reason: "again", within_ms: 1, resume: "t9" }'])
+def test_the_newest_ticket_is_taken(news: str) -> None:
+    protocols, tickets = in_node(
+        f"""
+        first.says({news});
+        second.onopen(); second.onclose({{ code: 1006 }});
+        turn(1600);
+        console.log(JSON.stringify([sockets[2].protocols, tickets]));
+        """
+    )
+    assert (protocols[1], tickets) == ("ticket.t9", ["t1", "t9"])
+
+
+def test_a_second_connection_that_is_not_let_in_is_tried_with_the_session_and_with_the_ticket_in_turn() -> None:
+    tried = in_node(
+        """
+        for (let n = 1; n < 4; n += 1) { sockets[n].onclose({ code: 1006 }); turn(1600); }
+        console.log(JSON.stringify(sockets.slice(1).map(({ protocols }) => protocols[1] ?? "session")));
+        """
+    )
+    assert tried == ["ticket.t1", "session", "ticket.t1", "session"]
+
+
+@pytest.mark.parametrize(
+    "another", ['epoch: "another", recovered: false', 'epoch: "e", recovered: true, member: { member: "somebody else" }']
+)
+def test_without_anything_to_go_on_from_it_comes_back_in_the_usual_way(another: str) -> None:
     closed, dropped = in_node(
         """
         second.onopen();
-        second.says({ t: "welcome", epoch: "another", resume: "t2", heartbeat_s: 25, recovered: false });
+        second.says({ t: "welcome", resume: "t2", heartbeat_s: 25, ANOTHER });
         console.log(JSON.stringify([closed, sockets.map((socket) => socket.closed)]));
-        """
+        """.replace("ANOTHER", another)
     )
     assert (closed, dropped) == ([1006], [True, True])
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from asgiref.sync import sync_to_async
+from channels.testing import WebsocketCommunicator
 from django.conf import settings
 from django.db import transaction
 from django.test import AsyncClient
@@ -19,7 +20,9 @@ from realtime.bootstrap import services
 from realtime.errors import Forbidden, Invalid, RealtimeError, Refused, UnknownRoom
 from realtime.messages import Sender
 from realtime.models import JournalEntry, OutboxEntry
+from realtime.performance_optimizer import Tuning
 from realtime.publish import apublish, publish
+from realtime.routing import router
 from realtime.services import Services
 from wedsync.weddings.models import ApiToken, Wedding
 
@@ -142,6 +145,54 @@ async def test_over_http_with_a_ticket_the_role_decides(parts: Services) -> None
     assert (await post({"kind": "chat.crew", "data": {"text": "1"}}, ticket))[1]["error"]["code"] == "forbidden"
 
 
+def chat(text: str, **more: Any) -> dict[str, Any]:
+    return {"kind": "chat.guests", "data": {"text": text}} | more
+
+
+def held_by(parts: Services, role: str, **more: Any) -> str:
+    return issue_ticket("w", Sender("m1", role), now=parts.clock.now(), ttl_s=60, **more)
+
+
+async def test_over_http_a_single_use_ticket_is_spent(parts: Services) -> None:
+    once = held_by(parts, "guest")
+    assert [(await post(chat("1"), once))[0] for _ in range(2)] == [201, 403]
+    socket = WebsocketCommunicator(router(parts), "/ws/weddings/w/", headers=[(b"authorization", f"Bearer {once}".encode())])
+    assert (await socket.connect())[0] is False
+    await socket.disconnect()
+
+
+async def test_over_http_a_person_has_the_allowance_of_its_sockets(parts: Services, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parts.clock, "monotonic", lambda: 1_000.0, raising=False)
+    vendor, guest, key = held_by(parts, "vendor", reusable=True), held_by(parts, "guest", reusable=True), await token()
+    for _ in range(4):
+        parts.intake.pay("w", Sender("m1", "guest"))
+    assert [(await post(chat("1"), guest))[0] for _ in range(7)] == [201] * 6 + [429]
+    cries = [{"kind": "emergency.alert", "data": {"alert": f"a{n}", "category": "fire", "text": "!"}} for n in range(4)]
+    assert [(await post(cry, vendor))[0] for cry in cries] == [201] * 3 + [429]
+    assert [(await post(chat("1"), key))[0] for _ in range(61)] == [201] * 61, "a program is not a person"
+
+
+async def test_over_http_who_is_refused_for_now_is_told_when_to_come_back(parts: Services, monkeypatch: Any) -> None:
+    guest = held_by(parts, "guest", reusable=True)
+    monkeypatch.setattr(parts.clock, "monotonic", lambda: 1_000.0, raising=False)
+    monkeypatch.setattr(parts.optimizer, "step", lambda *_: Tuning(shed_level=3))
+    parts.hub.tuning = Tuning(shed_level=3)
+    for status, code, wait_ms, wait_s in [(503, "overloaded", 5_000, "5")] * 10 + [(429, "rate_limited", 1_001, "2")]:
+        headers = {"Authorization": f"Bearer {guest}"}
+        answer = await AsyncClient().post(URL, json.dumps(chat("1")), content_type="application/json", headers=headers)
+        error = json.loads(answer.content)["error"]
+        assert (answer.status_code, error["code"], error["retry_after_ms"]) == (status, code, wait_ms)
+        assert answer.headers["Retry-After"] == wait_s
+    assert parts.hub.measures.shed["guest"] == 10
+    assert (await post(chat("1"), held_by(parts, "planner")))[0] == 201
+
+
+@pytest.mark.parametrize(("role", "status"), [("guest", 413), ("vendor", 413), ("planner", 201)])
+async def test_over_http_a_message_is_as_large_as_the_role_allows(parts: Services, role: str, status: int) -> None:
+    found, answer = await post(json.dumps(chat("1")).replace("{", "{" + " " * 10_000), held_by(parts, role))
+    assert (found, answer.get("error", {}).get("code")) == (status, "too_large" if status == 413 else None)
+
+
 HTTP_BAD = [
     ("not json", "{", 400, "malformed"),
     ("unknown field", {"kind": "chat.crew", "data": {"text": "1"}, "x": 1}, 400, "malformed"),
@@ -171,6 +222,14 @@ async def test_a_revoked_token_is_refused(parts: Services) -> None:
     key = await token()
     await sync_to_async(ApiToken.objects.update)(revoked_at=parts.clock.now())
     assert (await post({"kind": "chat.crew", "data": {"text": "1"}}, key))[0] == 403
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["asked every second", "the first request after a restart"])
+async def test_over_http_a_ticket_of_one_whose_access_was_withdrawn_is_refused(parts: Services, known: bool) -> None:
+    ticket = issue_ticket("w", Sender("u99", "staff"), now=parts.clock.now(), ttl_s=60, reusable=True)
+    parts.hub.expel(await sync_to_async(parts.domain.revoked)() if known else frozenset())
+    parts.ticked_s = parts.clock.monotonic() if known else None
+    assert (await post({"kind": "chat.crew", "data": {"text": "1"}}, ticket))[0] == 403
 
 
 async def test_readiness_names_what_is_wrong(parts: Services) -> None:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
+from realtime.closing import CloseCode
 from realtime.connection import Connection
 from realtime.connection_optimizer import ConnectionPlan
 from realtime.frame import Frame
 from realtime.histogram import edge_s
 from realtime.measures import BOOK_MAX, ROUND_SHARE, Measures
-from realtime.messages import Sender
+from realtime.messages import Sender, encode
 from realtime.presence import Presence
 from realtime.publication import Entry, Position
-from realtime.room import SLICE_MEMBERS, HeldRoom
+from realtime.room import PROVISIONAL_MAX, SLICE_MEMBERS, HeldRoom
 from tests.fakes import START, ManualClock
 from tests.realtime.test_connection import FakeWire, pubs_of
 
@@ -32,11 +34,17 @@ class Hall:
 
     def enter(self, role: str = "guest", plan: ConnectionPlan | None = None) -> FakeWire:
         wire = FakeWire()
-        connection = Connection("w", Sender(f"m{len(self.wires)}", role), wire)
+        connection = Connection("w", Sender(f"m{len(self.wires)}", role), wire, self)
         connection.plan = plan or connection.plan
         self.room.attach(connection)
         self.wires.append(wire)
         return wire
+
+    def fell_behind(self, connection: Connection) -> None:
+        self.measures.fell_behind(connection)
+
+    def late(self, connection: Connection, frames: Sequence[Frame]) -> None:
+        pass
 
     def say(self, kind: str = "chat.guests", *, offset: int = 0) -> None:
         entry = Entry("w", offset, kind, 127, f"{kind}{offset}", Sender("p", "planner"), START, b"{}", received_s=0.0)
@@ -119,6 +127,37 @@ def test_one_that_takes_nothing_is_stuck_and_one_that_takes_a_little_is_not() ->
     assert connections[id(stuck)] not in hall.measures.behind and stuck.closed == [4008]
 
 
+def test_one_whose_buffers_get_emptier_takes_something() -> None:
+    hall = Hall()
+    wire = hall.enter()
+    (member,) = hall.room.members()
+    wire.answers, wire.unread = [False], 20_000
+    hall.say(offset=1)
+    hall.room.flush(0)
+    for _ in range(30):
+        hall.clock.advance(1)
+        wire.unread -= 500
+        assert hall.measures.stuck(10) == []
+    hall.clock.advance(11)
+    assert hall.measures.stuck(10) == [member]
+
+
+@pytest.mark.parametrize("code", [CloseCode.ABUSE, CloseCode.BAD_CREDENTIALS, CloseCode.GOING_AWAY])
+def test_one_that_does_not_even_take_the_goodbye_is_not_waited_for(code: CloseCode) -> None:
+    hall = Hall()
+    wire = hall.enter()
+    (member,) = hall.room.members()
+    wire.answers = [False]
+    hall.say(offset=1)
+    hall.room.flush(0)
+    member.end(code, "No.")
+    hall.clock.advance(11)
+    assert hall.measures.stuck(10) == [member] and wire.closed == []
+    member.end_too_slow()
+    assert member.closing is code and wire.closed == [int(code)] and member.n_bytes == 0
+    assert hall.measures.stuck(10) == [] and not hall.measures.behind
+
+
 @pytest.mark.parametrize("kept_waiting_s", [0.0, 0.2])
 def test_each_is_counted_when_it_was_served_also_where_the_process_was_kept_waiting_in_between(kept_waiting_s: float) -> None:
     hall, moments_s = Hall(), list[float]()
@@ -173,3 +212,39 @@ def test_deliveries_are_counted_together_before_there_are_many() -> None:
         hall.say(offset=n + 1)
         hall.room.flush(0)
     assert hall.measures.deliveries[2] == hall.room.measures.deliveries_total == BOOK_MAX
+
+
+def alert(id: str, *, offset: int = 0, about: str = "fire") -> Entry:
+    data = encode({"alert": about, "category": "fire", "text": "out"})
+    return Entry("w", offset, "emergency.alert", 127, id, Sender("p", "planner"), START, data)
+
+
+@pytest.mark.parametrize(
+    ("stored", "kept"),
+    [
+        (alert("e1", offset=1), []),
+        (alert("e2", offset=1), []),
+        (alert("e2", offset=1, about="flood"), ["e1"]),
+        (Entry("w", 1, "chat.guests", 127, "e2", Sender("p", "planner"), START, b"{}"), ["e1"]),
+        (Entry("w", 1, "emergency.alert", 127, "e2", Sender("p", "planner"), START, b'{"of": "another release"}'), ["e1"]),
+    ],
+)
+def test_what_went_ahead_is_for_newcomers_until_it_or_a_later_word_about_it_is_stored(stored: Entry, kept: list[str]) -> None:
+    room = Hall().room
+    room.keep(Frame(alert("e1"), provisional=True))
+    room.take(stored)
+    assert [id for _, id in room.provisional] == kept
+
+
+def test_what_went_ahead_but_comes_after_its_stored_copy_is_not_kept() -> None:
+    room = Hall().room
+    room.take(alert("e1", offset=1))
+    room.keep(Frame(alert("e1"), provisional=True))
+    assert not room.provisional
+
+
+def test_no_more_is_kept_for_newcomers_than_a_bound() -> None:
+    room = Hall().room
+    for n in range(2 * PROVISIONAL_MAX):
+        room.keep(Frame(alert(f"e{n}"), provisional=True))
+    assert len(room.provisional) == PROVISIONAL_MAX

@@ -1,4 +1,4 @@
-"""The browser's state.js reduces a log to the same state as Python's, and knows the same kinds."""
+"""The browser's state.js reduces a log to the same state as Python's, and knows the same kinds; room.js over a fake network."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from realtime.messages import Pub, encode
 from tests.realtime.test_state import LOG, NOW, after
 
 STATE_JS = Path(__file__).parents[2] / "realtime" / "static" / "realtime" / "state.js"
+NETWORK = Path(__file__).parent / "room.mjs"
 
 
 def in_node(script: str, data: object = None) -> Any:
@@ -79,3 +80,85 @@ def test_the_browser_goes_on_from_a_snapshot() -> None:
         {"cuts": cuts, "now": NOW.timestamp() * 1_000},
     )
     assert states == [msgspec.json.decode(encode(after(*LOG).as_json(NOW)))] * len(cuts)
+
+
+def in_room(script: str) -> Any:
+    """What `script` prints, with a network and a clock of its own (`room.mjs`) and the class `Room`."""
+    imports = f'import {{ me, server, sockets, turn, welcome }} from "{NETWORK.as_uri()}";\n'
+    room = f'const {{ Room }} = await import("{STATE_JS.with_name("room.js").as_uri()}");\n'
+    return in_node(imports + room + script + "\nprocess.exit(0);")
+
+
+def test_what_others_had_of_another_journal_says_nothing_of_this_one() -> None:
+    told, receipts = in_room(
+        """
+        let journal = { epoch: "e1", offset: 5000 };
+        server.knock = (socket) => {
+          socket.accept();
+          const recovered = socket.url.includes(`epoch=${journal.epoch}`);
+          socket.says(welcome({ epoch: journal.epoch, recovered }));
+          if (!recovered) socket.says({ t: "snapshot", offset: journal.offset, items: [], latest: [], recent: [] });
+          socket.says({ t: "live", up_to: journal.offset, receipts: recovered ? [["m2", 5000, 20]] : [] });
+        };
+        const room = new Room("r", { member: "m1", epoch: "e1", since: 5000 });
+        const told = [];
+        room.addEventListener("welcome", ({ detail }) => told.push(detail.replaced));
+        room.start();
+        await turn(1000);
+        sockets.at(-1).end(1006);
+        await turn(2000);
+        const before = room.receipts.get("m2");
+        journal = { epoch: "e2", offset: 3000 };
+        sockets.at(-1).end(4020);
+        await turn(2000);
+        sockets.at(-1).says({ t: "pub", kind: "receipts", id: "", from: me, data: { receipts: [["m3", 3000, 5]] } });
+        console.log(JSON.stringify([told, [before, Object.fromEntries(room.receipts)]]));"""
+    )
+    assert told == [False, False, True]
+    assert receipts == [[5000, 20], {"m3": [3000, 5]}]
+
+
+@pytest.mark.parametrize("opens_ms", [100, 4_000])
+def test_what_an_earlier_page_has_left_is_sent_and_kept_however_long_the_browser_takes_to_find_it(opens_ms: int) -> None:
+    sent, rows, pending = in_room(
+        f"""
+        const text = (id) => JSON.stringify({{ t: "publish", id, kind: "chat.crew", data: {{ text: id }} }});
+        const rows = [{{ name: "r/m1", id: "old", n: 1, text: text("old"), kind: "chat.crew", data: {{}}, at: 0 }}];
+        const given = (result, ms = 1) => {{
+          const request = {{ result }};
+          setTimeout(() => request.onsuccess?.(), ms);
+          return request;
+        }};
+        const store = {{ getAll: () => given([...rows]), put: (row) => given(rows.push(row)), delete: () => given() }};
+        const db = {{ transaction: () => ({{ objectStore: () => ({{ ...store, transaction: {{}} }}) }}), close() {{}} }};
+        globalThis.indexedDB = {{ open: () => given(db, {opens_ms}) }};
+        globalThis.IDBKeyRange = {{ bound: () => 0 }};
+        const room = new Room("r", {{ member: "m1", epoch: "e1", since: 7 }});
+        let pending;
+        room.addEventListener("pending", ({{ detail }}) => (pending = [detail.entries.map((entry) => entry.id), detail.kept]));
+        room.start();
+        await turn(3_000);
+        void room.publish("chat.crew", {{ text: "new" }}, {{ id: "new" }});
+        await turn(3_000);
+        const sent = sockets[0].said("publish").map((message) => message.id);
+        console.log(JSON.stringify([sent.sort(), rows.map((row) => [row.id, row.n]), pending]));"""
+    )
+    assert (sent, rows, pending) == (["new", "old"], [["old", 1], ["new", 2]], [["old", "new"], True])
+
+
+def test_the_server_tells_the_time_when_it_is_asked() -> None:
+    told = in_room(
+        """
+        server.hear = (socket, { t, ref }) => t === "ping" && socket.says({ t: "pong", ref, at: "2027-06-12T12:00:00Z" });
+        const room = new Room("r", { member: "m1", epoch: "e1", since: 7 });
+        const told = [];
+        room.addEventListener("time", ({ detail }) => told.push(new Date(detail.at).toISOString()));
+        room.ask();
+        room.start();
+        await turn(60_000);
+        const unasked = told.length;
+        room.ask();
+        await turn(1_000);
+        console.log(JSON.stringify([unasked, told]));"""
+    )
+    assert told == [0, ["2027-06-12T12:00:00.000Z"]]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from django.contrib import admin, messages
 from django.db import transaction
 from django.db.models import Count, F, QuerySet
-from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404
+from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import reverse
 from unfold.admin import ModelAdmin
 from unfold.decorators import action
@@ -17,18 +17,21 @@ from realtime.clock import SystemClock
 from realtime.models import Room
 from realtime.publish import publish
 from wedsync.weddings import calendars, runsheets
+from wedsync.weddings.admin_forms import ItemForm, VenueTimeAdmin
 from wedsync.weddings.admin_imports import Import, import_view
-from wedsync.weddings.comparing import calendar_changes, runsheet_changes
+from wedsync.weddings.comparing import calendar_changes, left_behind, runsheet_changes, staying_said
 from wedsync.weddings.exporting import runsheet_csv
 from wedsync.weddings.models import ApiToken, Member, RunSheetItem, Wedding, new_key
+from wedsync.weddings.tables import is_zone
 
 
 @admin.register(Wedding)
-class WeddingAdmin(ModelAdmin):  # type: ignore[misc]
+class WeddingAdmin(VenueTimeAdmin):
     list_display = ("names", "slug", "venue", "timezone", "ceremony_local", "invited_guests", "vendors", "people", "demo")
     list_filter = ("demo", "timezone")
     search_fields = ("names", "slug", "venue")
     date_hierarchy = "ceremony_at"
+    moment = "ceremony_at"
     actions_list = ("import_calendar",)
     actions_detail = ("import_runsheet", "export_runsheet")
 
@@ -37,7 +40,10 @@ class WeddingAdmin(ModelAdmin):  # type: ignore[misc]
         """Weddings from a table, with a preview."""
 
         def store(table: str) -> str:
-            return ", ".join(f"{count} {what}" for what, count in calendars.store(calendars.read(table)).items()) + "."
+            rows = calendars.read(table)
+            staying = staying_said(left_behind(rows))
+            done = ", ".join(f"{count} {what}" for what, count in calendars.store(rows).items())
+            return f"{done}. {staying}".strip()
 
         about = "New weddings are added, those with a known slug updated; nothing is removed. Times are local to the venue."
         return import_view(
@@ -51,7 +57,7 @@ class WeddingAdmin(ModelAdmin):  # type: ignore[misc]
     @action(description="Import the run sheet", url_path="import-runsheet", permissions=["change"])
     def import_runsheet(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """The run sheet of one wedding from a table, with a preview."""
-        wedding = get_object_or_404(Wedding, pk=object_id)
+        wedding = self._wedding(request, object_id)
         day = wedding.ceremony_at.astimezone(wedding.zone).date()
 
         def store(table: str) -> str:
@@ -82,9 +88,19 @@ class WeddingAdmin(ModelAdmin):  # type: ignore[misc]
     @action(description="Export the run sheet", url_path="export-runsheet", permissions=["view"])
     def export_runsheet(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """As CSV; formulas in cells are made text."""
-        wedding = get_object_or_404(Wedding, pk=object_id)
+        wedding = self._wedding(request, object_id)
         disposition = f'attachment; filename="{wedding.slug}.csv"'
         return HttpResponse(runsheet_csv(wedding), "text/csv; charset=utf-8", headers={"Content-Disposition": disposition})
+
+    def _wedding(self, request: HttpRequest, object_id: str) -> Wedding:
+        wedding: Wedding | None = self.get_object(request, object_id)
+        if wedding is None:
+            raise Http404("There is no such wedding.")
+        return wedding
+
+    def venue_zone(self, request: HttpRequest, obj: Wedding | None) -> ZoneInfo | None:
+        name = request.POST.get("timezone", obj.timezone if obj else "")
+        return ZoneInfo(name) if is_zone(name) else None
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Wedding]:
         return super().get_queryset(request).annotate(people=Count("members"))  # type: ignore[no-any-return]
@@ -108,8 +124,11 @@ class MemberAdmin(ModelAdmin):  # type: ignore[misc]
     list_select_related = ("wedding", "user")
     search_fields = ("name", "title", "wedding__slug", "user__username")
     autocomplete_fields = ("wedding", "user")
-    readonly_fields = ("join_link",)
     actions = ("revoke", "renew")
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Member | None = None) -> tuple[str, ...]:
+        # Tickets name the wedding and the member: whoever moves is added there and deleted here.
+        return ("join_link",) if obj is None else ("join_link", "wedding")
 
     def get_form(self, request: HttpRequest, obj: Member | None = None, change: bool = False, **kwargs: Any) -> Any:
         self._site_url = request.build_absolute_uri("/")
@@ -141,12 +160,34 @@ class MemberAdmin(ModelAdmin):  # type: ignore[misc]
 
 
 @admin.register(RunSheetItem)
-class RunSheetItemAdmin(ModelAdmin):  # type: ignore[misc]
+class RunSheetItemAdmin(VenueTimeAdmin):
     list_display = ("title", "wedding", "start_local", "minutes", "where", "kind", "status", "visibility", "version")
     list_filter = ("wedding", "kind", "status", "visibility")
     list_select_related = ("wedding",)
     search_fields = ("title", "where", "notes", "wedding__slug")
     autocomplete_fields = ("wedding",)
+    form = ItemForm
+    moment = "start"
+
+    def venue_zone(self, request: HttpRequest, obj: RunSheetItem | None) -> ZoneInfo | None:
+        if obj is not None:
+            return obj.wedding.zone
+        chosen = request.POST.get("wedding", "")
+        wedding = Wedding.objects.filter(pk=chosen).first() if chosen.isdecimal() else None
+        return None if wedding is None else wedding.zone
+
+    def changeform_view(
+        self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        with transaction.atomic():
+            item = self.get_object(request, object_id) if object_id else None
+            if item is not None and request.method == "POST":
+                runsheets.hold(item.wedding)  # what the form is compared with is what is changed
+            return super().changeform_view(request, object_id, form_url, extra_context)
+
+    def get_fields(self, request: HttpRequest, obj: RunSheetItem | None = None) -> list[str]:
+        kept = obj is not None and self.has_change_permission(request, obj)
+        return [name for name in super().get_fields(request, obj) if kept or name != "shown"]
 
     def get_readonly_fields(self, request: HttpRequest, obj: RunSheetItem | None = None) -> tuple[str, ...]:
         # Who has seen an item cannot unsee it: delete it and add a new one for fewer people.
@@ -179,6 +220,7 @@ class RunSheetItemAdmin(ModelAdmin):  # type: ignore[misc]
             list(Room.objects.select_for_update(no_key=True).filter(name__in=removed).order_by("id"))
             queryset.delete()
             for slug, gone in removed.items():
+                runsheets.forget(slug, {pk for pks in gone.values() for pk in pks})
                 publish(slug, "timeline.sheet", {"removed": gone})
 
 

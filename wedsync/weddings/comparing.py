@@ -7,9 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from django.db.models import Count
+
 from wedsync.weddings import calendars, runsheets
 from wedsync.weddings.models import Wedding
 
+NAMED_MAX = 10
 What = Literal["new", "changed", "removed"]
 
 
@@ -54,9 +57,12 @@ def runsheet_changes(wedding: Wedding, rows: Sequence[runsheets.Row]) -> list[Ch
             "after": ", ".join(titles.get(pk, "?") for pk in item.depends_on),
             "notes": item.notes,
             "for": item.visibility,
+            "planned": start
+            if item.planned in (None, row.start)
+            else f"{item.planned.astimezone(wedding.zone):%a %d %b %H:%M}",
         }
         said = (start, str(row.minutes), row.where, ", ".join(row.who), row.kind, ", ".join(row.depends_on), row.notes)
-        after = dict(zip(before, (*said, row.visibility or item.visibility), strict=True))
+        after = dict(zip(before, (*said, row.visibility or item.visibility, start), strict=True))
         if item.start != row.start or before != after:
             changes.append(Change("changed", row.title, _differences(before, after)))
     return changes + [Change("removed", item.title) for item in known.values()]
@@ -65,7 +71,7 @@ def runsheet_changes(wedding: Wedding, rows: Sequence[runsheets.Row]) -> list[Ch
 def calendar_changes(rows: Sequence[calendars.Row]) -> list[Change]:
     """What `calendars.store` would do, in the order of the file. It removes nothing."""
     known = Wedding.objects.in_bulk([row.slug for row in rows], field_name="slug")
-    changes = []
+    changes, staying = [], left_behind(rows)
     for row in rows:
         wedding = known.get(row.slug)
         if wedding is None:
@@ -74,8 +80,29 @@ def calendar_changes(rows: Sequence[calendars.Row]) -> list[Change]:
         if calendars.differs(wedding, row):
             after = {name: str(value) for name, value in calendars.facts(row).items()}
             before = {name: str(getattr(wedding, name)) for name in after}
-            changes.append(Change("changed", row.slug, _differences(before, after)))
+            details = _differences(before, after)
+            if n := staying.get(row.slug):
+                details += f"; its run sheet of {n:,} item{'s' if n > 1 else ''} stays where it is: import it again"
+            changes.append(Change("changed", row.slug, details))
     return changes
+
+
+def left_behind(rows: Sequence[calendars.Row]) -> dict[str, int]:
+    """{slug: items} of weddings that the calendar moves, to another time or zone: their run sheets stay where they are."""
+    rows_of = {row.slug: row for row in rows}
+    with_items = Wedding.objects.annotate(n_items=Count("items")).filter(n_items__gt=0)
+    return {
+        wedding.slug: wedding.n_items
+        for wedding in with_items
+        if (row := rows_of.get(wedding.slug)) and (wedding.ceremony_at, wedding.timezone) != (row.ceremony_at, row.timezone)
+    }
+
+
+def staying_said(staying: dict[str, int]) -> str:
+    """A sentence that names weddings of `left_behind`, "" for none."""
+    named, more = ", ".join(list(staying)[:NAMED_MAX]), len(staying) - NAMED_MAX
+    also = f" and {more:,} more" if more > 0 else ""
+    return f"Run sheets stay where they are, import them again: {named}{also}." if staying else ""
 
 
 def _differences(before: dict[str, str], after: dict[str, str]) -> str:

@@ -16,19 +16,19 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from django.contrib.auth import get_user_model
 from django.db import connection
 from msgspec import Struct
 
 from realtime.errors import Refused
 from realtime.fence import PREFIX
-from realtime.kinds import FIRST, LAST, CueGo, ItemEvent, Kind, Reorder, Restore, SheetEdited, Shift
+from realtime.kinds import CueGo, ItemEvent, Kind, Reorder, Restore, SheetEdited, Shift
 from realtime.messages import Sender, encode
 from realtime.models import Room
 from realtime.policy.windows import event_window
 from realtime.ports import Effect
 from realtime.roles import OPS, ROLES, VIEWS, Audience, Role, sees
-from wedsync.weddings.models import ApiToken, Member, RunSheetItem, Wedding
+from wedsync.weddings.models import ApiToken, Member, RunSheetItem, Wedding, tellable
+from wedsync.weddings.revocation import Revoked, revoked
 from wedsync.weddings.timeline import Conflict, Impossible, Item, Plan, reorder, shift
 
 LEVELS: dict[str, Audience] = {"planners": Audience.PLANNERS, "crew": Audience.CREW, "everyone": Audience.EVERYONE}
@@ -78,9 +78,6 @@ def item_state(item: RunSheetItem, level: str, sheet: Mapping[int, RunSheetItem]
 
 class WeddingDomain:
     """`realtime.ports.Domain` over the models of this app."""
-
-    def __init__(self) -> None:
-        self._staff: set[int] = set()
 
     def act(self, room: str, kind: Kind, data: Struct, sender: Sender) -> list[Effect]:
         """Carry out a command. Raises Refused, and then nothing has changed."""
@@ -136,22 +133,19 @@ class WeddingDomain:
         of the operators staff only, whatever is called like it."""
         if room == OPS:
             return _operator(user)
-        members = Member.objects.filter(wedding__slug=room, revoked=False)
+        members = Member.welcome().filter(wedding__slug=room)
         if user is not None and user.is_authenticated:
             if (found := members.filter(user=user).first()) is not None:
                 return Sender(found.public_id, found.role, found.name)
             if user.is_staff and Wedding.objects.filter(slug=room).exists():
                 return Sender(f"u{user.pk}", "staff", user.get_username())
         joined = session.get("members", {}).get(room) if session is not None else None
-        found = members.filter(pk=joined).first() if joined is not None else None
+        found = members.filter(join_key=joined).first() if joined is not None else None
         return None if found is None else Sender(found.public_id, found.role, found.name)
 
-    def revoked(self) -> set[str]:
-        """Members whose join link was revoked, and who was staff a moment ago; tickets they hold are no longer good."""
-        staff = set(get_user_model().objects.filter(is_staff=True, is_active=True).values_list("pk", flat=True))
-        self._staff |= staff
-        former = {f"u{pk}" for pk in self._staff - staff}
-        return former | {f"m{pk}" for pk in Member.objects.filter(revoked=True).values_list("pk", flat=True)}
+    def revoked(self) -> Revoked:
+        """Members that are gone, revoked or no longer in their role, and accounts that are not staff."""
+        return revoked()
 
     def today(self, now: datetime) -> set[str]:
         """By their ceremonies: cheap enough to be asked by every worker. Those of drills have no day."""
@@ -200,6 +194,21 @@ def _named(data: Struct, sheet: Mapping[int, RunSheetItem], sender: Sender) -> l
 
 
 def _plan(data: Struct, sheet: dict[int, RunSheetItem]) -> Plan:
+    """What moves. Raises Refused, also when something would come to a moment that not everybody can read."""
+    try:
+        plan = _worked_out(data, sheet)
+        readable = all(tellable(item.start, item.minutes) for item in plan.changed.values())
+    except OverflowError:
+        readable = False
+    if not readable:
+        raise Refused(
+            "Something would be too long ago or too far ahead.",
+            field="data.items" if isinstance(data, Restore) else "data.item",
+        )
+    return plan
+
+
+def _worked_out(data: Struct, sheet: dict[int, RunSheetItem]) -> Plan:
     items = [
         Item(item.pk, item.start, item.minutes, item.kind, tuple(item.depends_on), item.status in OVER)
         for item in sheet.values()
@@ -223,7 +232,7 @@ def _restored(data: Restore, sheet: dict[int, RunSheetItem], items: Iterable[Ite
     """Everything back to where it was. Raises Refused when one of the items was changed by somebody else since."""
     known = {item.id: item for item in items}
     for back in data.items:
-        if back.start.tzinfo is None or not FIRST < back.start < LAST:
+        if back.start.tzinfo is None:
             raise Refused("Nothing can have begun then.", field="data.items")
         if sheet[back.item].version != back.version:
             raise Refused(f"{sheet[back.item].title} was changed again meanwhile; this is not undone.", field="data.items")

@@ -4,23 +4,40 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import models, transaction
+from django.db.models.signals import post_delete, pre_delete
+from django.dispatch import receiver
 
+from realtime.clock import SystemClock
 from realtime.fence import PREFIX, fenced
+from realtime.kinds import FIRST, LAST
 from realtime.models import Room
 from realtime.policy.windows import event_window
 from realtime.roles import OPS, ROLES
-from wedsync.weddings.tables import is_zone
+from wedsync.weddings.tables import YEARS, is_zone, listed
 
+Name = TypeVar("Name")
 MEMBER_ROLES = [(name, name.capitalize()) for name in ROLES if name not in ("load", "staff")]
 WINDOW_BEFORE = timedelta(hours=2)
 WINDOW_AFTER = timedelta(hours=2)
+AROUND = timedelta(days=14)
+"""A wedding with all its days; an item beyond is a slip, and would hold deployments up until then."""
+MINUTES_MAX = 2 * 24 * 60
+"""Of one line of a run sheet."""
+WHO_MAX = 500
+"""Characters of the names in one line."""
+ITEMS_MAX = 1_000
+"""Everybody's phone holds all of the run sheet; the longest that we have seen has 24 lines."""
+EARLIEST, LATEST = FIRST + timedelta(days=1), LAST - timedelta(days=1)
+"""What happens at a wedding is between these: its day begins hours before and ends hours after, in any time zone."""
 
 
 def validate_zone(name: str) -> None:
@@ -29,13 +46,36 @@ def validate_zone(name: str) -> None:
         raise ValidationError(f"{name!r} is not a time zone; use a name such as Europe/London.")
 
 
+def tellable(start: datetime, minutes: int = 0) -> bool:
+    """Whether pages can show when this begins and ends, and the day around it."""
+    return EARLIEST <= start <= LATEST and minutes <= (LATEST - start) / timedelta(minutes=1)
+
+
 def new_key() -> str:
     """An unguessable key for a join link, 128 bits."""
     return secrets.token_urlsafe(16)
 
 
+def minutes_min(kind: str) -> int:
+    """How short a line may be: of a buffer a delay may have left nothing."""
+    return 0 if kind == "buffer" else 1
+
+
+def waits_for_itself(item: Name, parents: Mapping[Name, Sequence[Name]]) -> bool:
+    """Whether what `item` waits for waits for it, directly or through others."""
+    waiting, seen = list(parents[item]), set()
+    while waiting:
+        parent = waiting.pop()
+        if parent == item:
+            return True
+        if parent not in seen:
+            seen.add(parent)
+            waiting.extend(parents.get(parent, ()))
+    return False
+
+
 class Wedding(models.Model):
-    """One wedding. Saving it opens its room."""
+    """One wedding. Saving it opens its room, deleting it removes the room and what was said there."""
 
     slug = models.SlugField(max_length=80, unique=True)
     names = models.CharField(max_length=160, help_text="As on the invitation, such as Ana & Tom.")
@@ -60,7 +100,10 @@ class Wedding(models.Model):
             Room.objects.get_or_create(name=self.slug)
 
     def clean(self) -> None:
-        """Raises ValidationError for a name that is kept for drills, where nothing would count, or for the operators' room."""
+        """Raises ValidationError for a name that is kept for drills, where nothing would count, or for the operators' room, and
+        for a year that is a slip of the hand."""
+        if self.ceremony_at is not None and self.ceremony_at.year not in YEARS:
+            raise ValidationError({"ceremony_at": f"A year from {YEARS[0]} to {YEARS[-1]} is needed."})
         if fenced(self.slug):
             raise ValidationError({"slug": f"Names that begin with {PREFIX} are kept for drills."})
         if self.slug == OPS:
@@ -73,14 +116,21 @@ class Wedding(models.Model):
 
     @property
     def window(self) -> tuple[datetime, datetime]:
-        """(start, end) of the wedding day in venue time: while it lasts nothing is deployed or moved under its people."""
-        times = [(item.start, item.start + timedelta(minutes=item.minutes)) for item in self.items.all()]
-        if times:
-            start, end = min(s for s, _ in times) - WINDOW_BEFORE, max(e for _, e in times) + WINDOW_AFTER
-        else:
-            day = event_window(self.slug, self.ceremony_at, self.zone)
-            start, end = (datetime.fromtimestamp(at_s, UTC) for at_s in (day.opens_s, day.closes_s))
+        """(start, end) in venue time: while it lasts nothing is deployed or moved under its people. The usual day around the
+        ceremony, and as much more as the run sheet has."""
+        day = event_window(self.slug, self.ceremony_at, self.zone)
+        start, end = (datetime.fromtimestamp(at_s, UTC) for at_s in (day.opens_s, day.closes_s))
+        # What is farther off was left behind when the day was moved, or is a slip.
+        near = [item for item in self.items.all() if abs(item.start - self.ceremony_at) <= AROUND]
+        start = min([start, *(item.start - WINDOW_BEFORE for item in near)])
+        end = max([end, *(item.start + timedelta(minutes=item.minutes) + WINDOW_AFTER for item in near)])
         return start.astimezone(self.zone), end.astimezone(self.zone)
+
+
+@receiver(pre_delete, sender=Wedding)
+def close_room(instance: Wedding, **_: Any) -> None:
+    """With its journal: another wedding of that name begins with an empty one. First, as writers lock the room before items."""
+    Room.objects.filter(name=instance.slug).delete()
 
 
 class Member(models.Model):
@@ -97,14 +147,67 @@ class Member(models.Model):
     class Meta:
         ordering = ["wedding", "role", "name"]
         constraints = [models.UniqueConstraint(fields=["wedding", "user"], name="member_user_once")]
+        # Every worker asks for them every second.
+        indexes = [models.Index(fields=["revoked"], name="member_revoked", condition=models.Q(revoked=True))]
 
     def __str__(self) -> str:
         return f"{self.name}, {self.role}"
+
+    @classmethod
+    def welcome(cls) -> models.QuerySet[Member]:
+        """Who may come in: those who are not revoked, nor have an account that was deactivated."""
+        return cls.objects.filter(models.Q(user=None) | models.Q(user__is_active=True), revoked=False)
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Tickets for a role that is changed here are no longer good."""
+        changing = self.pk is not None and "role" in (kwargs.get("update_fields") or ("role",))
+        with transaction.atomic():
+            known = Member.objects.order_by().select_for_update().filter(pk=self.pk) if changing else Member.objects.none()
+            former = known.values_list("role", flat=True).first()
+            super().save(*args, **kwargs)
+            if former is not None and former != self.role:
+                Withdrawn.note(self.pk, former)
+                Withdrawn.objects.filter(member=self.pk, role=self.role).delete()
 
     @property
     def public_id(self) -> str:
         """The member id on the wire."""
         return f"m{self.pk}"
+
+
+class Withdrawn(models.Model):
+    """A role that a member has no more, or had until it was deleted, for as long as a ticket may speak of it."""
+
+    KEPT = timedelta(days=1, seconds=settings.REALTIME.resume_ttl_s)
+    """A day more than the last ticket lives: for clocks that differ, and for a worker that was cut off from the database."""
+
+    member = models.BigIntegerField()
+    role = models.CharField(max_length=16)
+    at = models.DateTimeField(db_index=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["member", "role"], name="withdrawn_once")]
+
+    def __str__(self) -> str:
+        return f"m{self.member}, {self.role}"
+
+    @classmethod
+    def note(cls, member: int, role: str) -> None:
+        """From now on no ticket for this is good. What no ticket can speak of any more is forgotten."""
+        now = SystemClock().now()
+        cls.objects.filter(at__lt=now - cls.KEPT).delete()
+        cls.objects.update_or_create(member=member, role=role, defaults={"at": now})
+
+    @classmethod
+    def standing(cls, now: datetime) -> models.QuerySet[Withdrawn]:
+        """Those that a ticket may still speak of."""
+        return cls.objects.filter(at__gte=now - cls.KEPT)
+
+
+@receiver(post_delete, sender=Member)
+def _deleted(instance: Member, **kwargs: Any) -> None:
+    """With its wedding or in bulk, too: Django says so of each. What the database deletes itself nobody hears of."""
+    Withdrawn.note(instance.pk, instance.role)
 
 
 class RunSheetItem(models.Model):
@@ -149,15 +252,48 @@ class RunSheetItem(models.Model):
         return self.title
 
     def clean(self) -> None:
-        """Raises ValidationError when `who` is no list of names or `depends_on` no list of ids of this run sheet."""
+        """Raises ValidationError for what an import would refuse: every run sheet can be exported and comes back."""
+        self.who, self.depends_on = ([] if value is None else value for value in (self.who, self.depends_on))
         if not isinstance(self.who, list) or not all(isinstance(name, str) for name in self.who):
             raise ValidationError({"who": 'A list of names is needed, such as ["DJ", "florist"].'})
+        if tuple(self.who) != listed(written := "; ".join(self.who)) or len(written) > WHO_MAX:
+            raise ValidationError({"who": f"Names without ';', each once, {WHO_MAX} characters together."})
         if not isinstance(self.depends_on, list) or not all(type(n) is int for n in self.depends_on):
             raise ValidationError({"depends_on": "A list of item ids is needed, such as [4, 7]."})
-        known = set(RunSheetItem.objects.filter(wedding=self.wedding_id, pk__in=self.depends_on).values_list("pk", flat=True))
-        strange = sorted(set(self.depends_on) - known | ({self.pk} & set(self.depends_on)))
-        if strange:
-            raise ValidationError({"depends_on": f"Not other items of this run sheet: {strange}."})
+        self.depends_on = list(dict.fromkeys(self.depends_on))
+        if self.minutes is not None and not minutes_min(self.kind) <= self.minutes <= MINUTES_MAX:
+            raise ValidationError({"minutes": f"From {minutes_min(self.kind)} to {MINUTES_MAX:,} minutes."})
+        if self.wedding_id is not None:
+            self._check_start()
+            self._check_sheet()
+
+    def _check_start(self) -> None:
+        if self.start is None:
+            return
+        zone, ceremony = self.wedding.zone, self.wedding.ceremony_at
+        if self.start.second or self.start.microsecond:
+            raise ValidationError({"start": "Whole minutes are needed."})
+        # By the year first: the ends of the calendar cannot be told in every zone.
+        day = ceremony.astimezone(zone).date()
+        if self.start.year not in YEARS or abs(self.start.astimezone(zone).date() - day) > AROUND:
+            raise ValidationError({"start": f"This is not within {AROUND.days} days of the wedding on {day}."})
+
+    def _check_sheet(self) -> None:
+        """That it and what it waits for can be told by their titles, and that nothing waits for itself."""
+        sheet = {item.pk: item for item in RunSheetItem.objects.filter(wedding=self.wedding_id)}
+        if self.pk is None and len(sheet) >= ITEMS_MAX:
+            raise ValidationError(f"A run sheet has at most {ITEMS_MAX:,} items.")
+        if strange := [n for n in self.depends_on if n not in sheet or n == self.pk]:
+            raise ValidationError({"depends_on": f"Not other items of this run sheet: {strange[:5]}."})
+        sheet[self.pk] = self
+        titles = Counter(item.title for item in sheet.values())
+        waited_for = {sheet[n].title for item in sheet.values() for n in item.depends_on if n in sheet}
+        for field, title in (("title", self.title), *(("depends_on", sheet[n].title) for n in self.depends_on)):
+            if title in waited_for and (titles[title] > 1 or ";" in title):
+                why = "contains ';'" if ";" in title else "is the title of several items"
+                raise ValidationError({field: f"{title!r} {why}, and an item waits for it: it needs a title of its own."})
+        if waits_for_itself(self.pk, {n: item.depends_on for n, item in sheet.items()}):
+            raise ValidationError({"depends_on": "It would wait for itself, through what it waits for."})
 
 
 class ApiToken(models.Model):

@@ -13,21 +13,26 @@ from django.db import transaction
 
 from realtime.models import Room
 from realtime.publish import publish
-from wedsync.weddings.models import RunSheetItem, Wedding
-from wedsync.weddings.tables import LocalTime, Mistake, Table, Unreadable, at_venue, lines, local_time, number
+from wedsync.weddings.models import (
+    AROUND,
+    ITEMS_MAX,
+    MINUTES_MAX,
+    WHO_MAX,
+    RunSheetItem,
+    Wedding,
+    minutes_min,
+    tellable,
+    waits_for_itself,
+)
+from wedsync.weddings.tables import LocalTime, Mistake, Table, Unreadable, at_venue, lines, listed, local_time, number
 
 COLUMNS = ("start", "minutes", "title", "where", "who", "kind", "depends_on", "notes")
 OPTIONAL = ("visibility",)
-ROWS_MAX = 1_000
-"""Everybody's phone holds all of the run sheet; the longest that we have seen has 24 lines."""
 KINDS = tuple(RunSheetItem.Kind.values)
-MINUTES_MAX = 2 * 24 * 60
 VISIBILITIES = tuple(RunSheetItem.Visibility.values)
-AROUND = timedelta(days=14)
-"""A wedding with all its days; a date beyond is a slip, and would hold deployments up until then."""
 NOON, MORNING = 12, 6
 """Hours: a time before the morning below one from noon on is in the night after the wedding day."""
-LENGTHS = {"title": 160, "where": 160, "who": 500, "notes": 500}
+LENGTHS = {"title": 160, "where": 160, "who": WHO_MAX, "notes": 500}
 """Characters that fit (`RunSheetItem`)."""
 FIELDS = ("start", "minutes", "where", "who", "kind", "depends_on", "notes", "planned")
 """Of an item, what a run sheet may change, and that this is its plan now; status and version belong to the day."""
@@ -53,7 +58,7 @@ class Row:
 def read(text: str, day: date, zone: ZoneInfo) -> list[Row]:
     """The rows of a run sheet for a wedding on `day`. Raises Unreadable with all its mistakes."""
     mistakes: list[Mistake] = []
-    table = lines(text, COLUMNS, mistakes, rows_max=ROWS_MAX, optional=OPTIONAL)
+    table = lines(text, COLUMNS, mistakes, rows_max=ITEMS_MAX, optional=OPTIONAL)
     starts = _starts(table, day, mistakes)
     rows = [_row(line, cells, starts.get(line), zone, mistakes) for line, cells in table.rows]
     if table.whole:  # else the missing ones may be in the part that was not read
@@ -89,60 +94,46 @@ def _row(line: int, cells: Mapping[str, str], start: LocalTime | None, zone: Zon
     """The line, checked; None when it has a mistake. `start` is None when that was one."""
     before = len(mistakes)
     at, minutes = None, 0
+    kind, visibility = cells["kind"].lower(), cells["visibility"].lower()
     try:
         at = at_venue(start, zone) if start else None
     except ValueError as error:
         mistakes.append(Mistake(line, "start", str(error)))
     try:
-        minutes = number(cells["minutes"], 1, MINUTES_MAX)
+        minutes = number(cells["minutes"], minutes_min(kind), MINUTES_MAX)
     except ValueError as error:
         mistakes.append(Mistake(line, "minutes", str(error)))
+    if at is not None and not tellable(at, minutes):
+        mistakes.append(Mistake(line, "start", "this cannot be shown in every time zone"))
     if not cells["title"]:
         mistakes.append(Mistake(line, "title", "a title is needed"))
     for column, length in LENGTHS.items():
         if len(cells[column]) > length:
             mistakes.append(Mistake(line, column, f"{len(cells[column])} characters; there is room for {length}"))
-    kind, visibility = cells["kind"].lower(), cells["visibility"].lower()
     if kind not in KINDS:
         mistakes.append(Mistake(line, "kind", f"{cells['kind'][:40]!r} is not one of {', '.join(KINDS)}"))
     if visibility and visibility not in VISIBILITIES:
         mistakes.append(Mistake(line, "visibility", f"{visibility[:40]!r} is not one of {', '.join(VISIBILITIES)}"))
     if len(mistakes) > before or at is None:
         return None
-    who, depends_on = _list(cells["who"]), _list(cells["depends_on"])
+    who, depends_on = listed(cells["who"]), listed(cells["depends_on"])
     return Row(line, at, minutes, cells["title"], cells["where"], who, kind, depends_on, cells["notes"], visibility)
-
-
-def _list(cell: str) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(part.strip() for part in cell.split(";") if part.strip()))
 
 
 def _dependency_mistakes(lines: Sequence[tuple[int, Mapping[str, str]]]) -> list[Mistake]:
     """Also of lines that are wrong in other columns, so that one mistake is not reported as two."""
     mistakes = []
     count = Counter(cells["title"] for _, cells in lines)
-    parents = {cells["title"]: _list(cells["depends_on"]) for _, cells in lines}
+    parents = {cells["title"]: listed(cells["depends_on"]) for _, cells in lines}
     for line, cells in lines:
-        for parent in _list(cells["depends_on"]):
+        for parent in listed(cells["depends_on"]):
             if not count[parent]:
                 mistakes.append(Mistake(line, "depends_on", f"there is no item {parent[:60]!r}"))
             elif count[parent] > 1:
                 mistakes.append(Mistake(line, "depends_on", f"{parent[:60]!r} stands here more than once"))
-        if _waits_for_itself(cells["title"], parents):
+        if waits_for_itself(cells["title"], parents):
             mistakes.append(Mistake(line, "depends_on", f"{cells['title'][:60]!r} waits for itself in a circle"))
     return mistakes
-
-
-def _waits_for_itself(title: str, parents: dict[str, tuple[str, ...]]) -> bool:
-    waiting, seen = list(parents[title]), set()
-    while waiting:
-        parent = waiting.pop()
-        if parent == title:
-            return True
-        if parent not in seen:
-            seen.add(parent)
-            waiting.extend(parents.get(parent, ()))
-    return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +183,15 @@ def hold(wedding: Wedding) -> None:
     Room.objects.select_for_update(no_key=True).get(name=wedding.slug)
 
 
+def forget(slug: str, gone: set[int]) -> None:
+    """Nothing waits any more for items that are `gone`; what did is a new version."""
+    waited = [item for item in RunSheetItem.objects.filter(wedding__slug=slug) if not gone.isdisjoint(item.depends_on)]
+    for item in waited:
+        item.depends_on = [n for n in item.depends_on if n not in gone]
+        item.version += 1
+    RunSheetItem.objects.bulk_update(waited, ["depends_on", "version"])
+
+
 def wanted_visibility(row: Row, named: str = "") -> str:
     """Who is to see a new item: as the row says, else as `named`, else everyone; nobody but the crew needs buffers."""
     return row.visibility or named or ("crew" if row.kind == "buffer" else "everyone")
@@ -225,5 +225,6 @@ def _content(item: RunSheetItem) -> tuple[object, ...]:
 
 def _fill(item: RunSheetItem, row: Row) -> None:
     item.start, item.minutes, item.where, item.who = row.start, row.minutes, row.where, list(row.who)
-    item.planned = None
+    if item.planned != item.start:
+        item.planned = None
     item.kind, item.notes = row.kind, row.notes

@@ -209,6 +209,11 @@ def _zones() -> frozenset[str]:
     return frozenset(available_timezones())  # walks through hundreds of files
 
 
+def listed(cell: str) -> tuple[str, ...]:
+    """The entries of a cell that holds several."""
+    return tuple(dict.fromkeys(part.strip() for part in cell.split(";") if part.strip()))
+
+
 def number(cell: str, low: int, high: int) -> int:
     """A whole number in its range. Raises ValueError with a sentence."""
     if not cell.isdecimal() or len(cell) > 7 or not low <= int(cell) <= high:

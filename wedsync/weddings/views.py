@@ -35,7 +35,7 @@ from wedsync.weddings.domain import OVER, domain
 from wedsync.weddings.models import Member, Wedding
 
 View = Callable[..., HttpResponseBase]
-SCRIPTS = [f"realtime/{name}.js" for name in ("room", "link", "outbox", "state")] + [
+SCRIPTS = [f"realtime/{name}.js" for name in ("room", "moving", "link", "outbox", "state")] + [
     f"weddings/{name}.js" for name in ("live", "plan", "talk", "people", "trust", "behind", "keep", "dom")
 ]
 """Loaded at once instead of one after the other, as the imports would have it."""
@@ -91,13 +91,14 @@ def _me(request: HttpRequest, slug: str) -> Sender | None:
 @require_http_methods(["GET", "HEAD", "POST"])
 def join(request: HttpRequest, key: str) -> HttpResponse:
     """A join link: says who is meant; the button makes this browser that member. Looking alone (link previews) does nothing."""
-    member = Member.objects.select_related("wedding").filter(join_key=key, revoked=False).first()
+    member = Member.welcome().select_related("wedding").filter(join_key=key).first()
     if member is None:
         return _not_found(request, NO_LINK)
     if request.method != "POST":
         return render(request, "weddings/join.html", {"member": member, "wedding": member.wedding})
     slug = member.wedding.slug
-    request.session["members"] = request.session.get("members", {}) | {slug: member.pk}
+    # By the link and not by the member: with a new link whoever came in by the old one is out.
+    request.session["members"] = request.session.get("members", {}) | {slug: member.join_key}
     request.session.cycle_key()  # a session id that somebody else planted is worth nothing now
     return redirect("wedding", slug)
 

@@ -13,8 +13,8 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from monitoring.models.audit import append
 from monitoring.models.scaling import WindowOverride, overrides
+from monitoring.telling import record
 from realtime.clock import SystemClock
 from realtime.fleet import remote
 from realtime.policy.windows import EventWindow, held_by
@@ -59,12 +59,12 @@ class Command(BaseCommand):
         if not why and not who:
             return
         now = SystemClock().now()
+        held = held_by("deploy", [booking.day for booking in bookings(now, AROUND)], now.timestamp())
+        about = ", ".join(window.wedding for window in held) or "no wedding has its day"
         try:
-            WindowOverride(at=now, until=now + OVERRIDE, who=who, reason=why).save()
+            record(WindowOverride(at=now, until=now + OVERRIDE, who=who, reason=why), who, "deploy", why, now, about)
         except ValidationError as error:
             raise CommandError(f"{' '.join(error.messages)} (--override WHY --by NAME)", returncode=MISUSE) from None
-        held = held_by("deploy", [booking.day for booking in bookings(now, AROUND)], now.timestamp())
-        append(who, "deploy", why, now, ", ".join(window.wedding for window in held) or "no wedding has its day")
 
     def _not_on_a_day(self) -> None:
         now = SystemClock().now()

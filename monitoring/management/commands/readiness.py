@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from datetime import date, timedelta
 from typing import IO, Any, cast
 
 import msgspec
@@ -13,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from monitoring.readiness import Readiness, judge
-from monitoring.readiness_facts import gather, running
+from monitoring.readiness_facts import asked_day, gather, running
 from realtime.clock import SystemClock
 
 NO_GO, MISUSE = 1, 2
@@ -31,9 +30,11 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         now = SystemClock().now()
         try:
-            day = now.date() + timedelta(days=1) if options["date"] == "tomorrow" else date.fromisoformat(options["date"])
+            day = asked_day(options["date"], now)
         except ValueError:
             raise CommandError(f"{options['date']!r} is not a date such as 2027-06-12.", returncode=MISUSE) from None
+        except DatabaseError as error:
+            raise CommandError(f"No database that could be asked: {error}.", returncode=MISUSE) from None
         if options["workers"] is not None and options["workers"] < 1:
             raise CommandError("--workers: at least 1.", returncode=MISUSE)
         try:

@@ -18,8 +18,9 @@ from msgspec.structs import replace
 from rich.console import Console
 from rich.progress import Progress
 
+from monitoring import telling
 from monitoring.day_chart import day_chart, day_page, summary
-from monitoring.models import ScalingEvent, ScalingMode, ScalingPin
+from monitoring.models import ScalingEvent, ScalingPin
 from monitoring.models.scaling import orders
 from realtime.clock import SystemClock
 from realtime.drills.calendar_day import planned, read
@@ -84,13 +85,13 @@ class Command(BaseCommand):
         now, who = clock.now(), options["who"]
         if options["pin"] is not None:
             until = now + span(options["span"])
-            ScalingPin(at=now, until=until, workers=options["pin"], who=who, reason=options["reason"]).save()
+            telling.pin(ScalingPin(at=now, until=until, workers=options["pin"], who=who, reason=options["reason"]), now)
         elif (options["unpin"] or options["mode"]) and not who.strip():
             raise CommandError("--who is needed: your name")
         elif options["unpin"]:
-            ScalingPin.objects.filter(until__gt=now).update(until=now)
+            telling.unpin(who, now)
         elif options["mode"]:
-            ScalingMode(at=now, mode=options["mode"], who=who).save()
+            telling.set_mode(options["mode"], who, now)
 
     def _show(self, as_json: bool) -> None:
         said, last = orders(clock.now()), ScalingEvent.objects.first()

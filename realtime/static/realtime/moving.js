@@ -7,6 +7,7 @@
  * cannot store it in another order.
  */
 import { Link } from "./link.js";
+import { EPHEMERAL } from "./state.js";
 
 const PROTOCOL = "wedsync.v1";
 const SPREAD_MS = 200; // those that were asked in one turn do not come in one turn
@@ -25,8 +26,11 @@ export class MovingLink {
   #epoch = "";
   #position = 0;
   #resume = "";
+  #member = "";
+  #bySession = false; // the next try is without a ticket
   #shown = null; // while moving: ephemeral publications that came
-  #waiting = new Map(); // what was said and is not answered
+  /** @type {Map<string, {text: string, fleeting: boolean, link: Link}>} what was said, where, and is not answered */
+  #waiting = new Map();
   #promised = new Map(); // what has left without the journal: its final answer is to come
   #held = [];
   #over = false;
@@ -55,10 +59,10 @@ export class MovingLink {
   /** @param {string | object} message */
   send(message) {
     const text = typeof message === "string" ? message : JSON.stringify(message);
-    const { t, id } = JSON.parse(text);
+    const { t, id, kind } = JSON.parse(text);
     if (t !== "publish") return this.#link.send(text);
     if (this.#first && this.#waiting.size) return void this.#held.push(text);
-    this.#waiting.set(id, text);
+    this.#waiting.set(id, { text, fleeting: EPHEMERAL.has(kind), link: this.#link });
     this.#link.send(text);
   }
 
@@ -86,15 +90,22 @@ export class MovingLink {
   #received(link, message) {
     if (link === this.#second) return this.#arriving(link, message);
     if (link === this.#first && !OF_THE_FIRST.has(message.t)) return;
+    if (message.resume) this.#renew(message.resume);
     if (message.t === "move") return this.#asked(message.url);
     this.#note(message);
     if (message.t !== "pub" || message.offset || !message.id || this.#isNew(message)) this.#on.received(message);
     if (message.ref) this.#speak();
   }
 
+  /** With a welcome, when it is asked to move, and now and then: a ticket lives for minutes, a connection for a day. */
+  #renew(ticket) {
+    this.#resume = ticket;
+    this.#on.resumed(ticket);
+  }
+
   /** Where this member is, so that the second connection can go on from there. */
-  #note({ t, epoch, resume, offset = 0, up_to, ref, provisional = false }) {
-    if (t === "welcome") [this.#epoch, this.#resume] = [epoch, resume];
+  #note({ t, member, epoch, offset = 0, up_to, ref, provisional = false }) {
+    if (t === "welcome") [this.#epoch, this.#member] = [epoch, member?.member];
     else if (t === "snapshot") this.#position = offset;
     else if (t === "live") this.#position = up_to;
     else if (t === "pub") this.#position = Math.max(this.#position, offset);
@@ -102,10 +113,10 @@ export class MovingLink {
   }
 
   #answered(ref, provisional) {
-    const text = this.#waiting.get(ref) ?? this.#promised.get(ref);
+    const said = this.#waiting.get(ref) ?? this.#promised.get(ref);
     this.#waiting.delete(ref);
     this.#promised.delete(ref);
-    if (provisional && text) this.#promised.set(ref, text);
+    if (provisional && said) this.#promised.set(ref, said);
   }
 
   #isNew({ from, id }) {
@@ -125,18 +136,17 @@ export class MovingLink {
   #open(url) {
     if (this.#over) return;
     const query = new URLSearchParams({ ...this.#lead, epoch: this.#epoch, since: String(this.#position) });
-    this.#second = this.#connect(`${url || this.#url}?${query}`, [PROTOCOL, `ticket.${this.#resume}`]);
+    this.#second = this.#connect(`${url || this.#url}?${query}`, this.#bySession ? [PROTOCOL] : [PROTOCOL, `ticket.${this.#resume}`]);
   }
 
   #arriving(link, message) {
     if (message.t === "welcome") {
-      if (!message.recovered || message.epoch !== this.#epoch) {
+      if (!message.recovered || message.epoch !== this.#epoch || message.member?.member !== this.#member) {
         this.#second = null;
         link.drop();
         return this.hangUp("moved"); // there is nothing to go on from: come back in the usual way
       }
-      this.#resume = message.resume;
-      this.#on.resumed(message.resume);
+      this.#renew(message.resume);
       link.beat(message.heartbeat_s * 1_000);
     } else if (message.t === "pub") {
       this.#note(message);
@@ -158,9 +168,16 @@ export class MovingLink {
   #firstIsGone() {
     this.#first?.drop();
     this.#first = null;
-    // Who promised is gone as well. Said to both it is stored once, by its id.
-    for (const text of [...this.#promised.values(), ...this.#waiting.values()]) this.#link.send(text);
+    this.#link.send({ t: "ack", offset: this.#position }); // this process has not heard of it, and is as far by now
+    // Who promised is gone as well. Said to both it is stored once, by its id; what is ephemeral would be shown twice.
+    const unanswered = [...this.#promised, ...this.#waiting].filter(([, { link }]) => link !== this.#link);
+    for (const [, said] of unanswered.filter(([, { fleeting }]) => !fleeting)) {
+      said.link = this.#link;
+      this.#link.send(said.text);
+    }
+    const lost = unanswered.filter(([id, { fleeting }]) => fleeting && this.#waiting.delete(id));
     this.#speak();
+    for (const [ref] of lost) this.#on.received({ t: "error", ref, code: "connection_lost", message: "The connection was lost." });
     setTimeout(() => (this.#shown = null), ANSWERS_MS);
   }
 
@@ -173,6 +190,7 @@ export class MovingLink {
   #closed(link, code, reason) {
     if (link === this.#second) {
       this.#second = null;
+      this.#bySession = !link.open && !this.#bySession; // refused or no network: a browser does not tell
       setTimeout(() => this.#open(""), AGAIN_MS * (0.5 + Math.random()));
     } else if (link === this.#first) {
       this.#firstIsGone();

@@ -38,20 +38,33 @@ export class Outbox {
   #n = 0;
   #window = IN_FLIGHT_MAX;
   #settled = new Set(); // since the copy was last read
-  #store;
+  /** @type {Store | null} */ #store = null;
   /** Nothing but emergencies is sent before this moment (ms of the room's clock). */
   retryAt = 0;
 
-  /** Use `open`. */
-  constructor(store = null) {
-    this.#store = store;
+  /**
+   * The outbox of this name with what an earlier page has left in it. Where that takes long it begins empty, and `late` is called
+   * when the rest is there. @param {string} name @param {() => void} late
+   */
+  static async open(name, late) {
+    const outbox = new Outbox();
+    const opened = Store.open(name).then((store) => store && outbox.#attach(store));
+    await soon(opened).catch(() => void opened.then(late));
+    return outbox;
   }
 
-  /** The outbox of this name with what an earlier page has left in it. @param {string} name */
-  static async open(name) {
-    const outbox = new Outbox(await Store.open(name));
-    await outbox.adopt();
-    return outbox;
+  /** From now on this is the copy: what it has is older than what the memory has. */
+  async #attach(store) {
+    const rows = await store.all();
+    const newer = this.entries();
+    this.#pending.clear();
+    this.#chars = 0;
+    for (const row of rows) this.#put({ ...row, inFlight: false, promised: false });
+    for (const entry of newer) {
+      this.#put(Object.assign(entry, { n: this.#n + 1 }));
+      store.put(row(entry));
+    }
+    this.#store = store;
   }
 
   /** Take over what is kept and not known here: of an earlier page, or of another tab. Resolves with whether there was anything. */
@@ -88,9 +101,9 @@ export class Outbox {
     if (this.#chars + text.length > MAX_CHARS) {
       throw new PublishError("outbox_full", "Too much waits to be sent; this was not taken.");
     }
-    const row = { id, n: this.#n + 1, text, kind, data, at: Date.now() };
-    this.#put({ ...row, inFlight: false, promised: false });
-    this.#store?.put(row);
+    const entry = { id, n: this.#n + 1, text, kind, data, at: Date.now(), inFlight: false, promised: false };
+    this.#put(entry);
+    this.#store?.put(row(entry));
   }
 
   /** There is a final answer. @param {string} id */
@@ -161,6 +174,9 @@ export class Outbox {
   }
 }
 
+/** What is kept of an entry. @param {Pending} entry */
+const row = ({ id, n, text, kind, data, at }) => ({ id, n, text, kind, data, at });
+
 /** The rows of one outbox in IndexedDB, keyed by [name, id]. A failed write leaves the memory in charge. */
 class Store {
   /** Whether a write was lost: the disk is full, or the browser has closed the database. */
@@ -178,7 +194,7 @@ class Store {
     try {
       const request = indexedDB.open("wedsync", 1);
       request.onupgradeneeded = () => request.result.createObjectStore("outbox", { keyPath: ["name", "id"] });
-      return new Store(await soon(done(request)), name);
+      return new Store(await done(request), name);
     } catch {
       return null;
     }

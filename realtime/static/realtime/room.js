@@ -9,9 +9,11 @@
  * Events (`detail`):
  * - state {state: "connecting" | "live" | "offline", since: Date, reason, attempt}: `since` is when it began; while connecting
  *   or offline, when the connection was lost
- * - welcome {member, recovered}, snapshot {state}, live {upTo, recovered}: catching up begins, starts over, is complete
+ * - welcome {member, recovered, replaced}, snapshot {state}, live {upTo, recovered}: catching up begins, starts over, is complete;
+ *   `replaced`: the journal is another one, and offsets that were told before mean nothing
  * - publication {pub, via: "live" | "replay" | "provisional"}; confirmed {pub}: one that was shown before is stored now
  * - present {members: Sender[]} (crew only), receipts (planners only; `room.receipts` has them), pending {size, entries, kept}: what waits to be sent
+ * - time {at, asked}: the server's time `at` (ms), told after `ask` was called at `asked` by the clock of this device
  * - settled {ref, ok?, error?, mine}: the final answer to a publish; `mine` false: to one of an earlier page
  * - refused {code, reason}: the server does not want this member (any more); nothing comes after it
  */
@@ -60,8 +62,8 @@ export class Room extends EventTarget {
   #goodbye = null;
   #connectAt = 0;
   #notBefore = 0;
+  #asked = 0;
   #unacked = 0;
-  #acked = 0;
   #ackAt = Infinity;
   #timer = 0;
   #dueAt = Infinity;
@@ -94,10 +96,13 @@ export class Room extends EventTarget {
     }
     const start = since ?? snapshot?.offset;
     if (epoch && start !== undefined) this.#position = start;
-    this.#ready = Outbox.open(`${slug}/${member}`).then((outbox) => {
-      this.#outbox = outbox;
+    const found = () => {
       this.#tellPending();
       this.#flush();
+    };
+    this.#ready = Outbox.open(`${slug}/${member}`, found).then((outbox) => {
+      this.#outbox = outbox;
+      found();
     });
   }
 
@@ -145,6 +150,13 @@ export class Room extends EventTarget {
       this.#flush();
     }
     return new Promise((resolve, reject) => this.#answers.set(id, { resolve, reject }));
+  }
+
+  /** Ask the server what time it is, when there is a connection. */
+  ask() {
+    if (this.phase !== "live") return;
+    this.#asked = Date.now();
+    this.#link.probe();
   }
 
   // -- connecting ---------------------------------------------------------------------------------------------------
@@ -272,10 +284,9 @@ export class Room extends EventTarget {
   }
 
   #ack() {
-    this.#acked = this.#position ?? 0;
     this.#unacked = 0;
     this.#ackAt = Infinity;
-    this.#link.send({ t: "ack", offset: this.#acked });
+    this.#link.send({ t: "ack", offset: this.#position ?? 0 });
   }
 
   #flush() {
@@ -294,22 +305,24 @@ export class Room extends EventTarget {
       case "pub": return this.#pub(message);
       case "ok": return this.#ok(message);
       case "error": return this.#error(message);
+      case "pong": return this.#pong(message);
       case "plan": return this.#link.beat(message.heartbeat_s * 1000);
       case "goodbye": this.#goodbye = message;
     }
   }
 
-  #welcome({ member, epoch, recovered = false, resume, heartbeat_s, return_ms }) {
+  #welcome({ member, epoch, recovered = false, heartbeat_s, return_ms }) {
     // Somebody else logged in meanwhile: what the page shows, and what waits to be sent, is not theirs.
     if (this.#name && member.member !== this.#name) return this.#refuse(NOT_YOU, "You are somebody else now.");
+    const replaced = this.#epoch !== "" && epoch !== this.#epoch;
+    if (replaced) this.receipts.clear(); // what they had is not in this journal
     this.member = member;
     this.#epoch = epoch;
-    this.#resume = resume || this.#resume;
     this.#return = return_ms || BASE_MS;
     this.#link.beat(heartbeat_s * 1000);
     this.#recovered = recovered;
     if (!recovered) this.#position = null;
-    this.#emit("welcome", { member, recovered });
+    this.#emit("welcome", { member, recovered, replaced });
   }
 
   #snapshot(snapshot) {
@@ -384,6 +397,12 @@ export class Room extends EventTarget {
       if (offset > (this.receipts.get(member)?.[0] ?? -1)) this.receipts.set(member, [offset, ms ?? null]);
     }
     if (receipts.length) this.#emit("receipts", {});
+  }
+
+  #pong({ at }) {
+    const asked = this.#asked;
+    this.#asked = 0;
+    if (at && asked) this.#emit("time", { at: Date.parse(at), asked });
   }
 
   #presence({ member, role, name, state }) {

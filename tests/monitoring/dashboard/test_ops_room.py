@@ -61,7 +61,7 @@ def test_staff_come_in_and_nobody_else_even_if_a_wedding_were_called_like_it() -
     Member.objects.create(wedding=wedding, name="Sam", role="planner", user=planner)
     assert domain.member(OPS, staff, {}) is not None
     assert domain.member(OPS, planner, {}) is None
-    assert domain.member(OPS, AnonymousUser(), {"members": {OPS: guest.pk}}) is None
+    assert domain.member(OPS, AnonymousUser(), {"members": {OPS: guest.join_key}}) is None
     assert domain.token(OPS, ApiToken.create(wedding, "till") if hasattr(ApiToken, "create") else "x") is None
     staff.is_active = False
     assert domain.member(OPS, staff, {}) is None

@@ -116,3 +116,32 @@ def test_a_worker_that_went_on_purpose_has_ended() -> None:
     watch = watched([worker(state="draining"), worker("w2")], [worker("w2", NOON + 1)])
     (gone,) = [w for w in watch.workers() if w.gone]
     assert gone.reason == "it has ended"
+
+
+def test_what_was_delivered_while_nobody_could_be_asked_is_not_of_now() -> None:
+    watch = Watch()
+    for second in [*range(100), *range(400, 431)]:
+        held = {"rose": WeddingReport({"guest": 9}, 0, 10 * second, timed((0.5, second)), faults_total=int(second >= 200))}
+        said = worker(
+            at_s=NOON + second, deliveries_total={"P1": 1_000 * second}, latency={"P1": timed((0.004, second))},
+            joins_total=second, weddings=held,
+        )  # fmt: skip
+        watch.step([said], NOON + second)
+        if second == 400:
+            assert watch.deliveries_per_s is None and watch.minute.deliveries["P1"] == 0 == watch.minute.joins
+    assert watch.deliveries_per_s == 1_000 and watch.minute.seconds == 30
+    assert watch.minute.deliveries["P1"] == 30_000 and watch.minute.joins == 30
+    (rose,) = watch.weddings(Standing(), {})[0]
+    assert rose.faults == 1 and rose.judged == 30, "a broken promise is told, whenever it was broken"
+
+
+def test_a_worker_that_was_forgotten_and_comes_back_is_not_new() -> None:
+    watch = watched([])
+    for second in (1, 2, int(GONE_S) + 10):
+        now_s = NOON + second
+        held = {"rose": WeddingReport({"guest": 9}, faults_total=1)}
+        said = worker(at_s=now_s, started_s=NOON + 0.5, deliveries_total={"P1": 1_000}, weddings=held)
+        watch.step([said], now_s)
+        for silent in range(int(GONE_S) + 5) if second == 2 else ():
+            watch.step([], now_s + 1 + silent)
+    assert watch.minute.deliveries["P1"] == 0

@@ -225,6 +225,41 @@ async def test_who_says_much_before_it_is_in_is_read_again_when_that_is_decided(
     assert transport.reading
 
 
+def fragment(data: bytes, opcode: int = 0) -> bytes:
+    """A part of a message that is not its last one."""
+    return bytes([opcode, 0x80 + len(data)]) + bytes(4) + data
+
+
+@pytest.mark.parametrize("in_one_read", [1, 400])
+@pytest.mark.parametrize("compressed", [0, 0x40])
+async def test_a_message_in_fragments_is_read_and_one_that_does_not_end_is_ended(compressed: int, in_one_read: int) -> None:
+    assert "self.message_data.extend(payload)" in inspect.getsource(BaseProtocol.onMessageFrame)
+    server = Accepting("permessage-deflate")
+    protocol = WireFactory(server).buildProtocol(None)
+    protocol._raw_query_string = b""
+    transport = Silent()
+    protocol.makeConnection(transport)
+    protocol.dataReceived(ASKING % b"permessage-deflate")
+    await asyncio.wait_for(server.connections[protocol]["application_instance"], 5)  # type: ignore[arg-type]
+    heard: list[bytes | None] = []
+    protocol.wire.open(Member(), lambda text, _: heard.append(text))
+    hello = zlib.compress(b"hello", wbits=-15) if compressed else b"hello"
+    for _ in range(2):  # each message for itself
+        protocol.dataReceived(fragment(hello[:3], 1 | compressed) + fragment(b"") * 800)
+        protocol.dataReceived(bytes([0x80, 0x80 + len(hello[3:])]) + bytes(4) + hello[3:])
+    assert heard == [b"hello"] * 2
+    transport.written = b""
+    protocol.dataReceived(fragment(b"", 1 | compressed))
+    sent = 0
+    while not transport.written and sent < 5_000:
+        protocol.dataReceived(fragment(b"") * in_one_read)
+        sent += in_one_read
+    assert CloseCode.TOO_LARGE.to_bytes(2, "big") in transport.written and 800 < sent < 1_500
+    closed = transport.written
+    protocol.dataReceived(fragment(b"") * 5_000)
+    assert transport.written == closed and len(heard) == 2 and not protocol.data
+
+
 class Checked:
     """A connection that counts its checks."""
 
@@ -499,4 +534,51 @@ def test_the_short_way_and_the_long_way_make_one_stream(events: list[tuple[str, 
     assert site.member.push == site.transport.socket.send
     site.protocol.sendClose(1000)
     assert site.wire.push is None and site.member.push(b"late") == 0
+    site.close()
+
+
+@given(st.lists(st.sampled_from(["ping", "say", "take"]), max_size=40))
+def test_of_the_pings_that_come_while_something_waits_the_latest_is_answered(events: list[str]) -> None:
+    site, asked, answered = Site(), 0, list[int]()
+    site.say(300_000, 0)
+    assert site.member.behind
+    for n, event in enumerate(["ping"] * 1_000 + events, start=1):
+        match event:
+            case "ping":
+                asked = n
+                site.protocol.onPing(b"%06d" % n)
+            case "say":
+                site.say(100, n)
+            case "take":
+                site.take(40_000)
+        waiting = len(site.transport.dataBuffer) + site.transport._tempDataLen + site.member.n_bytes
+        assert waiting < 300_000 + 20 * len(events) + 106 * len(events)
+    for _ in range(2_000):
+        site.take(1 << 20)
+    stream, texts = site.read, b""
+    while stream:
+        size, head = stream[1], 2
+        if size >= 126:
+            head = 4 if size == 126 else 10
+            size = int.from_bytes(stream[2:head], "big")
+        if stream[0] == 0x8A:
+            answered.append(int(stream[head : head + size]))
+        else:
+            texts += stream[: head + size]
+        stream = stream[head + size :]
+    assert texts == site.expected and answered == sorted(set(answered)) and answered[-1] == asked
+    assert len(answered) <= 1 + len(events) and not site.member.behind
+    site.close()
+
+
+def test_what_the_other_end_has_not_read_is_known() -> None:
+    site = Site()
+    assert site.wire.unread_bytes() == 0
+    site.say(300_000, 0)
+    full = site.wire.unread_bytes()
+    assert full >= 300_000 and site.wire.unread_bytes() == full
+    site.take(60_000)
+    assert site.wire.unread_bytes() < full
+    site.transport.connected = 0
+    assert site.wire.unread_bytes() == 0
     site.close()

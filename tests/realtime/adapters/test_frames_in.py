@@ -73,6 +73,10 @@ class Pair:
     def unplug(self) -> None:
         """It is closing."""
 
+    def defers(self, payload: bytes) -> bool:
+        """Nothing waits."""
+        return False
+
     def feed(self, parts: list[bytes]) -> tuple[list[bytes | None], bytes, int]:
         for part in parts:
             self.protocol.dataReceived(part)

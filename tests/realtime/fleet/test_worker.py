@@ -12,7 +12,7 @@ from realtime.policy.files import RESERVED
 class Parts:
     """What is asked of the parts here."""
 
-    hub = clock = None
+    hub = clock = resume = None
 
     def __init__(self, state: str) -> None:
         self.state, self.reason = state, ""

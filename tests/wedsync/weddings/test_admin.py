@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import csv
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from html.parser import HTMLParser
 
 import pytest
 from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Permission
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.http import HttpResponse
 from django.test import Client
 
+from realtime.kinds import KINDS, Shift
+from realtime.messages import Sender
+from realtime.policy.limits import body_limit
 from wedsync.weddings.comparing import runsheet_changes
 from wedsync.weddings.demo import place
 from wedsync.weddings.domain import domain
 from wedsync.weddings.models import ApiToken, Member, RunSheetItem, Wedding
 from wedsync.weddings.runsheets import load, read
-from wedsync.weddings.tables import decode
+from wedsync.weddings.tables import BYTES_MAX, decode
 
 pytestmark = pytest.mark.django_db
 NOON = datetime(2027, 7, 3, 12, 0, tzinfo=UTC)
@@ -64,6 +69,133 @@ def test_an_edited_item_is_a_new_version(admin: Client) -> None:
     assert admin.post(f"/admin/weddings/runsheetitem/{item.pk}/change/", form).status_code == 302
     item.refresh_from_db()
     assert (item.minutes, item.who, item.version) == (35, ["officiant"], 2)
+
+
+class Fields(HTMLParser):
+    """What a browser sends back of a page when nothing is typed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sent: dict[str, str] = {}
+        self.inside = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = {name: value or "" for name, value in attrs}
+        if tag == "input" and (given.get("type") != "checkbox" or "checked" in given) and given.get("type") != "submit":
+            self.sent[given.get("name", "")] = given.get("value", "")
+        elif tag in ("select", "textarea"):
+            self.inside = given.get("name", "")
+            self.sent[self.inside] = ""
+        elif tag == "option" and "selected" in given:
+            self.sent[self.inside] = given.get("value", "")
+
+    def handle_endtag(self, tag: str) -> None:
+        self.inside = "" if tag in ("select", "textarea") else self.inside
+
+    def handle_data(self, data: str) -> None:
+        if self.inside and self.lasttag == "textarea":
+            self.sent[self.inside] += data.removeprefix("\n") if not self.sent[self.inside] else data
+
+
+def opened(admin: Client, url: str) -> dict[str, str]:
+    """The form at `url` as a browser sends it back."""
+    fields = Fields()
+    fields.feed(admin.get(url).content.decode())
+    return {name: value for name, value in fields.sent.items() if name and not name.startswith("_")}
+
+
+def ceremony() -> RunSheetItem:
+    return RunSheetItem.objects.get(title="Ceremony", wedding__slug="rose-garden")
+
+
+def move(minutes: int) -> None:
+    """What a planner does on the live page."""
+    domain.act("rose-garden", KINDS["timeline.shift"], Shift(ceremony().pk, minutes), Sender("m1", "planner", "Sam"))
+
+
+def test_a_form_that_stood_open_changes_only_what_was_typed_in_it(admin: Client) -> None:
+    before = ceremony()
+    url = f"/admin/weddings/runsheetitem/{before.pk}/change/"
+    form = opened(admin, url)
+    move(20)
+    RunSheetItem.objects.filter(pk=before.pk).update(status="in_progress")
+    assert admin.post(url, form | {"notes": "new"}).status_code == 302
+    after = ceremony()
+    assert (after.notes, after.start, after.status) == ("new", before.start + timedelta(minutes=20), "in_progress")
+    assert after.version == before.version + 2
+
+
+def test_what_was_changed_here_and_elsewhere_is_refused(admin: Client) -> None:
+    before = ceremony()
+    url = f"/admin/weddings/runsheetitem/{before.pk}/change/"
+    form = opened(admin, url)
+    move(20)
+    answer = admin.post(url, form | {"start_1": "11:11:00", "notes": "new"})
+    assert answer.status_code == 200 and "changed by somebody else meanwhile" in answer.content.decode()
+    assert (ceremony().notes, ceremony().start) == (before.notes, before.start + timedelta(minutes=20))
+
+
+def test_who_may_only_look_sees_no_form(admin: Client) -> None:
+    reader = get_user_model().objects.create_user("reader", is_staff=True)
+    reader.user_permissions.add(Permission.objects.get(codename="view_runsheetitem"))
+    admin.force_login(reader)
+    page = admin.get(f"/admin/weddings/runsheetitem/{ceremony().pk}/change/")
+    assert page.status_code == 200 and "shown" not in page.context["adminform"].readonly_fields
+
+
+def test_forms_show_and_take_the_time_at_the_venue(admin: Client) -> None:
+    item = ceremony()
+    url = f"/admin/weddings/runsheetitem/{item.pk}/change/"
+    assert "At the venue, Europe/London." in admin.get(url).content.decode()
+    form = opened(admin, url)
+    assert form["start_1"] == "14:35:00"
+    assert admin.post(url, form | {"start_1": "14:40:00"}).status_code == 302
+    assert ceremony().start == item.start + timedelta(minutes=5)
+    del form["shown"]
+    url = "/admin/weddings/runsheetitem/add/"
+    assert "At the venue, by its clocks." in admin.get(url).content.decode()
+    new = form | {"wedding": item.wedding_id, "title": "Sparklers", "visibility": "crew"}
+    assert admin.post(url, new).status_code == 302
+    assert RunSheetItem.objects.get(title="Sparklers").start == item.start
+
+
+def test_the_ceremony_is_told_and_taken_by_the_clocks_of_the_zone_in_the_form(admin: Client) -> None:
+    wedding = Wedding.objects.get(slug="harbour-loft")
+    url = f"/admin/weddings/wedding/{wedding.pk}/change/"
+    form = opened(admin, url)
+    assert (form["ceremony_at_0"], form["ceremony_at_1"]) == ("2027-07-03", "17:00:00")
+    assert admin.post(url, form).status_code == 302
+    assert Wedding.objects.get(slug="harbour-loft").ceremony_at == wedding.ceremony_at
+    new = form | {"slug": "barn", "timezone": "America/Denver", "ceremony_at_1": "14:30"}
+    assert admin.post("/admin/weddings/wedding/add/", new).status_code == 302
+    assert Wedding.objects.get(slug="barn").ceremony_at == datetime(2027, 7, 3, 20, 30, tzinfo=UTC)
+    answer = admin.post(url, form | {"ceremony_at_0": "2027-03-14", "ceremony_at_1": "02:30"})
+    assert "interpreted in time zone America/New_York" in answer.content.decode(), "the clocks went forward"
+    assert admin.post(url, form | {"timezone": "Mars"}).status_code == 200
+
+
+@pytest.mark.parametrize("whole", [False, True], ids=["one", "several at once"])
+def test_nothing_waits_for_a_deleted_item_any_more(admin: Client, whole: bool) -> None:
+    gone = ceremony()
+    waiting = [item for item in RunSheetItem.objects.all() if gone.pk in item.depends_on]
+    assert waiting
+    if whole:
+        told = {"action": "delete_selected", "_selected_action": [gone.pk], "post": "yes"}
+        admin.post("/admin/weddings/runsheetitem/", told)
+    else:
+        admin.post(f"/admin/weddings/runsheetitem/{gone.pk}/delete/", {"post": "yes"})
+    assert not RunSheetItem.objects.filter(pk=gone.pk).exists()
+    for before in waiting:
+        after = RunSheetItem.objects.get(pk=before.pk)
+        assert after.depends_on == [n for n in before.depends_on if n != gone.pk]
+        assert after.version == before.version + 1
+    url = f"/admin/weddings/runsheetitem/{waiting[0].pk}/change/"
+    assert admin.post(url, opened(admin, url) | {"title": "Renamed"}).status_code == 302
+
+
+@pytest.mark.parametrize("page", ["abc/import-runsheet", "abc/export-runsheet", f"{10**30}/export-runsheet"])
+def test_a_wedding_that_cannot_be_is_not_found(admin: Client, page: str) -> None:
+    assert admin.get(f"/admin/weddings/wedding/{page}/").status_code == 404
 
 
 SHEET = (
@@ -121,6 +253,8 @@ def test_a_table_as_large_as_it_may_be_comes_back_from_its_preview(admin: Client
     assert confirm(admin, url, page).status_code == 302 and Wedding.objects.filter(slug__startswith="barn-").count() == 5_500
     large = SimpleUploadedFile("calendar.csv", table.encode() * 2)
     assert "more than 2,000,000 bytes" in admin.post(url, {"file": large}).content.decode()
+    # A table, another one as a file, and what stands around them.
+    assert body_limit(url.encode()) > 2 * BYTES_MAX + 100_000
 
 
 def test_mistakes_are_shown_by_line_and_column_and_escaped(admin: Client) -> None:
@@ -165,7 +299,9 @@ def test_an_exported_sheet_is_harmless_and_comes_back_as_it_was(admin: Client) -
 
 def test_a_join_link_is_revoked_and_given_anew(admin: Client) -> None:
     member = Member.objects.get(name="Maya", wedding__slug="rose-garden")
-    old = member.join_key
+    old, someone = member.join_key, Client()
+    someone.post(f"/join/{old}/")
+    assert someone.get("/weddings/rose-garden/").status_code == 200
     shown = admin.get(f"/admin/weddings/member/{member.pk}/change/").content.decode()
     assert f"http://testserver/join/{old}/" in shown
     admin.post("/admin/weddings/member/", {"action": "revoke", "_selected_action": [member.pk]})
@@ -175,4 +311,5 @@ def test_a_join_link_is_revoked_and_given_anew(admin: Client) -> None:
     member.refresh_from_db()
     assert member.join_key != old and member.public_id not in domain.revoked()
     assert Client().get(f"/join/{old}/").status_code == 404
+    assert someone.get("/weddings/rose-garden/").status_code == 302, "nobody comes back in who was shut out"
     assert Client().get(f"/join/{member.join_key}/").status_code == 200

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import random
 import stat
@@ -12,6 +13,8 @@ from typing import Any
 import pytest
 from django.conf import settings
 from django.core.management import CommandError, call_command
+from django.db import OperationalError
+from django.db.models import QuerySet
 
 from realtime.config import RealtimeConfig
 from realtime.draft import draft
@@ -197,7 +200,43 @@ def test_the_publisher_speaks_as_often_as_it_is_told(var: Path) -> None:
     assert set(JournalEntry.objects.values_list("room__name", flat=True)) <= {demo.slug for demo in DEMO}
 
 
+@pytest.mark.parametrize("every", ["0", "-1", "nan", "inf", "1e12"])
+def test_a_pause_that_cannot_be_is_refused(every: str) -> None:
+    with pytest.raises(CommandError, match="must be more than 0 seconds, at most a day"):
+        call_command("demo_day", f"--every={every}")
+
+
 @pytest.mark.parametrize("options", [["--every", "0"], ["--count", "1"]], ids=["no pause", "no demo"])
 def test_the_publisher_says_what_is_missing(options: list[str]) -> None:
     with pytest.raises(CommandError):
         call_command("demo_day", *options)
+
+
+DAMAGED = [b'{"passwords":', b"{}", b"[]", b"\xff", b'{"passwords": {}, "weddings": {"w": {}}}']
+
+
+@pytest.mark.parametrize("raw", DAMAGED, ids=repr)
+@pytest.mark.parametrize("options", [(), ("--show",)], ids=str)
+def test_a_damaged_file_of_logins_is_told_and_kept(var: Path, raw: bytes, options: tuple[str, ...]) -> None:
+    (var / "logins.json").write_bytes(raw)
+    with pytest.raises(CommandError, match="logins.json is damaged") as caught:
+        call_command("demo", *options)
+    assert caught.value.returncode == 2 and (var / "logins.json").read_bytes() == raw
+
+
+@pytest.mark.parametrize("command", [("demo",), ("demo_day", "--count", "1"), ("export_runsheet", "w")], ids=lambda c: c[0])
+def test_without_tables_a_sentence_is_said(var: Path, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]) -> None:
+    def no_such_table(*_: object, **__: object) -> None:
+        raise OperationalError("no such table: weddings_wedding")
+
+    monkeypatch.setattr(QuerySet, "_fetch_all", no_such_table)
+    with pytest.raises(CommandError, match="no such table.*migrate"):
+        call_command(*command)
+
+
+def test_an_output_that_cannot_take_the_text_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    place(NOON)
+    narrow = io.TextIOWrapper(io.BytesIO(), encoding="latin-1")
+    with pytest.raises(CommandError, match="latin-1 only: name a FILE") as caught:
+        call_command("export_runsheet", "rose-garden", stdout=narrow)
+    assert caught.value.returncode == 2

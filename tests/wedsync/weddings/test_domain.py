@@ -17,14 +17,15 @@ from realtime.config import RealtimeConfig
 from realtime.draft import draft
 from realtime.errors import RealtimeError
 from realtime.journal import Journal
-from realtime.kinds import Shift
-from realtime.messages import Sender
+from realtime.kinds import KINDS, RESTORED_MAX, Shift, decode_data
+from realtime.messages import Sender, encode
 from realtime.models import JournalEntry, Room
+from realtime.policy.limits import message_limit
 from realtime.publication import Stored
 from realtime.roles import VIEWS, Audience, Role
 from tests.fakes import ManualClock
 from wedsync.weddings.domain import domain
-from wedsync.weddings.models import ApiToken, Member, RunSheetItem, Wedding
+from wedsync.weddings.models import EARLIEST, LATEST, MINUTES_MAX, ApiToken, Member, RunSheetItem, Wedding
 from wedsync.weddings.runsheets import Row, load
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -205,6 +206,13 @@ def test_a_command_that_names_a_secret_item_second_stays_with_the_planners() -> 
     assert JournalEntry.objects.get(kind="timeline.reorder").audience == Audience.PLANNERS
 
 
+def test_what_moved_a_long_run_sheet_is_taken_back_in_one_message() -> None:
+    back = {"item": 2**31, "version": 99_999, "start": "2027-06-12T12:00:00+00:00", "minutes": MINUTES_MAX}
+    said = encode({"items": [back] * RESTORED_MAX, "reason": "ü" * 2_000})
+    assert len(decode_data(KINDS["timeline.restore"], said).items) == RESTORED_MAX  # type: ignore[attr-defined]
+    assert len(said) + 500 < message_limit(Role.PLANNER, RealtimeConfig())
+
+
 def test_an_impossible_change_is_refused_with_its_reason() -> None:
     first, second = fill(wedding(), [(0, 10, "anchor", "everyone", []), (20, 5, "flex", "everyone", [0])])
     outcome = act(journal(), "timeline.reorder", {"item": first.pk, "after": second.pk})
@@ -218,12 +226,13 @@ def test_who_comes_in() -> None:
     staff, planner, stranger = (users.create_user(name, is_staff=name == "staff") for name in ("staff", "planner", "stranger"))
     sam = Member.objects.create(wedding=room, user=planner, name="Sam", role="planner")
     maya = Member.objects.create(wedding=room, name="Maya", role="guest")
-    joined = {"members": {"w": maya.pk}}
+    joined = {"members": {"w": maya.join_key}}
     assert domain.member("w", planner, joined) == Sender(sam.public_id, "planner", "Sam")
     assert domain.member("w", staff, joined) == Sender(f"u{staff.pk}", "staff", "staff")
     assert domain.member("w", stranger, joined) == Sender(maya.public_id, "guest", "Maya")
     assert domain.member("w", AnonymousUser(), joined) == Sender(maya.public_id, "guest", "Maya")
-    assert domain.member("w", AnonymousUser(), {"members": {"other": maya.pk}}) is None
+    assert domain.member("w", AnonymousUser(), {"members": {"other": maya.join_key}}) is None
+    assert domain.member("w", AnonymousUser(), {"members": {"w": maya.pk}}) is None, "the number anybody can guess"
     assert domain.member("other", staff, joined) is None
     Member.objects.update(revoked=True)
     assert domain.member("w", planner, joined) is None
@@ -298,6 +307,45 @@ def test_nothing_goes_back_to_a_moment_that_not_everybody_can_read(start: str) -
     undo["items"][0]["start"] = start
     refusal = act(journal(), "timeline.restore", undo)
     assert isinstance(refusal, RealtimeError) and refusal.field == "data.items"
+
+
+FAR = [
+    ("an item goes too far", EARLIEST, LATEST - timedelta(hours=12), 30, "timeline.shift", 1_440),
+    ("its end does", EARLIEST, LATEST - timedelta(hours=2), 60, "timeline.shift", 90),
+    ("too early", EARLIEST + timedelta(hours=1), LATEST - timedelta(days=2), 30, "timeline.shift", -1_440),
+    ("what follows would leave the calendar", EARLIEST, LATEST - timedelta(days=9), 30, "timeline.reorder", 0),
+]
+
+
+@pytest.mark.parametrize(("first", "last", "minutes", "kind", "how"), [far[1:] for far in FAR], ids=[far[0] for far in FAR])
+def test_no_change_leads_to_a_moment_that_not_everybody_can_read(
+    first: datetime, last: datetime, minutes: int, kind: str, how: int
+) -> None:
+    items = fill(wedding(), [(0, minutes, "flex", "everyone", []) for _ in range(3)])
+    starts = dict(zip(items, (first, last, NOON + timedelta(days=365_000)), strict=True))
+    for item, start in starts.items():
+        item.start, item.depends_on = start, [items[0].pk] if item is items[2] else []
+        item.save()
+    before = list(RunSheetItem.objects.order_by("pk").values())
+    named = items[0] if how <= 0 else items[1]
+    command = {"item": named.pk} | ({"after": items[1].pk} if kind == "timeline.reorder" else {"minutes": how})
+    refusal = act(journal(), kind, command)
+    assert isinstance(refusal, RealtimeError) and (refusal.code, refusal.field) == ("refused", "data.item")
+    assert list(RunSheetItem.objects.order_by("pk").values()) == before
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.sampled_from([EARLIEST, LATEST - timedelta(minutes=90)]), st.lists(st.integers(-1_440, 1_440), max_size=6))
+def test_however_often_it_is_shifted_every_page_can_show_it(start: datetime, shifts: list[int]) -> None:
+    Wedding.objects.all().delete()
+    room = wedding()
+    (item,) = fill(room, [(0, 90, "flex", "everyone", [])])
+    RunSheetItem.objects.update(start=start)
+    for minutes in shifts:
+        act(journal(), "timeline.shift", {"item": item.pk, "minutes": minutes})
+    for room.timezone in ("Pacific/Kiritimati", "Etc/GMT+12"):
+        for moment in room.window:
+            assert 1970 <= moment.year <= 9999
 
 
 def test_an_item_remembers_when_it_was_planned() -> None:

@@ -20,7 +20,7 @@ from realtime.models import JournalEntry, Room
 from realtime.roles import Audience
 from wedsync.weddings import demo
 from wedsync.weddings.calendars import COLUMNS, read
-from wedsync.weddings.models import RunSheetItem, Wedding
+from wedsync.weddings.models import LATEST, RunSheetItem, Wedding
 from wedsync.weddings.runsheets import read as read_sheet
 from wedsync.weddings.tables import Unreadable, decode, wall_time
 
@@ -228,6 +228,16 @@ def test_bad_sheets_are_refused_and_change_nothing(tmp_path: Path, wedding: Wedd
     assert state() == before
 
 
+def test_a_wedding_at_the_end_of_all_days_gets_no_sheet_that_cannot_be_shown() -> None:
+    def mistakes(text: str) -> list[tuple[int, str]]:
+        with pytest.raises(Unreadable) as refused:
+            read_sheet(f"{SHEET_HEADER}\n{text}", LATEST.date(), ZoneInfo("Pacific/Auckland"))
+        return [(mistake.line, mistake.column) for mistake in refused.value.mistakes]
+
+    assert mistakes("12:30,5,A,,,flex,,\n01:00,5,B,,,flex,,") == [(3, "start")]
+    assert mistakes("12:59,5,A,,,flex,,") == [(2, "start")]
+
+
 def test_what_is_no_table_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "book.xlsx"
     for raw in (b"PK\x03\x04 not a csv", b"slug\0,venue", b"\x81\x8d", b"\xff\xfe\x00", HEADER.encode("utf-16-le")):
@@ -275,6 +285,23 @@ def test_a_calendar_changes_what_it_says_and_nothing_else(tmp_path: Path) -> Non
     hall = Wedding.objects.get(slug="hall-1")
     assert (hall.names, hall.invited_guests) == ("Ana & Tom", 121)
     assert set(Room.objects.values_list("name", flat=True)) == {"hall-1", "hall-2"}
+
+
+@pytest.mark.parametrize("moved", [GOOD.replace("06-12", "07-10"), GOOD.replace("New_York", "Denver")], ids=["day", "zone"])
+def test_a_wedding_that_is_moved_says_that_its_run_sheet_stays(tmp_path: Path, moved: str) -> None:
+    file = tmp_path / "calendar.csv"
+    file.write_text(f"{HEADER}\n{GOOD}")
+    run("import_calendar", str(file))
+    start = datetime(2027, 6, 12, 18, tzinfo=UTC)
+    RunSheetItem.objects.create(wedding=Wedding.objects.get(), title="Doors", start=start, minutes=5)
+    assert run("import_calendar", str(file)) == {"created": 0, "updated": 0, "unchanged": 1}
+    file.write_text(f"{HEADER}\n{moved}")
+    out = io.StringIO()
+    call_command("import_calendar", str(file), "--dry-run", stdout=out)
+    assert "its run sheet of 1 item stays where it is: import it again" in out.getvalue()
+    out = io.StringIO()
+    call_command("import_calendar", str(file), stdout=out)
+    assert "1 updated" in out.getvalue() and "import them again: hall-1." in out.getvalue()
 
 
 def test_a_database_that_refuses_is_told_in_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

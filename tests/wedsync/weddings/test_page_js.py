@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from wedsync.weddings.views import SCRIPTS
 
 STATIC = Path(__file__).parents[3] / "wedsync/weddings/static"
 REALTIME = Path(__file__).parents[3] / "realtime/static/realtime"
@@ -134,6 +137,50 @@ def test_all_clear_ends_an_emergency_that_was_never_stored(run: Any, how: str) -
     assert run(ALERT + how + "console.log(JSON.stringify([before, shown()]));") == [True, False]
 
 
+CLEARING = """
+const fields = page({ names: ["alerts", "connection", "waiting"], parts: { "[data-emergency]": form({}) } });
+const { showAlerts } = await load("trust");
+const { room, setPending } = await load("live");
+const about = { t: "pub", kind: "emergency.alert", from: { member: "m1", role: "planner" }, at: "2027-06-12T13:00:00Z" };
+const fire = { alert: "x", category: "fire", text: "Leave the tent" };
+const over = { alert: "x", category: "fire", text: "All clear", state: "all_clear" };
+const wait = (id, data) => ({ id, kind: "emergency.alert", data, at: Date.now() });
+const shown = () => ((fields.alerts.children = []), showAlerts(), fields.alerts.text);
+"""
+
+
+def test_an_all_clear_that_waits_is_no_emergency_of_its_own(run: Any) -> None:
+    waits, left, stays, told = run(
+        CLEARING
+        + """
+room.state.take({ ...about, id: "1", data: fire, offset: 2, prev: 1 });
+setPending([wait("2", over)], true);
+const waits = shown();
+room.state.take({ ...about, id: "2", data: over, provisional: true });
+const left = shown();
+setPending([wait("1", fire), wait("2", over)], true);
+const stays = shown();
+setPending([wait("3", { ...fire, alert: "y", text: "Come in" })], true);
+console.log(JSON.stringify([waits, left, stays, shown()]));"""
+    )
+    assert "Leave the tent" in waits and "All clear: waiting to be sent" in waits, "it is not over for the others"
+    assert (left, stays) == ("", "")
+    assert "Come in" in told, "an emergency that waits is one"
+
+
+def test_news_of_another_journal_do_not_hide_those_of_this_one(run: Any) -> None:
+    assert run(
+        """
+page({ names: ["feed"] });
+const { changed, forgetChanges, given } = await load("talk");
+const cue = (id, item) => ({ kind: "cue.go", id, offset: 9, from: { member: "m2" }, data: { item } });
+changed(cue("a", 5));
+forgetChanges();
+changed(cue("b", 6));
+console.log(JSON.stringify([given(5)?.id ?? null, given(6).id]));"""
+    ) == [None, "b"]
+
+
 FORM = """
 const share = form({ url: "https://photos.example/album", caption: "First dance" });
 page({ member: "g1", role: "guest", parts: { ".share": share } });
@@ -159,3 +206,101 @@ const meanwhile = now();
 )
 def test_a_form_is_emptied_when_it_was_taken(run: Any, then: str, left: list[str]) -> None:
     assert run(FORM + then + "await soon(); console.log(JSON.stringify([meanwhile, now()]));") == [["", ""], left]
+
+
+CLOCK = """
+page({});
+const right = clock.now;
+clock.now = right + WRONG;
+const { checkClock, now, room } = await load("live");
+let asked = 0;
+room.ask = () => (asked += 1);
+const error = () => Math.round((now() - right) / 100) * 100;
+const answer = (ms) => room.dispatchEvent(new CustomEvent("time", { detail: { at: right + ms, asked: clock.now } }));
+checkClock();
+const before = [error(), asked];
+"""
+
+
+@pytest.mark.parametrize("wrong_ms", [-600_000, 0, 600_000])
+def test_a_clock_that_is_set_while_the_page_is_open_is_noticed(run: Any, wrong_ms: int) -> None:
+    before, after = run(
+        CLOCK.replace("WRONG", str(wrong_ms))
+        + """
+clock.now = right + 60_000; // set right, or only slept
+checkClock(); checkClock();
+answer(60_000);
+console.log(JSON.stringify([before, [error() - 60_000, asked]]));"""
+    )
+    assert before == [0, 0]
+    assert after == [0, 1], "asked once; a device that has slept gets the answer that its clock is right"
+
+
+WORKER = """
+const kept = new Map();
+const cache = {
+  match: async (url) => kept.get(url)?.clone(),
+  put: async (url, answer) => void kept.set(url, answer),
+  delete: async (url) => kept.delete(url),
+};
+const heard = {};
+globalThis.self = { addEventListener: (type, hear) => (heard[type] = hear) };
+globalThis.caches = { open: async () => cache };
+globalThis.location = { origin: "https://h" };
+await import(`${process.argv[2]}/worker.js`);
+const url = "https://h/weddings/r/";
+const opened = async (answer) => {
+  globalThis.fetch = async () => answer;
+  let shown;
+  heard.fetch({ request: { url, method: "GET", mode: "navigate" }, respondWith: (given) => (shown = given) });
+  return (await (await shown).text()).includes("The plan");
+};
+const plan = () => new Response("<html lang=en>The plan</html>");
+const say = (status) => new Response("Something else", { status });
+"""
+
+
+@pytest.mark.parametrize(
+    ("status", "plan", "kept"),
+    [(500, True, True), (503, True, True), (408, True, True), (429, True, True), (400, False, True)]
+    + [(status, False, False) for status in (401, 403, 404, 410)],
+)
+def test_an_error_of_whoever_is_in_front_neither_hides_the_plan_nor_loses_it(
+    run: Any, status: int, plan: bool, kept: bool
+) -> None:
+    first, then, is_kept, alone = run(
+        WORKER
+        + f"""
+const first = await opened(plan());
+const then = await opened(say({status}));
+const isKept = kept.has(url);
+kept.clear();
+console.log(JSON.stringify([first, then, isKept, await opened(say({status}))]));"""
+    )
+    assert (first, then, is_kept, alone) == (True, plan, kept, False)
+
+
+def test_who_is_sent_to_log_in_leaves_no_copy(run: Any) -> None:
+    assert (
+        run(
+            WORKER
+            + """
+await opened(plan());
+await opened({ type: "opaqueredirect", status: 0, ok: false, clone() {}, text: async () => "" });
+console.log(JSON.stringify(kept.has(url)));"""
+        )
+        is False
+    )
+
+
+def test_all_modules_of_the_page_are_loaded_at_once() -> None:
+    folders = {"weddings": STATIC / "weddings", "realtime": REALTIME}
+    wanted, found = ["weddings/page.js"], set()
+    while wanted:
+        name = wanted.pop()
+        folder, file = name.split("/")
+        found.add(name)
+        imported = re.findall(r'^import .*"(\.\.?)/(.+)";', (folders[folder] / file).read_text(), re.MULTILINE)
+        names = {path if dots == ".." else f"{folder}/{path}" for dots, path in imported}
+        wanted += names - found
+    assert found - {"weddings/page.js"} == set(SCRIPTS)

@@ -8,10 +8,13 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from realtime.kinds import KINDS, Shift
+from realtime.messages import Sender
 from realtime.roles import VIEWS, Role
 from wedsync.weddings import demo
 from wedsync.weddings.comparing import runsheet_changes
 from wedsync.weddings.domain import domain
+from wedsync.weddings.exporting import runsheet_csv
 from wedsync.weddings.models import RunSheetItem, Wedding
 from wedsync.weddings.runsheets import Row, load, read
 from wedsync.weddings.tables import Unreadable
@@ -19,6 +22,7 @@ from wedsync.weddings.tables import Unreadable
 HEADER = "start,minutes,title,where,who,kind,depends_on,notes\n"
 LONDON = ZoneInfo("Europe/London")
 DAY = date(2027, 6, 12)
+PLANNER = Sender("m1", "planner", "Sam")
 SHEETS = sorted(Path(demo.__file__).parent.glob("*.csv"))
 
 
@@ -105,6 +109,14 @@ CASES = [
 ]  # fmt: skip
 
 
+def test_a_sheet_whose_buffer_a_delay_has_eaten_comes_back(wedding: Wedding) -> None:
+    load(wedding, rows("14:00,30,Photos,,,flex,,", "14:30,15,Slack,,,buffer,,", "14:45,30,Dinner,,,flex,Photos,"))
+    domain.act("w", KINDS["timeline.shift"], Shift(wedding.items.get(title="Photos").pk, 20), PLANNER)
+    assert wedding.items.get(title="Slack").minutes == 0
+    again = read(runsheet_csv(wedding), DAY, LONDON)
+    assert [(row.title, row.minutes) for row in again] == [("Photos", 30), ("Slack", 0), ("Dinner", 30)]
+
+
 @pytest.mark.parametrize(("lines", "expected"), [c[1:] for c in CASES], ids=[c[0] for c in CASES])
 def test_mistakes(lines: list[str], expected: list[tuple[int, str]]) -> None:
     assert mistakes(*lines) == expected
@@ -151,6 +163,17 @@ def test_a_changed_sheet_keeps_ids_and_what_happened(wedding: Wedding) -> None:
     assert (kept["Ceremony"].pk, kept["Ceremony"].version) == (ceremony.pk, 2)
     assert (kept["Ceremony"].status, kept["Ceremony"].visibility) == ("completed", "crew")
     assert loaded.changed == (ceremony.pk, kept["Cake"].pk)
+
+
+@pytest.mark.parametrize("shifts", [(20,), (20, -20), (20, -20, 5)], ids=str)
+def test_a_preview_says_what_a_load_does_after_the_day_has_moved(wedding: Wedding, shifts: tuple[int, ...]) -> None:
+    load(wedding, rows("14:00,30,Photos,,,flex,,", "15:00,30,Dinner,,,flex,Photos,"))
+    for minutes in shifts:
+        domain.act("w", KINDS["timeline.shift"], Shift(wedding.items.get(title="Photos").pk, minutes), PLANNER)
+    again = read(runsheet_csv(wedding), DAY, LONDON)
+    said = runsheet_changes(wedding, again)
+    assert len(said) == len(load(wedding, again).changed) == (2 if sum(shifts) else 0)
+    assert all("planned: Sat 12 Jun 1" in change.details for change in said)
 
 
 def test_visibility_is_a_column_that_may_be_left_out(wedding: Wedding) -> None:

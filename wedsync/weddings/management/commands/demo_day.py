@@ -14,7 +14,10 @@ from realtime.clock import SystemClock
 from realtime.errors import RealtimeError
 from realtime.publish import publish
 from wedsync.weddings.demo.day import Scene, Word, next_word, owed_after
+from wedsync.weddings.importing import database
 from wedsync.weddings.models import Wedding
+
+EVERY_MAX_S = 86_400
 
 
 class Command(BaseCommand):
@@ -26,12 +29,13 @@ class Command(BaseCommand):
         parser.add_argument("--seed", type=int, help="make the day repeatable")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        if options["every"] <= 0:
-            raise CommandError(f"--every {options['every']}: must be more than 0 seconds", returncode=2)
+        if not 0 < options["every"] <= EVERY_MAX_S:  # nan is neither
+            raise CommandError(f"--every {options['every']}: must be more than 0 seconds, at most a day", returncode=2)
         stop = threading.Event()
         before = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGTERM, signal.SIGINT)}
         try:
-            self._speak(random.Random(options["seed"]), options["count"], options["every"], stop)
+            with database():
+                self._speak(random.Random(options["seed"]), options["count"], options["every"], stop)
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)

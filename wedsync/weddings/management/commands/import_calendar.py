@@ -8,7 +8,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandParser
 
 from wedsync.weddings.calendars import COLUMNS, read, store
-from wedsync.weddings.comparing import calendar_changes, counted
+from wedsync.weddings.comparing import calendar_changes, counted, left_behind, staying_said
 from wedsync.weddings.importing import bar, database, read_file, show_changes
 
 
@@ -26,6 +26,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         rows = read_file(options["file"], read)
         with database():
+            staying = left_behind(rows)
             if options["dry_run"]:
                 changes = calendar_changes(rows)
                 if not options["json"]:
@@ -35,6 +36,8 @@ class Command(BaseCommand):
                 with bar(f"{len(rows):,} weddings") as progress:
                     done = store(rows, progress)
         if options["json"]:
-            self.stdout.write(json.dumps(done))
+            self.stdout.write(json.dumps(done | ({"run_sheets_left": staying} if staying else {})))
         else:
             self.stdout.write(", ".join(f"{count:,} {what}" for what, count in done.items()))
+            if staying:
+                self.stdout.write(staying_said(staying))

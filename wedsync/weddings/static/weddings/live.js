@@ -32,10 +32,27 @@ const dayName = format({ weekday: "long", day: "numeric", month: "long" });
 const seconds = format({ hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
 export const at = (moment) => clock.format(typeof moment === "string" ? Date.parse(moment) : moment);
 export const day = (moment) => dayName.format(new Date(moment));
-// Phones with a wrong clock exist; below two seconds it is only the way from the server.
+const WRONG_MS = 2_000;
+// Phones with a wrong clock exist; below this it is only the way from the server.
 // Not `timeOrigin`: it may be of a clock that stood still while the device slept.
 const loaded = Date.now() - performance.now() + (performance.getEntriesByType("navigation")[0]?.responseStart ?? performance.now());
-const skew = !isCopy && Math.abs(start.now - loaded) > 2_000 ? start.now - loaded : 0;
+const wrong = (ms) => (Math.abs(ms) > WRONG_MS ? ms : 0);
+let skew = isCopy ? 0 : wrong(start.now - loaded);
+const pace = () => Date.now() - performance.now();
+let known = pace();
+let doubted = isCopy;
+/** Call now and then. Either the device has slept, or its clock was set while the page was open: only the server knows. */
+export function checkClock() {
+  if (Math.abs(pace() - known) <= WRONG_MS) return;
+  [known, doubted] = [pace(), true];
+  room.ask();
+}
+room.addEventListener("live", () => doubted && room.ask());
+room.addEventListener("time", ({ detail: { at: theirs, asked } }) => {
+  const took = Date.now() - asked;
+  if (took < 0 || took > 2 * WRONG_MS) return; // too long on its way to tell
+  [skew, doubted] = [wrong(theirs + took / 2 - Date.now()), false];
+});
 export const now = () => Date.now() + skew;
 export const exactly = (moment) => seconds.format(moment + skew);
 export const signed = (minutes) => `${minutes > 0 ? "+" : "−"}${Math.abs(minutes)} min`;

@@ -2,11 +2,11 @@
 import { NOT_YOU } from "../realtime/room.js";
 import { offerUndo, remember, showBehind } from "./behind.js";
 import { forget, keep } from "./keep.js";
-import { at, fields, now, room, setPending, start, toast } from "./live.js";
+import { at, checkClock, fields, now, room, setPending, start, toast } from "./live.js";
 import { rememberPending, settled, showCues, showDoor, showIssues, showVendors } from "./people.js";
 import { showMine, showNow, showSheet, tellMoved } from "./plan.js";
-import { CHANGES, changed, heard, showAnnouncements, showChat, showNews, showPhotos, toEnd } from "./talk.js";
-import { measure, refused, showAlerts, showConnection, showPeople, showTrust } from "./trust.js";
+import { CHANGES, changed, forgetChanges, heard, showAnnouncements, showChat, showNews, showPhotos, toEnd } from "./talk.js";
+import { forgetMeasured, measure, refused, showAlerts, showConnection, showPeople, showTrust } from "./trust.js";
 
 const plans = document.querySelector("[data-behind]") !== null;
 const parts = [
@@ -48,6 +48,7 @@ room.addEventListener("settled", ({ detail: { ref, error, mine } }) => {
   else if (!mine) toast(error.message, "problem");
   draw();
 });
+room.addEventListener("welcome", ({ detail }) => detail.replaced && (forgetChanges(), forgetMeasured()));
 for (const name of ["snapshot", "confirmed", "live", "present", "receipts", "state"]) room.addEventListener(name, draw);
 room.addEventListener("refused", ({ detail }) => (detail.code === NOT_YOU ? location.reload() : (forget(), refused(detail))));
 document.querySelector("form[action*=logout]")?.addEventListener("submit", forget);
@@ -56,6 +57,7 @@ for (const name of ["online", "offline"]) addEventListener(name, showConnection)
 document.documentElement.setAttribute("data-live", "");
 setInterval(() => {
   if (document.hidden) return;
+  checkClock();
   if (fields.clock.textContent === at(now())) showConnection(); // "waiting" shows after a second
   else draw(); // a new minute: what is on now, and what has expired
 }, 1_000);

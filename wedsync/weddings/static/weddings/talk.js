@@ -95,6 +95,8 @@ const changes = [...start.changes];
 export function changed(pub) {
   if (changes.every((known) => known.offset !== pub.offset) && changes.push(pub) > 4 * NEWS_MAX) changes.shift();
 }
+/** The journal is another one: what it has under these offsets is something else. */
+export const forgetChanges = () => changes.splice(0);
 /** The last time that a cue was given. */
 export const given = (item) => changes.findLast((pub) => pub.kind === "cue.go" && pub.data.item === item);
 

@@ -16,6 +16,8 @@ export function measure(pub) {
   if (pub.offset && MEASURED.test(pub.kind)) last = { offset: pub.offset, times: new Map() };
 }
 
+export const forgetMeasured = () => (last = null);
+
 export function showTrust() {
   if (!fields.crewlive) return;
   const there = crew.filter((person) => room.present.has(person.member));
@@ -50,17 +52,22 @@ const alarms = document.querySelector("[data-emergency]");
 
 // -- emergencies ------------------------------------------------------------------------------------------------------
 
+const isActive = ({ data }) => (data.state ?? "active") === "active";
+const told = () => [...room.state.provisional.values(), ...room.state.latest("emergency.alert")];
+
 function active() {
-  const alerts = [...room.state.provisional.values(), ...room.state.latest("emergency.alert")];
+  const alerts = told();
   const cleared = new Set(alerts.filter((pub) => pub.data.state === "all_clear").map((pub) => pub.data.alert));
-  const open = alerts.filter((pub) => (pub.data.state ?? "active") === "active" && fresh(pub, now()) && !cleared.has(pub.data.alert));
+  const open = alerts.filter((pub) => isActive(pub) && fresh(pub, now()) && !cleared.has(pub.data.alert));
   return [...new Map(open.map((pub) => [pub.data.alert, pub])).values()];
 }
 
 export function showAlerts() {
   const shown = active();
-  const known = new Set(shown.map((pub) => pub.data.alert));
-  const queued = pending().filter((entry) => entry.kind === "emergency.alert" && !known.has(entry.data.alert));
+  const known = new Set(told().map((pub) => pub.data.alert)); // also those that are over
+  const waiting = pending().filter((entry) => entry.kind === "emergency.alert");
+  const queued = waiting.filter((entry) => isActive(entry) && !known.has(entry.data.alert));
+  const clearing = new Set(waiting.filter((entry) => !isActive(entry)).map((entry) => entry.data.alert));
   const lines = [...shown.map((pub) => ({ pub, data: pub.data })), ...queued.map(({ data }) => ({ data }))];
   const nodes = list(fields.alerts, lines, ({ pub, data }) => {
     const about = `emergency ${data.alert}`;
@@ -71,7 +78,7 @@ export function showAlerts() {
       ["span", "what", data.text],
       ["span", "", [data.where, pub ? `${mine ? "you" : pub.from.name || word(pub.from.role)}, ${at(pub.at)}` : sending()].filter(Boolean).join(" · ")],
       pub && !mine && start.role !== "display" ? seenButton(about, "I have seen this") : [],
-      pub && alarms ? ["button", "", "All clear", { type: "button", "data-clear": data.alert, "data-testid": "all-clear" }] : [],
+      clearing.has(data.alert) ? ["span", "", `All clear: ${sending()}`] : pub && alarms ? ["button", "", "All clear", { type: "button", "data-clear": data.alert, "data-testid": "all-clear" }] : [],
     ];
   });
   nodes.forEach((node) => (node.className = "alert"));

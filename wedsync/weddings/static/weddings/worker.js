@@ -1,6 +1,8 @@
 /** Keeps the last good copy of a wedding's page and of what it needs, so that it opens without a network. The network goes first. */
 const KEPT = "wedsync";
 const PATIENCE_MS = 6_000; // a silent network is no better than none
+const GONE = [401, 403, 404, 410]; // a redirect, too: logged out, or not invited any more
+const busy = ({ status }) => status >= 500 || status === 408 || status === 429; // of whoever is in front: it says nothing of the page
 
 self.addEventListener("install", () => self.skipWaiting());
 self.addEventListener("activate", (event) => event.waitUntil(self.clients.claim()));
@@ -23,7 +25,8 @@ async function answer(request) {
     if (page && fresh.ok) await Promise.race([fresh.clone().arrayBuffer(), silence]); // headers alone are no page
     // A full disk keeps nothing, and is no reason to show nothing.
     if (copy) await kept.put(request.url, copy).catch(() => {});
-    else if (page && fresh.status < 500) await kept.delete(request.url).catch(() => {}); // logged out, or not invited any more
+    else if (page && (fresh.type === "opaqueredirect" || GONE.includes(fresh.status))) await kept.delete(request.url).catch(() => {});
+    if (page && busy(fresh)) throw new Error("not the page");
     return fresh;
   } catch (error) {
     const copy = await kept.match(request.url);

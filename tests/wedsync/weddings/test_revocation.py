@@ -1,0 +1,130 @@
+"""Access that was withdrawn, by whatever way: nothing of it is known to the process alone, and strangers are not touched."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.test import Client
+
+from realtime.messages import Sender
+from realtime.revoked import withdrawn
+from wedsync.weddings.models import Member, Wedding, Withdrawn
+from wedsync.weddings.revocation import revoked
+
+pytestmark = pytest.mark.django_db
+NOON = datetime(2027, 6, 12, 12, 0, tzinfo=UTC)
+
+
+def planner() -> Member:
+    room = Wedding.objects.create(slug="w", names="A & B", venue="V", timezone="Europe/London", ceremony_at=NOON)
+    return Member.objects.create(wedding=room, name="Sam", role="planner")
+
+
+def good(member: Member, role: str) -> bool:
+    """Whether a ticket that says this is good."""
+    return not withdrawn(Sender(member.public_id, role), revoked())
+
+
+def demoted(user: Any) -> None:
+    user.is_staff = False
+    user.save()
+
+
+LOST: list[tuple[str, Callable[[Any], object]]] = [
+    ("no longer staff", demoted),
+    ("no longer staff, in bulk", lambda user: type(user).objects.update(is_staff=False)),
+    ("deactivated", lambda user: type(user).objects.update(is_active=False)),
+    ("deleted", lambda user: user.delete()),
+]
+
+
+@pytest.mark.parametrize("lose", [lost[1] for lost in LOST], ids=[lost[0] for lost in LOST])
+def test_former_staff_are_known_to_a_process_that_never_met_them(lose: Callable[[Any], object]) -> None:
+    user = get_user_model().objects.create_user("ada", is_staff=True)
+    staff = Sender(f"u{user.pk}", "staff", "ada")
+    assert not withdrawn(staff, revoked())
+    lose(user)
+    assert withdrawn(staff, revoked())
+
+
+@pytest.mark.parametrize(
+    "member",
+    [Sender("rose-1", "guest"), Sender("m999", "planner"), Sender("t1f", "staff"), Sender("usher", "vendor"), Sender("u", "")],
+)
+def test_who_is_in_no_table_is_welcome(member: Sender) -> None:
+    planner()
+    assert not withdrawn(member, revoked())
+
+
+def test_a_member_in_another_role_is_no_longer_what_it_was_and_may_become_it_again() -> None:
+    member = planner()
+    for role in ("guest", "vendor"):
+        member.role = role
+        member.save()
+        assert good(member, role) and not good(member, "planner")
+    assert not good(member, "guest")
+    member.role = "planner"
+    member.save(update_fields=["role"])
+    assert good(member, "planner") and not good(member, "guest") and not good(member, "vendor")
+    member.role = "guest"
+    member.save(update_fields=["name"])
+    assert good(member, "planner"), "the role was not stored"
+
+
+DELETED: list[tuple[str, Callable[[Member], object]]] = [
+    ("by itself", lambda member: member.delete()),
+    ("in bulk", lambda member: Member.objects.all().delete()),
+    ("with its wedding", lambda member: member.wedding.delete()),
+]
+
+
+@pytest.mark.parametrize("delete", [way[1] for way in DELETED], ids=[way[0] for way in DELETED])
+def test_a_deleted_member_is_out(delete: Callable[[Member], object]) -> None:
+    member = planner()
+    ticket = Sender(member.public_id, "planner", "Sam")
+    assert not withdrawn(ticket, revoked())
+    delete(member)
+    assert withdrawn(ticket, revoked())
+
+
+def test_in_the_admin_a_member_is_deleted_and_stays_with_its_wedding(admin_client: Client) -> None:
+    member = planner()
+    page = admin_client.get(f"/admin/weddings/member/{member.pk}/change/").content.decode()
+    assert 'name="wedding"' not in page, "a ticket would go on being good for the old one"
+    data = {"action": "delete_selected", "_selected_action": [member.pk], "post": "yes"}
+    assert admin_client.post("/admin/weddings/member/", data).status_code == 302
+    assert not Member.objects.exists() and not good(Member(pk=member.pk), "planner")
+
+
+def test_a_member_whose_account_was_deactivated_is_out_whatever_way_it_comes(client: Client) -> None:
+    member = planner()
+    member.user = get_user_model().objects.create_user("sam")
+    member.save()
+    assert good(member, "planner") and client.post(f"/join/{member.join_key}/").status_code == 302
+    assert client.get("/weddings/w/").status_code == 200
+    get_user_model().objects.update(is_active=False)
+    assert not good(member, "planner")
+    assert client.get("/weddings/w/").status_code == 302
+    assert client.post(f"/join/{member.join_key}/").status_code == 404
+
+
+def test_what_no_ticket_can_speak_of_any_more_is_forgotten() -> None:
+    member = planner()
+    Withdrawn.objects.create(member=member.pk, role="guest", at=datetime.now(UTC) - Withdrawn.KEPT - timedelta(seconds=1))
+    Withdrawn.objects.create(member=member.pk, role="vendor", at=datetime.now(UTC) - Withdrawn.KEPT + timedelta(minutes=1))
+    assert good(member, "guest") and not good(member, "vendor")
+    member.delete()
+    assert sorted(Withdrawn.objects.values_list("role", flat=True)) == ["planner", "vendor"]
+
+
+def test_nothing_new_is_equal_to_the_last_answer() -> None:
+    member = planner()
+    get_user_model().objects.create_user("ada", is_staff=True)
+    before = revoked()
+    assert revoked() == before
+    member.delete()
+    assert revoked() != before

@@ -1,0 +1,79 @@
+"""Forms of the admin: by the clocks of the venue, and for what goes on while they are open."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from django import forms
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.utils import timezone
+from django.utils.functional import cached_property
+from unfold.admin import ModelAdmin
+
+from wedsync.weddings.models import RunSheetItem
+
+
+class VenueTimeAdmin(ModelAdmin):  # type: ignore[misc]
+    """Its forms show and take `moment` by the clocks of the venue, as the lists do."""
+
+    moment: str
+
+    def venue_zone(self, request: HttpRequest, obj: Any) -> ZoneInfo | None:
+        """Of the wedding as the form sends it, else of `obj`. None when no venue is chosen yet."""
+        raise NotImplementedError
+
+    def changeform_view(
+        self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        zone = self.venue_zone(request, self.get_object(request, object_id) if object_id else None)
+        with timezone.override(zone or UTC):
+            response: HttpResponse = super().changeform_view(request, object_id, form_url, extra_context)
+            return response.render() if isinstance(response, TemplateResponse) else response
+
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+        form = super().get_form(request, obj, change, **kwargs)
+        if self.moment in form.base_fields:
+            zone = self.venue_zone(request, obj)
+            form.base_fields[self.moment].help_text = f"At the venue, {zone.key if zone else 'by its clocks'}."
+        return form
+
+
+class ItemForm(forms.ModelForm):  # type: ignore[type-arg]
+    """Remembers what it showed: of a form that stood open while the day moved, only what was changed in it is meant."""
+
+    shown = forms.JSONField(required=False, widget=forms.HiddenInput)
+
+    class Meta:
+        model = RunSheetItem
+        exclude = ()
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._now = {name: self.initial[name] for name in self.fields if name in self.initial}
+        self.fields["shown"].initial = {name: _plain(value) for name, value in self._now.items()}
+
+    def clean(self) -> dict[str, Any]:
+        """Fields that were left alone as they are now. An error for one that was changed here and, meanwhile, elsewhere."""
+        cleaned = super().clean() or {}
+        shown = cleaned.get("shown")
+        for name, was in shown.items() if isinstance(shown, dict) else ():
+            if name not in cleaned or name not in self._now or was == _plain(self._now[name]):
+                continue
+            if _plain(cleaned[name]) == was:
+                cleaned[name] = self._now[name]
+            elif _plain(cleaned[name]) != _plain(self._now[name]):
+                self.add_error(name, "This was changed by somebody else meanwhile. Open the page again to see it as it is now.")
+        return cleaned
+
+    @cached_property
+    def changed_data(self) -> list[str]:
+        """What is to be stored."""
+        return [name for name, now in self._now.items() if _plain(self.cleaned_data.get(name, now)) != _plain(now)]
+
+
+def _plain(value: Any) -> Any:
+    """As it comes back from JSON. Moments in seconds: what is typed may be too far off to be told in another zone."""
+    return value.timestamp() if isinstance(value, datetime) else value

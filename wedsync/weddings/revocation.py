@@ -1,0 +1,35 @@
+"""Who may no longer come in, whatever ticket they hold. Asked by every process every second."""
+
+from __future__ import annotations
+
+from django.contrib.auth import get_user_model
+from msgspec import Struct
+
+from realtime.clock import SystemClock
+from wedsync.weddings.models import Member, Withdrawn
+
+
+class Revoked(Struct, frozen=True):
+    """Members by their id, or (id, role they have no more). Accounts the other way round: all that are not staff now.
+
+    A member of no table is welcome, since load tools and drills bring their own; an account is only ever in a ticket as staff.
+    """
+
+    members: frozenset[str | tuple[str, str]]
+    staff: frozenset[str]
+
+    def __contains__(self, who: str | tuple[str, str]) -> bool:
+        account = isinstance(who, str) and who.startswith("u") and who[1:].isdecimal()
+        return who in self.members or (account and who not in self.staff)
+
+
+def revoked() -> Revoked:
+    """As the database has it now, however it came to that: nothing is kept in the process."""
+    accounts = get_user_model().objects.order_by()
+    staff = accounts.filter(is_staff=True, is_active=True).values_list("pk", flat=True)
+    # Those who are not in `Member.welcome`; as two questions each has its index.
+    pks = Member.objects.order_by().values_list("pk", flat=True)
+    closed = [*pks.filter(revoked=True), *pks.filter(user__in=accounts.filter(is_active=False))]
+    former = Withdrawn.standing(SystemClock().now()).values_list("member", "role")
+    members: set[str | tuple[str, str]] = {f"m{pk}" for pk in closed}
+    return Revoked(frozenset(members | {(f"m{pk}", role) for pk, role in former}), frozenset(f"u{pk}" for pk in staff))
