@@ -110,7 +110,8 @@ def rebalance(
     per_s = max(PER_S_LEAST, min(0.5 * joins_per_s * (len(able) - 1), SHARE_PER_S * total))
     plan = (_make_even(able, weddings, now, per_s) if now.active else None) or _bring_home(able, weddings, now, per_s)
     if plan is None:
-        return [], now
+        # Few large weddings never are even. Nobody is on the way, as workers that may leave want to know; it is tried again.
+        return [], replace(now, active=False, uneven_since_s=None) if now.active else now
     homes = {**now.homes, plan.wedding: plan.target}
     return [plan], replace(now, homes=homes, next_s=now_s + plan.sockets / per_s + SETTLE_S)
 

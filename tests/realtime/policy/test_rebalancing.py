@@ -104,3 +104,27 @@ def test_nothing_goes_to_a_worker_that_takes_nobody() -> None:
     held = [Held(wedding, dict(where)) for wedding, where in at.items()]
     workers = [Worker("a", 750), Worker("b", 450, 0.0, "drain")]
     assert rebalance(workers, held, Rebalancing(uneven_since_s=0.0, active=True), 60.0)[0] == []
+
+
+@pytest.mark.parametrize(
+    ("sizes", "protected"),
+    [({"a": [30]}, ()), ({"a": [3], "b": [2]}, ()), ({"a": [5, 5, 5], "b": [5]}, ("a0", "a1", "a2"))],
+    ids=["one wedding", "two small ones", "in their ceremony"],
+)
+def test_what_cannot_be_made_even_does_not_count_as_people_on_their_way(
+    sizes: dict[str, list[int]], protected: tuple[str, ...]
+) -> None:
+    slots = ["a", "b", "c", "d"]
+    held = [
+        Held(f"{slot}{n}", {slot: people}, f"{slot}{n}" in protected)
+        for slot, parts in sizes.items()
+        for n, people in enumerate(parts)
+    ]
+    workers = [Worker(slot, sum(sizes.get(slot, []))) for slot in slots]
+    past = Rebalancing(homes={one.wedding: one.wedding[0] for one in held})
+    ended = []
+    for now_s in range(300):
+        plans, past = rebalance(workers, held, past, float(now_s))
+        assert not plans
+        ended.append(past.active)
+    assert not any(ended), "nobody is taken away while people are being moved"
