@@ -194,13 +194,13 @@ class Committer:
     def _said_after(self, batch: list[Submission]) -> list[Submission]:
         """What its authors have said since and waits here: it must not be stored before what comes again."""
         authors = {(s.draft.room, s.draft.sender.member) for s in batch}
-        found = []
+        found: list[Submission] = []
         for queue in (self._urgent, self._waiting):
-            later = [s for s in queue if not s.emergency and (s.draft.room, s.draft.sender.member) in authors]
-            found += later
-            rest = [s for s in queue if s not in later]
+            everything = list(queue)
             queue.clear()
-            queue.extend(rest)
+            for s in everything:
+                late = not s.emergency and (s.draft.room, s.draft.sender.member) in authors
+                (found if late else queue).append(s)
         return found
 
     def _keep_emergencies(self, batch: list[Submission]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Callable
+from typing import NamedTuple
 
 import msgspec
 
@@ -26,12 +27,21 @@ from realtime.publication import Draft, Stored
 REST_S = 0.5
 """Whose message was shed is not read for so long: to refuse costs as much as to serve, and a phone that does not wait as it was
 told must not take the time of those who have something urgent to say."""
+_NONE: dict[Priority, Turns] = {}
+"""Of those who have nothing to wait for. Nobody adds to it."""
 _places = itertools.count(1)
 """Of everything durable that is said to this process, in order; emergencies have none and wait for nothing."""
 
 FAULTS_MAX = 10
 """Gaps and the like that one connection may tell of. Who sees a gap hangs up and comes back: more is nobody's experience, the
 first pages already, and a number that somebody made up must not drown what others tell."""
+
+
+class Place(NamedTuple):
+    """Of something durable in the order of what was said, among what is as urgent."""
+
+    priority: Priority
+    number: int
 
 
 class Inbox:
@@ -56,8 +66,8 @@ class Inbox:
         self._limit = message_limit(connection.role, config)
         self._strikes = 0
         self._faults_left = FAULTS_MAX
-        # What was refused for now, while there is any; and what was handed to the committer last and is not answered.
-        self._turns: Turns | None = None
+        # {priority: what was refused for now}, and what was handed to the committer last and is not answered.
+        self._turns = _NONE
         self._last: asyncio.Future[Stored] | None = None
 
     def take(self, text: bytes | str | None, arrived_s: Callable[[], float | None] = lambda: None) -> None:
@@ -108,7 +118,7 @@ class Inbox:
     def _publish(self, message: Publish, arrived_s: float | None) -> None:
         connection = self._connection
         place = self._place(message)
-        if place is None:
+        if place is not None and (place := self._early(message.id, place)) is None:
             return
         try:
             checked = self._checked(message, arrived_s)
@@ -120,30 +130,34 @@ class Inbox:
             self._refuse(message.id, error, place)
             return
         stored = self._committer.submit(checked, lambda: connection.tell(Ok(message.id, provisional=True)))
-        if place:
+        if place is not None:
             self._last = stored
         stored.add_done_callback(lambda done: self._answer(message.id, done, place))
 
-    def _place(self, message: Publish) -> int | None:
-        """Its place in the order of what is said here, 0: it has none. None: it came before its turn, and is refused."""
+    def _place(self, message: Publish) -> Place | None:
+        """Where it is in the order of what is said here; None: it waits for nothing, and nothing for it."""
         kind = KINDS.get(message.kind)
         if kind is None or not kind.durable or kind.priority is Priority.P0:
-            return 0
-        id, place, last = message.id, next(_places), self._last
+            return None
+        return Place(kind.priority, next(_places))
+
+    def _early(self, id: str, place: Place) -> Place | None:
+        """Its place, which it had before when it comes again. None: it came before its turn, and was refused."""
+        last = self._last
         error = last.exception() if last is not None and last.done() and not last.cancelled() else None
         if isinstance(error, FOR_NOW):  # in this turn of the loop: `last` itself is answered after this one
             self._refuse(id, error, place)
             return None
-        if self._turns is None:
+        turns = self._turns.get(place.priority)
+        if turns is None:
             return place
-        place, early = self._turns.take(id, place, self._clock.monotonic())
+        number, early = turns.take(id, place.number, self._clock.monotonic())
         if early is not None:
-            if not self._turns.wait(id, place):
-                self._strike()
             self._tell(id, early)
             return None
-        self._turns = self._turns if self._turns else None
-        return place
+        if not turns:
+            del self._turns[place.priority]
+        return Place(place.priority, number)
 
     def _checked(self, message: Publish, arrived_s: float | None) -> Draft:
         connection = self._connection
@@ -168,7 +182,7 @@ class Inbox:
         self._strikes = 0
         return checked
 
-    def _answer(self, ref: str, done: asyncio.Future[Stored], place: int) -> None:
+    def _answer(self, ref: str, done: asyncio.Future[Stored], place: Place | None) -> None:
         if done is self._last:
             self._last = None
         error = None if done.cancelled() else done.exception()
@@ -179,12 +193,13 @@ class Inbox:
         else:
             self._connection.tell(Ok(ref, done.result().offset, done.result().duplicate))
 
-    def _refuse(self, ref: str, error: RealtimeError, place: int = 0) -> None:
+    def _refuse(self, ref: str, error: RealtimeError, place: Place | None = None) -> None:
         if isinstance(error, Invalid | RateLimited):
             self._strike()
-        if place and isinstance(error, FOR_NOW):
-            self._turns = self._turns or Turns()
-            self._turns.refused(ref, place, error, self._clock.monotonic())
+        if place is not None and isinstance(error, FOR_NOW):
+            if not self._turns:
+                self._turns = {}
+            self._turns.setdefault(place.priority, Turns()).refused(ref, place.number, error, self._clock.monotonic())
         self._tell(ref, error)
 
     def _tell(self, ref: str, error: RealtimeError) -> None:

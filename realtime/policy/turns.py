@@ -12,12 +12,14 @@ from realtime.policy.resending import IN_FLIGHT_MAX
 FOR_NOW = (JournalUnavailable, Overloaded, RateLimited)
 """What is refused with one of these is said again."""
 PATIENCE_S = 15.0
-"""So long beyond the time when it may come again something is waited for; a client that gave it up may then go on."""
+"""So long beyond the time when it may come again something is waited for: a slow network needs no longer for what is in flight,
+and a client that gave it up may then go on."""
 AGAIN_MS = 1_000
 
 
 class Turns:
-    """What was refused for now and has not come again, in the order in which it was said first."""
+    """What was refused for now and has not come again, in the order in which it was said first. Of one priority: what is more
+    urgent is stored first in any case."""
 
     __slots__ = ("_again_s", "_awaited", "_error")
 
@@ -34,19 +36,18 @@ class Turns:
         self._awaited[id] = place
         self._error, self._again_s = type(error), now_s + error.retry_after_ms / 1_000
 
-    def wait(self, id: str, place: int) -> bool:
-        """Remember that `id` is to come again after those it waits for. False: nobody who waits as told says so much."""
-        if id in self._awaited or len(self._awaited) >= IN_FLIGHT_MAX:
-            return False
-        self._awaited[id] = place
-        return True
-
     def take(self, id: str, place: int, now_s: float) -> tuple[int, RealtimeError | None]:
-        """(the place of `id`: `place` unless it was said before, why it has to wait; None: it is its turn)."""
-        if now_s > self._again_s + PATIENCE_S:
+        """(the place of `id`: `place` unless it was said before, why it has to wait; None: it is its turn).
+
+        What waits is to come again after those before it. Who has said more than a client has in flight does not say again
+        what was refused, and is not waited for.
+        """
+        gave_up = id not in self._awaited and len(self._awaited) >= IN_FLIGHT_MAX
+        if gave_up or now_s > self._again_s + PATIENCE_S:
             self._awaited.clear()
         place = self._awaited.get(id, place)
         if any(other < place for other in self._awaited.values()):
+            self._awaited[id] = place
             left_ms = int((self._again_s - now_s) * 1_000)
             return place, self._error(
                 "Something you said before this is to come first.", retry_after_ms=left_ms if left_ms > 0 else AGAIN_MS

@@ -25,7 +25,6 @@ def test_what_was_said_later_waits_for_what_was_refused_as_long_as_that(error: t
     turns = refused("a", error=error)
     _, early = turns.take("b", 2, 0.5)
     assert type(early) is error and early.retry_after_ms == 1_500
-    assert turns.wait("b", 2)
     assert turns.take("a", 3, 2.0) == (1, None), "it keeps its place"
     assert turns and turns.take("b", 4, 2.1) == (2, None)
     assert not turns and turns.take("c", 5, 2.2) == (5, None)
@@ -45,11 +44,11 @@ def test_a_client_that_gave_something_up_goes_on_after_a_while_and_does_not_ask_
     assert turns.take("b", 3, 2.0 + PATIENCE_S + 0.1) == (3, None)
 
 
-def test_only_as_much_may_wait_as_a_client_says_at_once() -> None:
+def test_who_has_said_more_than_is_ever_in_flight_has_given_up_what_was_refused() -> None:
     turns = refused("a")
-    answers = [turns.wait(f"b{n}", 2 + n) for n in range(IN_FLIGHT_MAX)]
-    assert answers == [True] * (IN_FLIGHT_MAX - 1) + [False]
-    assert not turns.wait("b0", 99), "nor the same again before its turn"
+    early = [turns.take(f"b{n}", 2 + n, 0.1)[1] is not None for n in range(IN_FLIGHT_MAX)]
+    assert early == [True] * (IN_FLIGHT_MAX - 1) + [False]
+    assert not turns, "and nothing is waited for"
 
 
 @given(st.lists(st.sampled_from(["store", "rate", "down", "say"]), max_size=80), st.integers(1, 40))
@@ -68,7 +67,6 @@ def test_a_client_that_follows_the_protocol_is_stored_in_order(steps: list[Any],
             if early is None:
                 committing.append((id, known))
             else:
-                assert turns.wait(id, known)
                 outbox.postpone(id, now_s + early.retry_after_ms / 1_000)
         elif step == "store" and committing:
             id, _ = committing.pop(0)
