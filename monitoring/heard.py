@@ -33,7 +33,8 @@ class Heard:
         late: Counter[str] = Counter()
         self.fresh = []
         for report in reports:
-            at_s, since_s = self._news.get(report.worker, (None, now_s))
+            first_s = now_s if now_s - report.at_s < FRESH_S else report.at_s  # it may be dead since before we began
+            at_s, since_s = self._news.get(report.worker, (report.at_s, first_s))
             if at_s != report.at_s:
                 since_s = now_s
             news[report.worker] = (report.at_s, since_s)

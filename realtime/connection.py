@@ -317,6 +317,10 @@ class Connection:
         self._arrived([waiting.tag for waiting in portion if waiting.tag is not None])
         return [waiting.text for waiting in portion]
 
+    def took_one(self) -> None:
+        """Without a wire: the server has taken one more of the texts."""
+        self._taken += 1
+
     def end_too_slow(self) -> None:
         """End one that does not read, and forget what waits: the journal has what is durable. One that is to close, but does
         not take what comes before, is waited for no longer."""

@@ -111,6 +111,7 @@ class RoomConsumer(AsyncConsumer):  # type: ignore[misc]  # Channels has no type
         while connection.closing is None:
             for text in await connection.texts():
                 await send({"type": "websocket.send", "text": text.decode()})
+                connection.took_one()
         for text in await connection.texts():
             await send({"type": "websocket.send", "text": text.decode()})
         self.services.hub.leave(connection)

@@ -65,7 +65,7 @@ class WebSocketScaler:
         count = self._workers.count()
         load = as_load(reports, self._before, now_s, self._moving(), count)
         if count is None and self._ordered is not None:  # an autoscaler follows within minutes: its order stands until then
-            load = replace(load, workers=self._ordered)
+            load = replace(load, workers=self._ordered, coming=max(0, self._ordered - load.workers))
         load = replace(load, held_last=self._held_last(reports, now_s))
         self._keep(reports, now_s)
         expected = self.forecast.expected(now_s)

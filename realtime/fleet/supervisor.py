@@ -324,7 +324,8 @@ class Supervisor:
 
     def _surplus(self) -> Child | None:
         """A worker that is too many, and not on its way yet."""
-        return next((c for c in self._of("worker") if not c.leaving and c.slot not in self._wanted()), None)
+        many = [c for c in self._of("worker") if not c.leaving and c.slot not in self._wanted()]
+        return max(many, key=lambda c: (len(c.slot), c.slot), default=None)  # the newest first: the scaler asks what it holds
 
     def _stays(self, child: Child) -> bool:
         return child.running and not child.leaving and child.slot in self._wanted()

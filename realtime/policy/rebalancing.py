@@ -74,7 +74,7 @@ def settle(
     kept = {wedding: slot for wedding, slot in past.homes.items() if slot not in left}
     homes, slots = dict(kept), tuple(sorted(heard - draining))
     for held in weddings:
-        at = {slot: n for slot, n in held.at.items() if slot in able}
+        at = {slot: n for slot, n in held.at.items() if slot in (slots if hashes_alike else able)}
         if at and held.wedding not in kept:
             most = max(at, key=at.__getitem__)
             if not hashes_alike or most != first_choice(held.wedding, slots):
@@ -123,11 +123,18 @@ def _slots(workers: Sequence[Worker]) -> tuple[str, ...]:
 def _remember(able: Sequence[Worker], weddings: Sequence[Held], past: Rebalancing, now_s: float) -> Rebalancing:
     """Forget homes of weddings that are over; see whether it is uneven for long enough."""
     uneven = unevenness(able)
-    since_s = (past.uneven_since_s if past.uneven_since_s is not None else now_s) if uneven > START else None
+    off = uneven > START or _one_is_empty(able)
+    since_s = (past.uneven_since_s if past.uneven_since_s is not None else now_s) if off else None
     starts = since_s is not None and now_s - since_s >= START_S
     there = {held.wedding for held in weddings}
     homes = {wedding: slot for wedding, slot in past.homes.items() if wedding in there}
-    return replace(past, uneven_since_s=since_s, active=starts or (past.active and uneven > STOP), homes=homes)
+    return replace(past, uneven_since_s=since_s, active=starts or (past.active and (off or uneven > STOP)), homes=homes)
+
+
+def _one_is_empty(able: Sequence[Worker]) -> bool:
+    """Whether one carries less than half of its share: among many workers a new one changes the mean too little to be seen."""
+    mean = sum(worker.load for worker in able) / max(1e-9, sum(worker.weight for worker in able))
+    return any(worker.load < mean * worker.weight / 2 for worker in able)
 
 
 def _make_even(able: Sequence[Worker], weddings: Sequence[Held], past: Rebalancing, per_s: float) -> MovePlan | None:

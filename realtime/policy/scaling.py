@@ -77,6 +77,8 @@ class Load(Struct, frozen=True):
     moving: bool = False
     missing: tuple[str, ...] = ()
     """Workers that are there but whose figures are not."""
+    coming: int = 0
+    """Ordered of an autoscaler, and not heard of yet: how hot it is without them says nothing of more."""
     held_last: int = 0
     """Weddings near or in their ceremony on the worker that would go."""
 
@@ -187,7 +189,7 @@ def _needs(load: Load, calendar: Need, limits: Limits, past: Past, now_s: float)
         "calendar": (calendar.peak, SHARE_CONNECTIONS * limits.connections),
     }
     needs = {name: measured / carried for name, (measured, carried) in asked.items() if measured is not None}
-    if past.hot_looks < HOT_LOOKS:
+    if past.hot_looks < HOT_LOOKS or load.coming:
         return needs, False
     if load.unevenness > START or load.moving:
         return needs, True

@@ -45,3 +45,9 @@ def test_who_has_been_silent_for_long_is_not_there() -> None:
     assert [fresh.slot for fresh in heard.fresh] == ["w2"] and heard.people == {"guest": 3}
     heard.step([], 4.0)
     assert heard.fresh == [] and heard.people == {}
+
+
+def test_one_that_was_dead_before_it_was_first_heard_of_is_not_there() -> None:
+    heard = Heard()
+    heard.step([report("w1", 7.0, 5), report("w2", 9.3, 3)], 10.0)
+    assert [fresh.slot for fresh in heard.fresh] == ["w2"] and heard.people == {"guest": 3}

@@ -12,7 +12,7 @@ import pytest
 from asgiref.sync import sync_to_async
 from channels.testing import WebsocketCommunicator
 from django.conf import settings
-from django.db import transaction
+from django.db import OperationalError, transaction
 from django.test import AsyncClient
 
 from realtime.access import issue_ticket
@@ -230,6 +230,19 @@ async def test_over_http_a_ticket_of_one_whose_access_was_withdrawn_is_refused(p
     parts.hub.expel(await sync_to_async(parts.domain.revoked)() if known else frozenset())
     parts.ticked_s = parts.clock.monotonic() if known else None
     assert (await post({"kind": "chat.crew", "data": {"text": "1"}}, ticket))[0] == 403
+
+
+async def test_an_emergency_over_http_goes_ahead_after_a_restart_without_the_database(
+    parts: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away() -> Any:
+        raise OperationalError
+
+    monkeypatch.setattr(parts.domain, "revoked", away)
+    parts.ticked_s = None
+    ticket = issue_ticket("w", Sender("m1", "planner"), now=parts.clock.now(), ttl_s=60, reusable=True)
+    alert = {"kind": "emergency.alert", "data": {"alert": "a", "category": "fire", "text": "out"}}
+    assert (await post(alert, ticket))[0] == 201
 
 
 async def test_readiness_names_what_is_wrong(parts: Services) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
@@ -120,8 +120,10 @@ class Wedding(models.Model):
         ceremony, and as much more as the run sheet has."""
         day = event_window(self.slug, self.ceremony_at, self.zone)
         start, end = (datetime.fromtimestamp(at_s, UTC) for at_s in (day.opens_s, day.closes_s))
-        # What is farther off was left behind when the day was moved, or is a slip.
+        # What is farther off is a slip; a sheet with nothing on this day was left behind when the day was moved.
         near = [item for item in self.items.all() if abs(item.start - self.ceremony_at) <= AROUND]
+        if not any(start <= item.start <= end for item in near):
+            near = []
         start = min([start, *(item.start - WINDOW_BEFORE for item in near)])
         end = max([end, *(item.start + timedelta(minutes=item.minutes) + WINDOW_AFTER for item in near)])
         return start.astimezone(self.zone), end.astimezone(self.zone)
@@ -130,7 +132,9 @@ class Wedding(models.Model):
 @receiver(pre_delete, sender=Wedding)
 def close_room(instance: Wedding, **_: Any) -> None:
     """With its journal: another wedding of that name begins with an empty one. First, as writers lock the room before items."""
+    list(Room.objects.select_for_update().filter(name=instance.slug))  # nobody stores anything in between
     Room.objects.filter(name=instance.slug).delete()
+    Withdrawn.note(instance.members.order_by().values_list("pk", "role"))
 
 
 class Member(models.Model):
@@ -166,7 +170,7 @@ class Member(models.Model):
             former = known.values_list("role", flat=True).first()
             super().save(*args, **kwargs)
             if former is not None and former != self.role:
-                Withdrawn.note(self.pk, former)
+                Withdrawn.note([(self.pk, former)])
                 Withdrawn.objects.filter(member=self.pk, role=self.role).delete()
 
     @property
@@ -192,22 +196,27 @@ class Withdrawn(models.Model):
         return f"m{self.member}, {self.role}"
 
     @classmethod
-    def note(cls, member: int, role: str) -> None:
-        """From now on no ticket for this is good. What no ticket can speak of any more is forgotten."""
+    def note(cls, gone: Iterable[tuple[int, str]]) -> None:
+        """From now on no ticket for these is good: (primary key of the member, role). What no ticket can speak of any more is
+        forgotten. Three statements, however many they are."""
         now = SystemClock().now()
         cls.objects.filter(at__lt=now - cls.KEPT).delete()
-        cls.objects.update_or_create(member=member, role=role, defaults={"at": now})
+        rows = [Withdrawn(member=member, role=role, at=now) for member, role in gone]
+        Withdrawn.objects.bulk_create(rows, update_conflicts=True, unique_fields=["member", "role"], update_fields=["at"])
 
     @classmethod
     def standing(cls, now: datetime) -> models.QuerySet[Withdrawn]:
-        """Those that a ticket may still speak of."""
-        return cls.objects.filter(at__gte=now - cls.KEPT)
+        """Those that a ticket may still speak of; not of a member that has this role again, or was restored from a backup."""
+        again = Member.objects.order_by().filter(pk=models.OuterRef("member"), role=models.OuterRef("role"))
+        return cls.objects.filter(~models.Exists(again), at__gte=now - cls.KEPT)
 
 
 @receiver(post_delete, sender=Member)
-def _deleted(instance: Member, **kwargs: Any) -> None:
-    """With its wedding or in bulk, too: Django says so of each. What the database deletes itself nobody hears of."""
-    Withdrawn.note(instance.pk, instance.role)
+def _deleted(instance: Member, origin: Any = None, **_: Any) -> None:
+    """In bulk, too: Django says so of each. Of those that go with their wedding it was noted there. What the database deletes
+    itself nobody hears of."""
+    if getattr(origin, "model", type(origin)) is not Wedding:
+        Withdrawn.note([(instance.pk, instance.role)])
 
 
 class RunSheetItem(models.Model):

@@ -400,9 +400,10 @@ export class Room extends EventTarget {
   }
 
   #pong({ at }) {
+    if (!at) return; // it brought a fresh ticket, and is no answer
     const asked = this.#asked;
     this.#asked = 0;
-    if (at && asked) this.#emit("time", { at: Date.parse(at), asked });
+    if (asked) this.#emit("time", { at: Date.parse(at), asked });
   }
 
   #presence({ member, role, name, state }) {

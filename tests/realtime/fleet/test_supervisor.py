@@ -197,15 +197,15 @@ async def test_while_people_leave_one_worker_others_can_be_started(
 async def test_a_worker_that_is_wanted_again_before_its_turn_to_leave_stays(
     fleet: Fleet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fleet.ready("w1.1", "w2.1", "w3.1", "w2.2")
+    fleet.ready("w1.1", "w2.1", "w3.1", "w3.2")
     await collected(fleet.supervisor.scale(3, "people come"))
     monkeypatch.setattr(supervisor, "DRAIN_S", PATIENCE_S)
     leaving = asyncio.create_task(collected(fleet.supervisor.scale(1, "few are here")))
-    await fleet.until(lambda: fleet.supervisor.children["w2.1"].leaving)
+    await fleet.until(lambda: fleet.supervisor.children["w3.1"].leaving)
     await collected(fleet.supervisor.scale(3, "people come"))
-    fleet.supervisor.children["w2.1"].process.kill()
+    fleet.supervisor.children["w3.1"].process.kill()
     await leaving
-    assert fleet.up() == ["w1.1", "w2.2", "w3.1"]
+    assert fleet.up() == ["w1.1", "w2.1", "w3.2"]
 
 
 async def test_those_that_are_too_many_leave_one_after_the_other_however_often_it_is_asked(
@@ -216,12 +216,12 @@ async def test_those_that_are_too_many_leave_one_after_the_other_however_often_i
     monkeypatch.setattr(supervisor, "DRAIN_S", PATIENCE_S)
     children = fleet.supervisor.children
     leaving = asyncio.create_task(collected(fleet.supervisor.scale(1, "few are here")))
-    await fleet.until(lambda: children["w2.1"].leaving)
-    assert (await collected(fleet.supervisor.scale(1, "few are here")))[-1]["done"]
-    assert not children["w3.1"].leaving
-    children["w2.1"].process.kill()
     await fleet.until(lambda: children["w3.1"].leaving)
+    assert (await collected(fleet.supervisor.scale(1, "few are here")))[-1]["done"]
+    assert not children["w2.1"].leaving
     children["w3.1"].process.kill()
+    await fleet.until(lambda: children["w2.1"].leaving)
+    children["w2.1"].process.kill()
     await leaving
     assert fleet.up() == ["w1.1"]
 

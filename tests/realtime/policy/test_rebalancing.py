@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 import pytest
 
 from realtime.policy.balancing import Worker, first_choice, place, plan_homes, unevenness
-from realtime.policy.rebalancing import START, START_S, STOP, Held, MovePlan, Rebalancing, rebalance
+from realtime.policy.rebalancing import START, START_S, STOP, Held, MovePlan, Rebalancing, rebalance, settle
 from tests.realtime.policy.test_balancing import saturday, seat
 
 At = dict[str, Counter[str]]
@@ -128,3 +128,24 @@ def test_what_cannot_be_made_even_does_not_count_as_people_on_their_way(
         assert not plans
         ended.append(past.active)
     assert not any(ended), "nobody is taken away while people are being moved"
+
+
+def test_a_new_worker_among_many_gets_its_share() -> None:
+    slots = [f"w{n}" for n in range(21)]
+    at = {f"k{n}": Counter({slots[n % 20]: 46}) for n in range(600)}
+    past = Rebalancing(homes={wedding: next(iter(where)) for wedding, where in at.items()})
+    for now_s in range(1_200):
+        held = [Held(wedding, dict(where)) for wedding, where in at.items()]
+        plans, past = rebalance(workers_of(at, slots), held, past, float(now_s))
+        for plan in plans:
+            at[plan.wedding][plan.target] += at[plan.wedding].pop(plan.source)
+    loads = {worker.slot: worker.load for worker in workers_of(at, slots)}
+    assert loads["w20"] >= 600 * 46 / 21 / 2 and not past.active
+
+
+def test_a_worker_that_is_not_fit_for_a_moment_keeps_the_weddings_that_are_mostly_there() -> None:
+    weddings = [Held(f"g{n}", {"w1": 6, "w2": 40}) for n in range(8)]
+    sick = [Worker("w1", 48), Worker("w2", 320, 0.0, "it alone cannot store"), Worker("w3", 300)]
+    past = settle(sick, weddings, Rebalancing(), 0.0, hashes_alike=True)
+    slots = ("w1", "w2", "w3")
+    assert all((past.homes.get(held.wedding) or first_choice(held.wedding, slots)) == "w2" for held in weddings)

@@ -58,8 +58,9 @@ def test_one_is_spare_while_a_wedding_is_live() -> None:
         (Load(4, connections=100, lag_s=0.05, unevenness=1.3), CALM, True),
         (Load(4, connections=100, lag_s=0.05, moving=True), CALM, True),
         (Load(4, connections=100, lag_s=0.05), replace(CALM, up_s=LATER - 20), False),
+        (Load(4, connections=100, lag_s=0.05, coming=2), CALM, False),
     ],
-    ids=["uneven", "people are moved", "just changed"],
+    ids=["uneven", "people are moved", "just changed", "ordered and not there yet"],
 )
 def test_heat_does_not_run_away(load: Load, past: Past, hot: bool) -> None:
     decision = decide(load, past=past)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from django.contrib.auth import get_user_model
+from django.core import serializers
 from django.test import Client
 
 from realtime.messages import Sender
@@ -128,3 +130,22 @@ def test_nothing_new_is_equal_to_the_last_answer() -> None:
     assert revoked() == before
     member.delete()
     assert revoked() != before
+
+
+def test_a_member_that_was_deleted_by_mistake_is_welcome_again_when_it_was_restored() -> None:
+    member = planner()
+    kept = serializers.serialize("json", Member.objects.all())
+    member.delete()
+    assert withdrawn(Sender(f"m{json.loads(kept)[0]['pk']}", "planner"), revoked())
+    for restored in serializers.deserialize("json", kept):
+        restored.save()
+    assert good(Member.objects.get(), "planner")
+
+
+def test_a_wedding_with_many_guests_is_deleted_in_a_few_statements(django_assert_max_num_queries: Any) -> None:
+    wedding = planner().wedding
+    Member.objects.bulk_create([Member(wedding=wedding, name=f"g{n}", role="guest") for n in range(300)])
+    gone = [Sender(member.public_id, member.role) for member in Member.objects.all()]
+    with django_assert_max_num_queries(40):
+        wedding.delete()
+    assert all(withdrawn(member, revoked()) for member in gone)
