@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 import logging
 import os
+from functools import cache
 from typing import TYPE_CHECKING
 
 from realtime.connection import Connection
@@ -149,7 +150,12 @@ def _change(tuning: Tuning) -> str:
 def rss_bytes() -> int | None:
     """Resident memory of this process, None where the kernel does not say (proc(5))."""
     try:
-        with open("/proc/self/statm", "rb", buffering=0) as file:  # every second: no more than it takes
-            return int(file.read().split()[1]) * _PAGE_BYTES
+        return int(os.pread(_statm(os.getpid()), 100, 0).split()[1]) * _PAGE_BYTES
     except (OSError, ValueError, IndexError):
         return None
+
+
+@cache
+def _statm(pid: int) -> int:
+    """Kept open: to find the file takes longer than to read it, every second."""
+    return os.open(f"/proc/{pid}/statm", os.O_RDONLY)
