@@ -10,6 +10,14 @@ from realtime.report import WorkerReport
 FRESH_S = 2.5
 """What a worker said longer ago is not how it is: two reports may be late on a busy machine, a third is missing."""
 
+LATE_S = 5.0
+"""Between two reports of a worker, or two rounds: with more there was a time in which nobody could be asked."""
+
+
+def late(report: WorkerReport, before: WorkerReport) -> bool:
+    """Whether so much time was between them that their difference says nothing about now."""
+    return report.at_s - before.at_s > LATE_S
+
 
 class Heard:
     """One `step` a second. `now_s`: UTC seconds.

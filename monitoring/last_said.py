@@ -30,7 +30,7 @@ class LastSaid:
         anybody looked."""
         last = self._last.get(report.worker)
         if last is None and self._since_s is not None and report.started_s >= self._since_s:
-            return _nothing_yet(report)
+            return nothing_yet(report)
         return last
 
     def keep(self, reports: Sequence[WorkerReport], now_s: float) -> None:
@@ -47,7 +47,8 @@ class LastSaid:
             self._since_s = max(self._since_s or 0.0, self._last.pop(worker).started_s + 1.0)
 
 
-def _nothing_yet(report: WorkerReport) -> WorkerReport:
+def nothing_yet(report: WorkerReport) -> WorkerReport:
+    """What the worker of this report would have said when it started."""
     return WorkerReport(
         report.worker, report.slot, report.host, report.pid, report.started_s, report.started_s, report.state, gaps_total=0
     )

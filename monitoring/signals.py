@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from msgspec import Struct
 
 from monitoring.alerts import Labels
+from monitoring.heard import late
 from monitoring.slo import PAIRS, Budget, Objective
 from realtime.fence import fenced
 from realtime.histogram import added, beyond
@@ -78,8 +79,6 @@ GOODBYE_S = 1.5
 """A worker on its way out that has nobody and misses a report has ended; its last one can be read for some seconds more."""
 LAG_OVER_S = 3.0
 """A stall every second can fall on either side of a report."""
-LATE_S = 5.0
-"""Between two reports of a worker: with more there was a time in which nobody could be asked."""
 FORGET_S = 900.0
 """A worker that never came back, a planner who has left: after this it is no longer news."""
 
@@ -166,8 +165,7 @@ class Signals:
         if before is None:
             return
         # What became known late is no news of now: it belongs to the time in which nobody could be asked.
-        elapsed_s = report.at_s - before.at_s
-        at_s = now_s if elapsed_s <= LATE_S else now_s - elapsed_s / 2
+        at_s = now_s - (report.at_s - before.at_s) / 2 if late(report, before) else now_s
         for budget, field, names, limit_s in self._budgets:
             new, old = getattr(report, field), getattr(before, field)
             for name in names:
@@ -185,8 +183,8 @@ class Signals:
             if fenced(name) or was is None or wedding.deliveries_total == was.deliveries_total:
                 continue
             some = added(wedding.latency, was.latency)
-            late = self._late.setdefault(name, Rolling(self._wedding_s))
-            late.add(at_s, beyond(some, WEDDING_LIMIT_S), sum(some.values()))
+            slow = self._late.setdefault(name, Rolling(self._wedding_s))
+            slow.add(at_s, beyond(some, WEDDING_LIMIT_S), sum(some.values()))
 
     def _forget(self, reports: Sequence[WorkerReport], now_s: float) -> None:
         """Workers that have left on purpose, were replaced a moment ago, or have been silent for too long. Who died

@@ -13,7 +13,8 @@ from msgspec import Struct
 
 from monitoring.dashboard.status import WEDDINGS_MAX, Latency, Moved, Promise, WeddingStatus, WorkerStatus
 from monitoring.dashboard.windows import LIMIT_S, Judged, Minute, Second
-from monitoring.heard import FRESH_S, Heard
+from monitoring.heard import FRESH_S, LATE_S, Heard, late
+from monitoring.last_said import nothing_yet
 from realtime.histogram import Buckets, added, beyond, merged, quantile_s
 from realtime.policy.balancing import BOUND, Worker, place
 from realtime.policy.fleet_load import as_workers
@@ -21,8 +22,6 @@ from realtime.policy.forecast import Booking
 from realtime.report import WeddingReport, WorkerReport
 
 MISSED_S = 1.2
-LATE_S = 5.0
-"""Between two reports of a worker, or two rounds: with more there was a time in which nobody could be asked."""
 GONE_S, GONE_MAX = 120.0, 20
 MOVED_S = 600.0
 CANARY_LOST_S = 1.0
@@ -120,7 +119,7 @@ class Watch:
         assert self._began_s is not None
         if report.started_s < self._began_s or report.at_s - report.started_s > GONE_S:
             return None  # it counted before anybody looked, or is one that was forgotten and has come back
-        return WorkerReport(report.worker, report.slot, report.host, report.pid, report.started_s, report.started_s, "ready")
+        return nothing_yet(report)
 
     def _add_up(self, news: Iterable[tuple[WorkerReport, WorkerReport | None]], span_s: float) -> None:
         deliveries = dict.fromkeys(PRIORITIES, 0)
@@ -128,7 +127,7 @@ class Watch:
         joins = 0
         for report, known in news:
             before = self._baseline(report, known)
-            if before is None or _late(report, before):
+            if before is None or late(report, before):
                 self._rates[report.worker] = None
                 continue
             sent = 0
@@ -156,7 +155,7 @@ class Watch:
                 more = wedding.deliveries_total - was.deliveries_total
                 self._wedding_rates[report.worker, name] = more / elapsed_s
                 faults = wedding.faults_total - was.faults_total
-                timed = wedding.latency != was.latency and not (before is not None and _late(report, before))
+                timed = wedding.latency != was.latency and not (before is not None and late(report, before))
                 if faults or timed:
                     judged = self._judged.setdefault(name, Judged())
                     judged.add(self._now_s, added(wedding.latency, was.latency) if timed else {}, faults)
@@ -257,11 +256,6 @@ class Watch:
             placed.worker, placed.first_choice, placed.reason, self._moved.get(name),
             booking.phase(self._now_s) if booking else "", expected,
         )  # fmt: skip
-
-
-def _late(report: WorkerReport, before: WorkerReport) -> bool:
-    """Whether so much time was between them that their difference says nothing about now."""
-    return report.at_s - before.at_s > LATE_S
 
 
 def _latency(name: str, buckets: Mapping[int, int]) -> Latency:

@@ -172,16 +172,23 @@ class Accepting(Server):
         protocol.serverAccept()  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("offer", [b"permessage-deflate", b"permessage-deflate; server_max_window_bits=8", b"odd; x; x=1"])
-@pytest.mark.parametrize("agreed", ["permessage-deflate; and-so-on", None])
-async def test_a_connection_is_opened_with_what_was_agreed_and_keeps_little(offer: bytes, agreed: str | None) -> None:
-    server = Accepting(agreed)
+async def opened(server: Accepting, offer: bytes = b"x") -> tuple[Any, Silent]:
+    """A connection that the server has accepted, which offered these extensions."""
     protocol = WireFactory(server).buildProtocol(None)
     protocol._raw_query_string = b""
+    protocol.path, protocol.client_addr = b"/ws/weddings/w/", None
     transport = Silent()
     protocol.makeConnection(transport)
     protocol.dataReceived(ASKING % offer)
     await asyncio.wait_for(server.connections[protocol]["application_instance"], 5)  # type: ignore[arg-type]
+    return protocol, transport
+
+
+@pytest.mark.parametrize("offer", [b"permessage-deflate", b"permessage-deflate; server_max_window_bits=8", b"odd; x; x=1"])
+@pytest.mark.parametrize("agreed", ["permessage-deflate; and-so-on", None])
+async def test_a_connection_is_opened_with_what_was_agreed_and_keeps_little(offer: bytes, agreed: str | None) -> None:
+    server = Accepting(agreed)
+    protocol, transport = await opened(server, offer)
     assert protocol.state == protocol.STATE_OPEN and protocol.wire.deflate == (agreed is not None)
     head = transport.written.decode()
     assert head.startswith("HTTP/1.1 101") and ("Sec-WebSocket-Extensions: " in head) == (agreed is not None)
@@ -206,12 +213,7 @@ async def test_a_connection_is_opened_with_what_was_agreed_and_keeps_little(offe
 @pytest.mark.parametrize("ends", ["is in", "is sent away"])
 async def test_who_says_much_before_it_is_in_is_read_again_when_that_is_decided(ends: str) -> None:
     server = Accepting(None)
-    protocol = WireFactory(server).buildProtocol(None)
-    protocol._raw_query_string = b""
-    transport = Silent()
-    protocol.makeConnection(transport)
-    protocol.dataReceived(ASKING % b"x")
-    await asyncio.wait_for(server.connections[protocol]["application_instance"], 5)  # type: ignore[arg-type]
+    protocol, transport = await opened(server, b"x")
     kept = Mailslot()
     protocol.application_queue = kept
     for _ in range(100):
@@ -235,12 +237,7 @@ def fragment(data: bytes, opcode: int = 0) -> bytes:
 async def test_a_message_in_fragments_is_read_and_one_that_does_not_end_is_ended(compressed: int, in_one_read: int) -> None:
     assert "self.message_data.extend(payload)" in inspect.getsource(BaseProtocol.onMessageFrame)
     server = Accepting("permessage-deflate")
-    protocol = WireFactory(server).buildProtocol(None)
-    protocol._raw_query_string = b""
-    transport = Silent()
-    protocol.makeConnection(transport)
-    protocol.dataReceived(ASKING % b"permessage-deflate")
-    await asyncio.wait_for(server.connections[protocol]["application_instance"], 5)  # type: ignore[arg-type]
+    protocol, transport = await opened(server, b"permessage-deflate")
     heard: list[bytes | None] = []
     protocol.wire.open(Member(), lambda text, _: heard.append(text))
     hello = zlib.compress(b"hello", wbits=-15) if compressed else b"hello"
@@ -370,12 +367,7 @@ def test_a_full_socket_keeps_the_order_and_says_when_it_has_drained() -> None:
 async def test_who_may_be_silent_longer_is_asked_later(heartbeat_s: float, silent_s: float, asked: bool) -> None:
     server = Accepting(None)
     server.websocket_timeout = 86_400  # type: ignore[attr-defined]
-    protocol = WireFactory(server).buildProtocol(None)
-    protocol._raw_query_string = b""
-    transport = Silent()
-    protocol.makeConnection(transport)
-    protocol.dataReceived(ASKING % b"odd")
-    await asyncio.wait_for(server.connections[protocol]["application_instance"], 5)  # type: ignore[arg-type]
+    protocol, transport = await opened(server, b"odd")
     member = Member()
     member.plan = ConnectionPlan(heartbeat_s)  # type: ignore[attr-defined]
     protocol.wire.open(member, lambda text, _: None)
@@ -442,13 +434,7 @@ def test_after_the_close_nothing_is_sent() -> None:
 )
 async def test_broken_frames_are_told_why_they_end_the_connection(name: str, noise: bytes) -> None:
     server = Accepting(None)
-    protocol = WireFactory(server).buildProtocol(None)
-    protocol._raw_query_string = b""
-    protocol.path, protocol.client_addr = b"/ws/weddings/w/", None
-    transport = Silent()
-    protocol.makeConnection(transport)
-    protocol.dataReceived(ASKING % b"x")
-    await asyncio.wait_for(server.connections[protocol]["application_instance"], 5)  # type: ignore[arg-type]
+    protocol, transport = await opened(server, b"x")
     transport.written = b""
     for _ in range(3):
         protocol.dataReceived(noise)
