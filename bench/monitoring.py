@@ -124,7 +124,7 @@ def loaded() -> Any:
             measures.came(room.measures, role, people)
         for _ in range(300):
             count(room.measures.latency, index_of(rng.lognormvariate(-6.2, 0.8)), 40)
-        hub.rooms[room.name] = room
+        hub.rooms[room.name], measures.weddings[room.name] = room, room.measures
     for priority in Priority:
         for _ in range(5_000):
             measures.latency[priority].record(rng.lognormvariate(-6.2, 0.8), 40)

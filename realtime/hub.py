@@ -31,12 +31,11 @@ from realtime.measures import Measures
 from realtime.messages import Sender, encode
 from realtime.others import MISSED, Others
 from realtime.parcel import Parcel, unpack
-from realtime.performance_optimizer import Tuning
 from realtime.ports import Mailbox
 from realtime.presence import Presence
 from realtime.publication import Draft, Entry, Position
 from realtime.revoked import Revoked, withdrawn
-from realtime.roles import Audience
+from realtime.roles import OPS, Audience
 from realtime.room import HeldRoom
 from realtime.standstill import Standstill
 
@@ -82,15 +81,6 @@ class Hub:
         # (members here, other workers), now and then: from it newcomers are told when to come back if this process dies.
         self.crowd = (0, 0)
         self.emergencies_total = 0
-
-    @property
-    def tuning(self) -> Tuning:
-        """How long publications wait for each other, and what is shed; set by the performance optimizer."""
-        return self.flushing.tuning
-
-    @tuning.setter
-    def tuning(self, tuning: Tuning) -> None:
-        self.flushing.tuning = tuning
 
     # -- members ------------------------------------------------------------------------------------------------------
 
@@ -157,7 +147,7 @@ class Hub:
         """The kernel has taken for `connection` what it could not take at once."""
         room = self.rooms.get(connection.room)
         if room is not None:
-            self.measures.delivered(room.measures, frames, [self.measures.now_s()])
+            self.measures.delivered(room.measures, frames, [(self.measures.now_s(), 1)])
 
     # -- publications -------------------------------------------------------------------------------------------------
 
@@ -283,6 +273,8 @@ class Hub:
             await self.read(self._reader.since, name, lately, position.offset - lately) if lately < position.offset else []
         )
         self.rooms[name] = room
+        if name != OPS:
+            self.measures.weddings[name] = room.measures
         self._others.greet(room)  # before the read: what is said after they have heard it comes from them, the rest is read
         await self.fill(room)
         return room
@@ -357,14 +349,18 @@ class Hub:
     def replaced(self, room: HeldRoom) -> None:
         """The journal of this room is another one now: whoever is here starts from a snapshot."""
         if self.rooms.get(room.name) is room:
-            del self.rooms[room.name]
+            self._forget(room)
             for connection in list(room.members()):
                 room.detach(connection)
                 connection.end(CloseCode.STATE_LOST, "The history of this wedding was replaced; come back for a snapshot.")
 
     async def _close(self, room: HeldRoom) -> None:
-        del self.rooms[room.name]
+        self._forget(room)
         await self._mailbox.unsubscribe(room.name)
+
+    def _forget(self, room: HeldRoom) -> None:
+        del self.rooms[room.name]
+        self.measures.weddings.pop(room.name, None)
 
     def announce(self, room: HeldRoom, member: Sender) -> None:
         """Somebody has come."""

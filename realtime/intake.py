@@ -57,7 +57,7 @@ class Intake:
             raise
         if urgent:
             self._allowances.pay_emergency(room, sender, checked.id)
-        if sheds(self._hub.tuning.shed_level, ROLES[sender.role], checked.kind):
+        if sheds(self._hub.flushing.tuning.shed_level, ROLES[sender.role], checked.kind):
             self._hub.measures.shed[sender.role] += 1
             raise Overloaded(retry_after_ms=OVERLOADED_RETRY_MS)
         return checked

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 
 from realtime.clock import Clock
 from realtime.closing import CloseCode
 from realtime.connection import Connection
 from realtime.frame import Frame
-from realtime.histogram import Histogram, count, index_of
+from realtime.histogram import EDGES_S, Buckets, Histogram
 from realtime.kinds import KINDS, Priority
 from realtime.publication import Entry
 from realtime.report import WeddingReport
@@ -19,6 +19,8 @@ PRIORITIES = tuple(Priority)
 ROUND_SHARE, ROUND_S = 0.03, 0.000_1
 """Of the latency, about a bucket, and what is nothing to anybody: members of a room who were served further apart are counted
 apart. They had it one after the other, the first long before the last, at no even pace when the process was kept waiting."""
+Served = list[tuple[float, int]]
+"""[(moment, members)]: runs of members who had it one after the other within `ROUND_S`, the last of them at that moment."""
 BOOK_MAX = 64
 """Deliveries to a room that are counted together at the latest: more at once would be felt by what comes meanwhile."""
 
@@ -32,7 +34,7 @@ class Measures:
         self._clock = clock
         self.now_s = clock.monotonic
         """The clock that latencies are of."""
-        self._unbooked: list[tuple[WeddingReport, Priority, float | None, Sequence[float]]] = []
+        self._unbooked: list[tuple[WeddingReport, Priority, float | None, Served]] = []
         self.publications = [0] * len(PRIORITIES)
         self.deliveries = [0] * len(PRIORITIES)
         self.latency = [Histogram() for _ in PRIORITIES]
@@ -41,6 +43,8 @@ class Measures:
         self.behind: dict[Connection, tuple[float, tuple[int, int]]] = {}
         self.connections: dict[str, int] = {}
         """{role: sockets}."""
+        self.weddings: dict[str, WeddingReport] = {}
+        """Those that are open here: kept, since to gather hundreds takes a while, every second."""
         self.joins_total = 0
         self.joins_refused_total = 0
         self.too_slow_total = 0
@@ -97,10 +101,10 @@ class Measures:
         kind = KINDS.get(entry.kind)
         self.publications[kind.priority if kind is not None else Priority.P1] += 1
 
-    def delivered(self, room: WeddingReport, frames: Sequence[Frame], moments: Sequence[float]) -> None:
-        """All of `frames` are with the kernel. `moments`: for each member when, in order. They count with the next `book`."""
+    def delivered(self, room: WeddingReport, frames: Iterable[Frame], served: Served) -> None:
+        """All of `frames` are with the kernel, for whom and when `served` tells. They count with the next `book`."""
         for frame in frames:  # which are not kept: their memory is used again while it is in the cache
-            self._unbooked.append((room, frame.priority, frame.received_s, moments))
+            self._unbooked.append((room, frame.priority, frame.received_s, served))
         if len(self._unbooked) >= BOOK_MAX:
             self.book()
 
@@ -108,20 +112,29 @@ class Measures:
         """Count what was delivered. Many at once: after dozens of sends nothing of this is in the processor's cache any more,
         and each by itself would have to bring it back."""
         unbooked, self._unbooked = self._unbooked, []
-        for room, priority, received_s, moments in unbooked:
-            self.deliveries[priority] += len(moments)
-            room.deliveries_total += len(moments)
+        for room, priority, received_s, served in unbooked:
+            n = 0
+            for _, members in served:
+                n += members
+            self.deliveries[priority] += n
+            room.deliveries_total += n
             if received_s is not None:
-                self._time(room, priority, received_s, moments)
+                self._time(room, priority, received_s, served)
 
-    def _time(self, room: WeddingReport, priority: Priority, received_s: float, moments: Sequence[float]) -> None:
+    def _time(self, room: WeddingReport, priority: Priority, received_s: float, served: Served) -> None:
         kept = [] if room.fenced else [self.latency[priority].counts]
         if priority <= Priority.P1:
             kept.append(room.latency)
-        for at_s, n in _parts(moments, max(ROUND_S, ROUND_SHARE * (moments[-1] - received_s))):
-            index = index_of(at_s - received_s)
-            for buckets in kept:
-                count(buckets, index, n)
+        n, last_s = 0, served[0][0]
+        # Between the ends of the first and the last run that are taken as one; a run is as long as `ROUND_S`.
+        apart_s = ROUND_SHARE * (served[-1][0] - received_s) - ROUND_S
+        until_s = last_s + apart_s
+        for at_s, members in served:
+            if n and at_s > until_s:
+                _count(kept, last_s - received_s, n)
+                n, until_s = 0, at_s + apart_s
+            n, last_s = n + members, at_s
+        _count(kept, last_s - received_s, n)
 
     def seen(self, room: WeddingReport, frames: Sequence[Frame]) -> float | None:
         """A recipient has acknowledged `frames`. How long the last of them took, ms; None when it was not to be acknowledged at
@@ -137,10 +150,7 @@ class Measures:
         return ms
 
 
-def _parts(moments: Sequence[float], apart_s: float) -> Iterator[tuple[float, int]]:
-    """(moment, how many): those within `apart_s` count as served with the last of them."""
-    start = 0
-    while start < len(moments):
-        end = len(moments) if moments[-1] - moments[start] <= apart_s else bisect_right(moments, moments[start] + apart_s)
-        yield moments[end - 1], end - start
-        start = end
+def _count(kept: list[Buckets], seconds: float, n: int) -> None:
+    index = bisect_left(EDGES_S, seconds)
+    for buckets in kept:
+        buckets[index] = buckets.get(index, 0) + n

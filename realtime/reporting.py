@@ -26,7 +26,6 @@ from realtime.report import (
     describes,
     encode_room,
 )
-from realtime.roles import OPS
 
 if TYPE_CHECKING:
     from realtime.services import Services
@@ -42,7 +41,7 @@ _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 def report(parts: Services) -> WorkerReport:
     """This worker as it is now, in what it counts with itself: to be sent at once."""
-    hub, measures, tuning = parts.hub, parts.hub.measures, parts.hub.tuning
+    hub, measures, tuning = parts.hub, parts.hub.measures, parts.hub.flushing.tuning
     measures.book()
     host, pid = hub.process.rsplit(".", 2)[:2]
     offset_s = parts.clock.now().timestamp() - parts.clock.monotonic()
@@ -57,7 +56,7 @@ def report(parts: Services) -> WorkerReport:
         reason=parts.reason,
         address=parts.config.address,
         connections={role: count for role, count in measures.connections.items() if count},
-        weddings={name: room.measures for name, room in hub.rooms.items() if name != OPS},
+        weddings=measures.weddings,
         joins_total=measures.joins_total,
         joins_refused_total=measures.joins_refused_total,
         publications_total=_named(measures.publications),

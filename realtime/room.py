@@ -8,13 +8,15 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from itertools import islice, takewhile
+from math import inf
+from operator import itemgetter
 
 from realtime.connection import PLAIN, Cohort, Connection, Item, joined
 from realtime.deflate import deflated
 from realtime.fence import fenced
 from realtime.frame import Frame
 from realtime.kinds import Priority
-from realtime.measures import Measures
+from realtime.measures import ROUND_S, Measures, Served
 from realtime.presence import Presence
 from realtime.publication import Entry, Position, State
 from realtime.receipts import ReceiptBook
@@ -34,6 +36,7 @@ _RANK = (Role.PLANNER, Role.VENDOR, Role.COUPLE, Role.STAFF, Role.DISPLAY, Role.
 RANKS = {view: min(rank for rank, role in enumerate(_RANK) if VIEWS[role] == view) for view in VIEWS.values()}
 """Who is served first inside a flush: planner, vendor, couple, display, guest (design.md, Roles)."""
 
+_frame = itemgetter(1)  # of an item
 Pack = Callable[[Sequence[bytes], int], bytes]
 """Texts as one buffer of frames; texts of fewer bytes than the number are not worth compressing."""
 PACK: dict[str, Pack] = {PLAIN: lambda texts, _: joined(texts), "deflate": deflated}
@@ -205,7 +208,8 @@ class HeldRoom:
 
     def _write(self, members: Iterable[Connection], items: list[Item], frames: bytes) -> None:
         size, now_s = len(frames), self._measures.now_s
-        moments: list[float] = []  # never `list[float]()`: it tries to note its type, cannot, and that is felt here
+        served: Served = []
+        n, last_s, until_s = 0, 0.0, -inf
         for connection in members:
             # The shortest way there is: one call for each member, of the socket itself.
             try:
@@ -213,9 +217,15 @@ class HeldRoom:
             except OSError:
                 sent = 0
             if sent == size or self._write_slowly(connection, items, frames, sent):
-                moments.append(now_s())
-        if moments:
-            self._measures.delivered(self.measures, [frame for _, frame in items], moments)
+                at_s = now_s()
+                if at_s > until_s:  # in runs, not one by one: what is kept for each has left the cache when it is counted
+                    if n:
+                        served.append((last_s, n))
+                    n, until_s = 0, at_s + ROUND_S
+                n, last_s = n + 1, at_s
+        if n:
+            served.append((last_s, n))
+            self._measures.delivered(self.measures, map(_frame, items), served)
 
     def _write_slowly(self, connection: Connection, items: list[Item], frames: bytes, sent: int) -> bool:
         try:

@@ -187,7 +187,7 @@ class Services:
             connection.end_too_slow()
         emergency, outbox_bytes = hub.emergencies_total > emergencies, hub.measures.outbox_bytes
         reading = Reading(self.busy, lag_s, outbox_bytes, self.committer.backlog_s(), emergency)
-        hub.tuning = self.optimizer.step(reading, now_s)
+        hub.flushing.tuning = self.optimizer.step(reading, now_s)
         return now_s, now_cpu_s, hub.emergencies_total
 
     def take_lag_s(self) -> float | None:

@@ -9,16 +9,19 @@ that a process is lied to about, moves no latency.
 from __future__ import annotations
 
 import socket
-import struct
 from collections.abc import Sequence
 from math import inf
+from socket import SOL_SOCKET
+from struct import Struct
 
 from realtime.clock import Clock
 
 SO_TIMESTAMPNS = 35
 """asm-generic/socket.h; `socket` does not name it."""
-_STAMP = struct.Struct("@qq")
-ANCILLARY_BYTES = socket.CMSG_SPACE(_STAMP.size)
+_STAMP = Struct("@qq")
+STAMP_BYTES = _STAMP.size
+ANCILLARY_BYTES = socket.CMSG_SPACE(STAMP_BYTES)
+_unpacked = _STAMP.unpack
 Ancillary = Sequence[tuple[int, int, bytes]]
 
 COMPARED_EVERY_S = 1.0
@@ -31,15 +34,16 @@ DOUBTED_S, ASKED_AGAIN_S = 0.02, 0.01
 
 def stamped(raw: socket.socket) -> None:
     """From now on `raw` tells when it received what is read."""
-    raw.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+    raw.setsockopt(SOL_SOCKET, SO_TIMESTAMPNS, 1)
 
 
 def stamp_s(ancillary: Ancillary) -> float | None:
     """The kernel's stamp, on its wall clock; None where it gives none."""
     for level, kind, value in ancillary:
-        if level == socket.SOL_SOCKET and kind == SO_TIMESTAMPNS and len(value) == _STAMP.size:
-            seconds, nanoseconds = _STAMP.unpack(value)
-            return float(seconds + nanoseconds * 1e-9)
+        if kind == SO_TIMESTAMPNS and level == SOL_SOCKET and len(value) == STAMP_BYTES:
+            seconds, nanoseconds = _unpacked(value)
+            moment_s: float = seconds + nanoseconds * 1e-9
+            return moment_s
     return None
 
 
@@ -47,7 +51,7 @@ class Arrivals:
     """Stamps on the monotonic clock, of the one thing that is being read just now."""
 
     def __init__(self, clock: Clock) -> None:
-        self._clock = clock
+        self._now_s = clock.monotonic
         self._ancillary: Ancillary = ()
         self._ahead_s, self._compared_s = 0.0, -inf
         self._ends: tuple[socket.socket, socket.socket] | None = None
@@ -64,17 +68,15 @@ class Arrivals:
 
     def current_s(self) -> float | None:
         """When the kernel had what is being read; None when nothing is, or nobody knows. Of pings nobody asks."""
-        found_s = stamp_s(self._ancillary)
-        return self.monotonic_s(found_s) if found_s is not None else None
-
-    def monotonic_s(self, kernel_s: float) -> float:
-        """A stamp as a moment of the monotonic clock, never later than now."""
-        now_s = self._clock.monotonic()
-        if now_s - self._compared_s > COMPARED_EVERY_S:
+        kernel_s = stamp_s(self._ancillary)
+        if kernel_s is None:
+            return None
+        now_s = self._now_s()
+        moment_s, known_s = kernel_s - self._ahead_s, now_s - self._compared_s
+        if known_s > COMPARED_EVERY_S or (now_s - moment_s > DOUBTED_S and known_s > ASKED_AGAIN_S):
             self._compare()
-        if now_s - (kernel_s - self._ahead_s) > DOUBTED_S and now_s - self._compared_s > ASKED_AGAIN_S:
-            self._compare()
-        return min(now_s, kernel_s - self._ahead_s)
+            moment_s = kernel_s - self._ahead_s
+        return moment_s if moment_s < now_s else now_s  # `min`, for every publication
 
     def close(self) -> None:
         """It can be used again."""
@@ -90,9 +92,9 @@ class Arrivals:
         best_s, (asking, answering) = inf, self._ends
         for _ in range(COMPARISONS):
             asking.send(b"?")
-            before_s = self._clock.monotonic()
+            before_s = self._now_s()
             kernel_s = stamp_s(answering.recvmsg(1, ANCILLARY_BYTES)[1])
-            self._compared_s = self._clock.monotonic()
+            self._compared_s = self._now_s()
             if kernel_s is not None and self._compared_s - before_s < best_s:
                 best_s = self._compared_s - before_s
                 self._ahead_s = kernel_s - (before_s + self._compared_s) / 2

@@ -220,7 +220,7 @@ class HubMachine(RuleBasedStateMachine):
     @rule(process=st.integers(0, 1), busy=st.booleans())
     def load(self, process: int, busy: bool) -> None:
         """Under load a process joins publications; what it holds back leaves with `flush`."""
-        self.processes[process].hub.tuning = Tuning(window_s=3_600.0 if busy else 0.0)
+        self.processes[process].hub.flushing.tuning = Tuning(window_s=3_600.0 if busy else 0.0)
 
     @rule(turns=st.sampled_from([0, 1, 3, 12]))
     def patience(self, turns: int) -> None:

@@ -176,7 +176,7 @@ async def test_over_http_who_is_refused_for_now_is_told_when_to_come_back(parts:
     guest = held_by(parts, "guest", reusable=True)
     monkeypatch.setattr(parts.clock, "monotonic", lambda: 1_000.0, raising=False)
     monkeypatch.setattr(parts.optimizer, "step", lambda *_: Tuning(shed_level=3))
-    parts.hub.tuning = Tuning(shed_level=3)
+    parts.hub.flushing.tuning = Tuning(shed_level=3)
     for status, code, wait_ms, wait_s in [(503, "overloaded", 5_000, "5")] * 10 + [(429, "rate_limited", 1_001, "2")]:
         headers = {"Authorization": f"Bearer {guest}"}
         answer = await AsyncClient().post(URL, json.dumps(chat("1")), content_type="application/json", headers=headers)

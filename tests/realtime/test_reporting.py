@@ -77,6 +77,20 @@ async def test_the_room_of_the_operators_is_no_wedding(site: Site) -> None:
     assert OPS in site.services.hub.rooms and report(site.services).weddings == {}
 
 
+async def test_a_wedding_is_reported_for_as_long_as_it_is_held(site: Site) -> None:
+    guest = await site.join(GUEST)
+    await until(guest, "live")
+    hub = site.services.hub
+    assert list(report(site.services).weddings) == [ROOM]
+    hub.replaced(hub.rooms[ROOM])
+    assert report(site.services).weddings == {}
+    room = await hub.open(ROOM)
+    assert report(site.services).weddings == {ROOM: room.measures}
+    room.empty_since_s = -1_000.0
+    await hub.compare()
+    assert ROOM not in hub.rooms and report(site.services).weddings == {}
+
+
 async def test_what_was_not_measured_is_absent(site: Site) -> None:
     await site.join(GUEST)
     found = report(site.services)

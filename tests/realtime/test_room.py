@@ -199,7 +199,7 @@ def test_what_is_replayed_from_the_journal_to_somebody_who_does_not_read_is_no_l
     (member,) = hall.room.members()
     hall.clock.advance(3_600)
     frame = Frame(Entry("w", 1, "cue.go", 127, "c", member.member, START, b"{}"))
-    hall.measures.delivered(hall.room.measures, [frame], [hall.clock.monotonic()])
+    hall.measures.delivered(hall.room.measures, [frame], [(hall.clock.monotonic(), 1)])
     hall.measures.book()
     assert hall.measures.deliveries[1] == 1 and not hall.measures.latency[1].counts
 
