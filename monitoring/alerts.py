@@ -6,7 +6,7 @@ reading that could not be taken. States of an alert (background: Prometheus `for
     ok -> pending (`for_s`) -> firing -> resolving (`keep_s`) -> ok        no_data: not ok, not known
 
 What has been *told* is kept apart from what is so: an alert that flaps, is hidden by its cause or silenced goes on being
-evaluated, and is told when that ends and it is still so. What was told as firing is always told as over.
+evaluated, and is told when that ends and it is still so. What was told as firing is always told as over, once that is known.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Rule(Struct, frozen=True):
     keep_s: float = 60.0
     """So long it must be over before it is said to be."""
     no_data_s: float = 0.0
-    """After so long without a reading that itself is told; 0: it is only shown."""
+    """After so long without a reading that itself is told; 0: only of what was told as firing."""
     severity: Severity = "ticket"
     hidden_by: tuple[str, ...] = ()
     """Rules that explain this one: not told while one of them is raised for the same subject, or for all."""
@@ -251,6 +251,8 @@ def _told(rule: Rule | None, alert: Alert, muted: str, now_s: float) -> Told:
         wanted = "flapping"
     elif alert.active:
         wanted = "firing"
-    elif alert.state == "no_data" and rule and rule.no_data_s and now_s - alert.since_s >= rule.no_data_s:
+    elif alert.state == "pending":
+        wanted = alert.told  # a first reading after none for long: what was told is not over
+    elif alert.state == "no_data" and rule and (alert.told or (rule.no_data_s and now_s - alert.since_s >= rule.no_data_s)):
         wanted = "no_data"
     return alert.told if muted and wanted else wanted

@@ -135,6 +135,18 @@ def test_another_holder_of_the_lease_goes_on_and_tells_nothing_twice(day: Day) -
     assert Alert.objects.count() == 1
 
 
+def test_a_page_without_readings_is_told_as_not_known_and_stays_open(day: Day) -> None:
+    day.workers["w1"] = {"journal_healthy": False}
+    day.second(8)
+    for _ in range(200):
+        day.clock.advance(5)
+        day.alerting.step(None, day.now)
+    told = [a for notice in Notice.objects.order_by("pk") for a in notice.content if a["labels"]["alertname"] == "journal-down"]
+    assert {a["status"] for a in told} == {"firing"}
+    assert told[-1]["annotations"]["summary"] == "Not known, no readings: Publications cannot be stored (worker w1)"
+    assert "journal-down worker w1" in day.rules()
+
+
 def test_a_database_that_falters_while_the_lease_is_taken_ends_no_alert(day: Day) -> None:
     day.workers["w1"] = {"journal_healthy": False}
     day.second(8)

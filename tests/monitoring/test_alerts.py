@@ -102,7 +102,20 @@ def test_a_firing_alert_without_readings_goes_on_and_says_so() -> None:
     for _ in range(800):
         watch.read()
     (alert,) = watch.active.values()
-    assert alert.state == "no_data" and watch.words() == ["firing", "over"]
+    assert alert.state == "no_data" and watch.words() == ["firing", "no_data"]
+    watch.read(silent_s={W1: 0.0})
+    assert watch.words() == ["firing", "no_data", "over"]
+
+
+def test_what_was_not_known_for_a_while_and_is_still_so_was_never_over() -> None:
+    watch = Watch(LAG)
+    for _ in range(11):
+        watch.read(lag_s=0.2)
+    for _ in range(1_000):
+        watch.read()
+    for _ in range(11):
+        watch.read(lag_s=0.2)
+    assert watch.words() == ["firing", "no_data", "firing"]
 
 
 def test_what_is_no_longer_there_is_over() -> None:
