@@ -16,7 +16,7 @@ from django.db import DatabaseError, transaction
 from django.db.models import Min
 
 from monitoring import confirmations, incidents
-from monitoring.alerts import Alert, Change, Labels, Mute, Rule, evaluate
+from monitoring.alerts import SEVERITIES, Alert, Change, Labels, Mute, Rule, evaluate
 from monitoring.happenings import Happenings
 from monitoring.models import alerts as rows
 from monitoring.router import ALIAS
@@ -237,7 +237,7 @@ def notify(news: list[tuple[dict[str, Any], datetime]]) -> None:
             severities = {alert["labels"]["severity"] for alert, _ in part}
             rows.Notice.objects.create(
                 receiver=receiver,
-                severity=max(severities, key=rows.SEVERITIES.index),
+                severity=max(severities, key=SEVERITIES.index),
                 content=[alert for alert, _ in part],
                 created_at=part[0][1],
                 next_try_at=part[0][1],

@@ -25,6 +25,8 @@ Readings = Mapping[str, Mapping[Labels, float | None]]
 """{signal: {subject: value}}. A signal that is missing was not read at all; a subject that is missing no longer exists."""
 State = Literal["ok", "pending", "firing", "resolving", "no_data"]
 Severity = Literal["page", "ticket", "info"]
+SEVERITIES: tuple[Severity, ...] = ("info", "ticket", "page")
+"""From the least to the most urgent."""
 Told = Literal["", "firing", "flapping", "no_data"]
 
 CLEAR_SHARE = 0.8
@@ -84,6 +86,7 @@ class Alert(Struct, frozen=True):
     rule: str
     labels: Labels
     severity: Severity
+    """That of the rule; never less than what it was told as, so that the same people hear that it is over."""
     state: State
     since_s: float
     """UTC seconds when this state began."""
@@ -160,7 +163,7 @@ def _step(rule: Rule, before: Alert | None, labels: Labels, value: float | None,
     fresh = before.state in ("ok", "no_data") and state in ("pending", "firing")
     alert = msgspec.structs.replace(
         before,
-        severity=rule.severity,
+        severity=max(rule.severity, before.severity, key=SEVERITIES.index) if before.told else rule.severity,
         state=state,
         since_s=before.since_s if state == before.state else now_s,
         raised_s=now_s if fresh else before.raised_s,

@@ -11,7 +11,7 @@ from django.core.exceptions import ValidationError
 from django.core.validators import MinValueValidator, validate_email
 from django.db import models
 
-from monitoring.alerts import Labels, Mute, Rule, Severity, clear_at
+from monitoring.alerts import SEVERITIES, Labels, Mute, Rule, clear_at
 from monitoring.signals import SIGNALS
 
 SILENCE_MAX = timedelta(days=7)
@@ -50,10 +50,6 @@ class SeverityChoice(models.TextChoices):
     PAGE = "page", "Page: somebody gets up"
     TICKET = "ticket", "Ticket: somebody looks today"
     INFO = "info", "Info: it is only shown"
-
-
-SEVERITIES: tuple[Severity, ...] = ("info", "ticket", "page")
-"""From the least to the most urgent."""
 
 
 class AlertRule(models.Model):

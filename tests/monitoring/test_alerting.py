@@ -135,6 +135,17 @@ def test_another_holder_of_the_lease_goes_on_and_tells_nothing_twice(day: Day) -
     assert Alert.objects.count() == 1
 
 
+def test_who_was_paged_hears_the_end_though_the_rule_has_become_a_ticket_meanwhile(day: Day) -> None:
+    day.workers["w1"] = {"journal_healthy": False}
+    day.second(8)
+    AlertRule.objects.filter(name="journal-down").update(severity="ticket")
+    day.second(12)
+    day.workers["w1"] = {}
+    day.second(64)
+    assert notices() == [["firing journal-down"], ["resolved journal-down"]]
+    assert Incident.objects.get().state == "mitigated"
+
+
 def test_a_page_without_readings_is_told_as_not_known_and_stays_open(day: Day) -> None:
     day.workers["w1"] = {"journal_healthy": False}
     day.second(8)
