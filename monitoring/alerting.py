@@ -5,15 +5,15 @@ from __future__ import annotations
 import logging
 import shutil
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from django.conf import settings
 from django.db import DatabaseError, transaction
-from django.db.models import Min
+from django.db.models import Min, Model
 
 from monitoring import confirmations, incidents
 from monitoring.alerts import SEVERITIES, Alert, Change, Labels, Mute, Rule, evaluate
@@ -26,6 +26,8 @@ from realtime.fence import fenced
 from realtime.report import WorkerReport
 
 logger = logging.getLogger(__name__)
+Row = TypeVar("Row", bound=Model)
+Value = TypeVar("Value")
 
 REFRESH_S = 2.0
 """How soon a rule, a silence or an acknowledgement of the admin counts."""
@@ -103,11 +105,13 @@ class Alerting:
 
     def _refresh(self, now: datetime) -> None:
         try:
-            kept = [] if self._restored else list(rows.Alert.objects.filter(resolved_at=None).exclude(kept={}))
-            rules = [rule.as_rule for rule in rows.AlertRule.objects.filter(enabled=True)]
-            mutes = [s.as_mute for s in rows.Silence.objects.filter(starts_at__lte=now, ends_at__gt=now)]
+            open_rows = [] if self._restored else rows.Alert.objects.filter(resolved_at=None).exclude(kept={})
+            kept = read_each(open_rows, lambda row: msgspec.convert(row.kept, Alert))
+            rules = read_each(rows.AlertRule.objects.filter(enabled=True), lambda rule: rule.as_rule)
+            silences = rows.Silence.objects.filter(starts_at__lte=now, ends_at__gt=now)
+            mutes = read_each(silences, lambda silence: silence.as_mute)
             # All of it or nothing: alerts without their rules would be over.
-            self._alerts |= {row.fingerprint: msgspec.convert(row.kept, Alert) for row in kept}
+            self._alerts |= {alert.fingerprint: alert for alert in kept}
             self._rules, self._mutes, self._restored = rules, mutes, True
             self._signal = {rule.name: rule.signal for rule in rules}
             self._from_database = {WAITING: waiting(now)}
@@ -141,6 +145,17 @@ class Alerting:
         self._written = {alert.fingerprint: _mark(alert) for alert in self._alerts.values() if alert.told}
         if all_of_them:
             self._saved_s = now_s
+
+
+def read_each(found: Iterable[Row], read: Callable[[Row], Value]) -> list[Value]:
+    """What `read` makes of each row. One of which it can make nothing is left out and said. Raises DatabaseError."""
+    values: list[Value] = []
+    for row in found:
+        try:
+            values.append(read(row))
+        except Exception as error:  # whatever stands in one row, all others count
+            logger.error("%s %s cannot be read and is left out: %r", row._meta.verbose_name, row.pk, error)
+    return values
 
 
 def free_share(folder: Path) -> float | None:

@@ -229,7 +229,9 @@ class Silence(models.Model):
         return f"{self.rule or 'all rules'} until {self.ends_at:%d %b %H:%M}: {self.reason}"
 
     def clean(self) -> None:
-        """Raises ValidationError for an unknown rule, and for an end before the beginning or too far after it."""
+        """Raises ValidationError for an unknown rule, and for an end before the beginning or too far after it. Whatever is
+        empty as labels is {}: what a field leaves out as blank is checked by nobody else."""
+        self.labels = self.labels or {}
         if not self.starts_at or not self.ends_at:
             return  # the fields say so themselves
         if self.ends_at <= self.starts_at:

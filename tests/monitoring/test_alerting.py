@@ -146,6 +146,21 @@ def test_who_was_paged_hears_the_end_though_the_rule_has_become_a_ticket_meanwhi
     assert Incident.objects.get().state == "mitigated"
 
 
+def test_a_row_that_cannot_be_read_keeps_the_others_from_nothing(day: Day) -> None:
+    times = {"starts_at": day.now, "ends_at": day.now + timedelta(minutes=5)}
+    Silence.objects.create(rule="worker-lag", labels=[], author="ada", reason="r", **times)
+    Silence.objects.create(rule="worker-missing", author="ada", reason="r", **times)
+    day.workers["w1"] = {"journal_healthy": False}
+    day.second(3)
+    del day.workers["w2"]
+    day.second(8)
+    assert notices() == [["firing journal-down"]]
+    Alert.objects.update(kept={"strange": 1})
+    day.take_over()
+    day.second(8)
+    assert notices()[-1] == ["firing journal-down"]
+
+
 def test_a_page_without_readings_is_told_as_not_known_and_stays_open(day: Day) -> None:
     day.workers["w1"] = {"journal_healthy": False}
     day.second(8)
