@@ -114,6 +114,9 @@ class Alerting:
             self._alerts |= {alert.fingerprint: alert for alert in kept}
             self._rules, self._mutes, self._restored = rules, mutes, True
             self._signal = {rule.name: rule.signal for rule in rules}
+            for alert in kept:
+                if alert.read_s is not None and alert.value is not None:
+                    self._signals.recall(self._signal.get(alert.rule, ""), alert.labels, alert.read_s - alert.value)
             self._from_database = {WAITING: waiting(now)}
             remind(now)
         except DatabaseError as error:

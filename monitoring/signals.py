@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Iterable, Sequence
 
@@ -131,6 +132,17 @@ class Signals:
         self._refused, self._shed = Rolling(60), dict[str, Rolling]()
         self._late: dict[str, Rolling] = {}
         self._planner_s: dict[str, float] = {}
+        # {slot: when whoever looked before us last heard of it}, of those that were missing then and still are
+        self._missing_s: dict[str, float] = {}
+
+    def recall(self, signal: str, labels: Labels, seen_s: float) -> None:
+        """What an open alert of whoever looked before us knows: when this worker, or the planner of this wedding, was last
+        seen. Of other signals that says nothing."""
+        subject = dict(labels)
+        if signal == "worker.silent" and "worker" in subject:
+            self._missing_s[subject["worker"]] = seen_s
+        elif signal == "wedding.planner_away" and "wedding" in subject:
+            self._planner_s.setdefault(subject["wedding"], seen_s)
 
     def read(self, reports: Sequence[WorkerReport] | None, now_s: float) -> Table:
         """All readings of this second, except those of the disk and the notices. None: the reports could not be read."""
@@ -144,6 +156,8 @@ class Signals:
         news = [report for report in reports if report.at_s != getattr(self._last.get(report.worker), "at_s", None)]
         speaking = {report.worker for report in news if report.state == "ready" and report.at_s - report.started_s > SETTLED_S}
         for report in news:
+            if report.at_s > self._missing_s.get(report.slot, math.inf):
+                del self._missing_s[report.slot]
             self._offset[report.slot] = abs(report.at_s - now_s)
             before = self._last.get(report.worker)
             self._count(report, before, now_s, speaking)
@@ -199,6 +213,7 @@ class Signals:
             if left or now_s - self._seen_s[worker] > (LAG_OVER_S if replaced else FORGET_S):
                 self._left[worker] = self._last.pop(worker).at_s
                 del self._seen_s[worker]
+        self._missing_s = {slot: seen_s for slot, seen_s in self._missing_s.items() if now_s - seen_s <= FORGET_S}
         while len(self._left) > LEFT_MAX:
             del self._left[next(iter(self._left))]
         slots = {report.slot for report in self._last.values()}
@@ -207,9 +222,10 @@ class Signals:
                 del kept[slot]
 
     def _workers(self, now_s: float) -> Table:
-        table: Table = {
-            name: {} for name in SIGNALS if name.startswith(("worker.", "clock.", "journal.", "layer.", "canary.", "promise."))
-        }
+        about_workers = ("worker.", "clock.", "journal.", "layer.", "canary.", "promise.")
+        unknown: dict[Labels, float | None] = {of("worker", slot): None for slot in self._missing_s}
+        table: Table = {name: dict(unknown) for name in SIGNALS if name.startswith(about_workers)}
+        table["worker.silent"] = {of("worker", slot): now_s - seen_s for slot, seen_s in self._missing_s.items()}
         # Who was heard last comes last: of two in one slot its readings count.
         for worker, report in sorted(self._last.items(), key=lambda item: self._seen_s[item[0]]):
             slot, labels = report.slot, of("worker", report.slot)

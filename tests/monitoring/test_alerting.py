@@ -18,7 +18,7 @@ from monitoring.delivery import Delivery
 from monitoring.models import Alert, AlertRule, Incident, Notice, Receiver, Silence
 from monitoring.notifiers import Outcome
 from monitoring.signals import SIGNALS
-from realtime.report import WorkerReport
+from realtime.report import WeddingReport, WorkerReport
 from tests.fakes import ManualClock
 from tests.processes import ROOT
 
@@ -144,6 +144,23 @@ def test_who_was_paged_hears_the_end_though_the_rule_has_become_a_ticket_meanwhi
     day.second(64)
     assert notices() == [["firing journal-down"], ["resolved journal-down"]]
     assert Incident.objects.get().state == "mitigated"
+
+
+def test_who_is_still_away_when_another_takes_the_lease_is_not_told_as_back(day: Day) -> None:
+    Receiver.objects.update(at_least="ticket")
+    day.workers["w1"] = {"weddings": {"rose": WeddingReport({"guest": 3, "planner": 1})}}
+    day.second(5)
+    day.workers = {"w1": {"weddings": {"rose": WeddingReport({"guest": 3})}}}
+    day.second(80)
+    told = notices()
+    assert day.rules() == ["planner-away wedding rose", "worker-missing worker w2"]
+    day.take_over()
+    day.clock.advance(3)
+    day.second(150)
+    assert notices() == told and len(day.rules()) == 2
+    day.workers = {"w1": {"weddings": {"rose": WeddingReport({"guest": 3, "planner": 1})}}, "w2": {}}
+    day.second(70)
+    assert day.rules() == [] and len(notices()) == len(told) + 2
 
 
 def test_a_row_that_cannot_be_read_keeps_the_others_from_nothing(day: Day) -> None:
