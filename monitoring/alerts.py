@@ -129,6 +129,18 @@ def fingerprint(rule: str, labels: Labels) -> str:
     return hashlib.sha256(repr((rule, labels)).encode()).hexdigest()[:16]
 
 
+def shifted(alert: Alert, by_s: float, latest_s: float) -> Alert:
+    """The alert on a clock that is `by_s` ahead of the one it is on. None of its times is after `latest_s`: that would be by a
+    clock that has been set back since, and its holds begin anew."""
+
+    def at(time_s: float) -> float:
+        return min(time_s + by_s, latest_s)
+
+    read_s = None if alert.read_s is None else at(alert.read_s)
+    edges = tuple(at(edge_s) for edge_s in alert.edges)
+    return msgspec.structs.replace(alert, since_s=at(alert.since_s), raised_s=at(alert.raised_s), read_s=read_s, edges=edges)
+
+
 def evaluate(
     rules: Iterable[Rule], readings: Readings, active: Mapping[str, Alert], now_s: float, mutes: Iterable[Mute] = ()
 ) -> Evaluation:

@@ -82,6 +82,7 @@ class ControlLoop:
         self._in_thread = in_thread
         self._ticks = 0
         self._firing = ""
+        self._began_s = parts.clock.now().timestamp() - parts.clock.monotonic()
         self._calendar, self._overrides = calendar_clock(parts.config), list[Override]()
         self._alerts: list[Alert] = []
         self._decision: ScalingDecision | None = None
@@ -103,6 +104,8 @@ class ControlLoop:
         """One tick. A registry or a database that is away is no reason to stop: what is not known is absent. What fails in a
         way that nobody thought of keeps none of the other parts from their turn."""
         now = self._parts.clock.now()
+        # Whoever sets the clock back or forward must not stretch or end what is measured in seconds.
+        ahead_s = self._began_s + self._parts.clock.monotonic() - now.timestamp()
         happened: list[tuple[str, str]] = []
         try:
             reports: list[WorkerReport] | None = await self._parts.registry.reports()
@@ -114,14 +117,14 @@ class ControlLoop:
         with _apart("history"):
             self._history.take(reports, now, self._decision.want if self._decision is not None else None)
         with _apart("alerts"):
-            self._alerts = await self._in_thread(self._alerting.step, reports, now, happened)
+            self._alerts = await self._in_thread(self._alerting.step, reports, now, happened, ahead_s)
             self._firing = self._alerting.broken()
         with _apart("the status"):
             await self._note(reports, now)
         with _apart("the figures"):
             await self._show(reports, now)
         with _apart("the dashboard"):
-            await self._screen.step(reports, now, self._decision)
+            await self._screen.step(reports, now, self._decision, ahead_s)
         self._ticks += 1
 
     async def _decide(self, reports: Sequence[WorkerReport], now: datetime) -> list[tuple[str, str]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import deque
 from collections.abc import Iterable, Sequence
 
@@ -113,8 +112,8 @@ Table = dict[str, dict[Labels, float | None]]
 
 
 class Signals:
-    """Reads one second after the other. `now_s` is a clock that does not go back. `scale`: of the windows in which promises are
-    judged, see `Budget`."""
+    """Reads one second after the other. `now_s` is a clock that does not go back, and `ahead_s` how far it is ahead of the
+    machine's. `scale`: of the windows in which promises are judged, see `Budget`."""
 
     def __init__(self, scale: float = 1.0) -> None:
         self._budgets = [(Budget(objective, scale), field, names, limit_s) for objective, field, names, limit_s in OBJECTIVES]
@@ -144,7 +143,7 @@ class Signals:
         elif signal == "wedding.planner_away" and "wedding" in subject:
             self._planner_s.setdefault(subject["wedding"], seen_s)
 
-    def read(self, reports: Sequence[WorkerReport] | None, now_s: float) -> Table:
+    def read(self, reports: Sequence[WorkerReport] | None, now_s: float, ahead_s: float = 0.0) -> Table:
         """All readings of this second, except those of the disk and the notices. None: the reports could not be read."""
         if self._read_s is None or reports is not None:
             self._read_s = now_s
@@ -156,10 +155,10 @@ class Signals:
         news = [report for report in reports if report.at_s != getattr(self._last.get(report.worker), "at_s", None)]
         speaking = {report.worker for report in news if report.state == "ready" and report.at_s - report.started_s > SETTLED_S}
         for report in news:
-            if report.at_s > self._missing_s.get(report.slot, math.inf):
-                del self._missing_s[report.slot]
-            self._offset[report.slot] = abs(report.at_s - now_s)
+            self._offset[report.slot] = abs(report.at_s + ahead_s - now_s)
             before = self._last.get(report.worker)
+            if before is not None:  # it speaks: the first that is read may be the last of one that is dead
+                self._missing_s.pop(report.slot, None)
             self._count(report, before, now_s, speaking)
             self._last[report.worker], self._seen_s[report.worker] = report, now_s
         self._forget(reports, now_s)

@@ -122,6 +122,25 @@ def test_whatever_one_part_makes_of_it_the_others_go_on(
 
 
 @pytest.mark.usefixtures("nobody_there")
+@pytest.mark.parametrize("set_s", [0.0, -3_600.0, 3_600.0])
+def test_a_clock_that_is_set_keeps_nobody_from_hearing_of_a_missing_worker(parts: Parts, set_s: float) -> None:
+    async def play() -> None:
+        loop = ControlLoop(parts, in_line, History())  # type: ignore[arg-type]
+        for second in range(20):
+            parts.clock.advance(1)
+            parts.clock.set_s = set_s if second > 10 else 0.0
+            if second <= 10:
+                await parts.registry.report(worker(parts))
+            await loop.step()
+            noted = await parts.registry.read(STATUS)
+            assert noted is not None
+            assert ("worker-missing" in decode_status(noted).alerts) == (second >= 13), second
+
+    in_line, finish = queue_of_calls()
+    finish(play())
+
+
+@pytest.mark.usefixtures("nobody_there")
 def test_without_a_registry_it_goes_on_and_says_that_nothing_is_known(parts: Parts) -> None:
     class Away(MemoryRegistry):
         async def reports(self) -> list[WorkerReport]:
