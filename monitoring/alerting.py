@@ -5,18 +5,18 @@ from __future__ import annotations
 import logging
 import shutil
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from django.conf import settings
 from django.db import DatabaseError, transaction
-from django.db.models import Min
+from django.db.models import Min, Model
 
 from monitoring import confirmations, incidents
-from monitoring.alerts import Alert, Change, Labels, Mute, Rule, evaluate
+from monitoring.alerts import SEVERITIES, Alert, Change, Labels, Mute, Rule, evaluate, shifted
 from monitoring.happenings import Happenings
 from monitoring.models import alerts as rows
 from monitoring.router import ALIAS
@@ -26,6 +26,8 @@ from realtime.fence import fenced
 from realtime.report import WorkerReport
 
 logger = logging.getLogger(__name__)
+Row = TypeVar("Row", bound=Model)
+Value = TypeVar("Value")
 
 REFRESH_S = 2.0
 """How soon a rule, a silence or an acknowledgement of the admin counts."""
@@ -51,7 +53,6 @@ class Alerting:
     def __init__(self, disk: Path | None = None) -> None:
         self._disk = disk or settings.VAR_DIR
         self._signals = Signals(settings.REALTIME.day_h / DAY_H)
-        self._now_s = 0.0
         self._refreshed_s = self._saved_s = float("-inf")
         self._restored = False
         self._rules: list[Rule] = []
@@ -67,28 +68,33 @@ class Alerting:
         self._happened: deque[tuple[datetime, str, str]] = deque(maxlen=HAPPENED_MAX)
 
     def step(
-        self, reports: Sequence[WorkerReport] | None, now: datetime, happened: Iterable[tuple[str, str]] = ()
+        self,
+        reports: Sequence[WorkerReport] | None,
+        now: datetime,
+        happened: Iterable[tuple[str, str]] = (),
+        ahead_s: float = 0.0,
     ) -> list[Alert]:
         """All alerts that are not simply ok, after these reports (None: they could not be read). `happened`: what else is for
-        the time line of an incident, as (kind of `IncidentEvent`, text): decisions of the scaler, moves. Never raises for a
-        database that is away: what changed is written, and told, when it is back."""
-        now_s = self._now_s = max(self._now_s, now.timestamp())
+        the time line of an incident, as (kind of `IncidentEvent`, text): decisions of the scaler, moves. `ahead_s`: how far
+        `now` has been set back since this began; durations go on. Never raises for a database that is away: what changed is
+        written, and told, when it is back."""
+        now_s = now.timestamp() + ahead_s
         if reports is not None:
             self._weddings = {name for report in reports for name in report.weddings if not fenced(name)}
         if now_s - self._refreshed_s >= REFRESH_S:
-            self._refresh(now)
+            self._refresh(now, ahead_s)
             self._refreshed_s = now_s
-        table = self._signals.read(reports, now_s) | self._from_database | {"disk.free": {(): free_share(self._disk)}}
+        table = self._signals.read(reports, now_s, ahead_s) | self._from_database | {"disk.free": {(): free_share(self._disk)}}
         done = evaluate(self._rules, table, self._alerts, now_s, self._mutes)
         self._alerts = {fingerprint: self._named(alert) for fingerprint, alert in done.alerts.items()}
         for change in (Change(self._named(change.alert), change.before) for change in done.changes):
             logger.warning("%s: %s", headline(change.alert), change.alert.reason)
-            self._unsaved.append((change, now))
+            self._unsaved.append((Change(shifted(change.alert, -ahead_s, now.timestamp()), change.before), now))
         news = [(happening.kind, happening.text) for happening in self._happenings.step(reports)]
         self._happened.extend((now, kind, text) for kind, text in [*news, *happened])
         while self._happened and now - self._happened[0][0] > incidents.BEFORE:
             self._happened.popleft()
-        self._save(now, now_s)
+        self._save(now, ahead_s)
         return sorted(self._alerts.values(), key=lambda alert: (alert.rule, alert.labels))
 
     def broken(self) -> str:
@@ -101,17 +107,23 @@ class Alerting:
         who = self._who.get(alert.labels) if self._signal.get(alert.rule) == UNSEEN else None
         return msgspec.structs.replace(alert, reason=f"{alert.reason}: {who}") if who and alert.active else alert
 
-    def _refresh(self, now: datetime) -> None:
+    def _refresh(self, now: datetime, ahead_s: float) -> None:
+        now_s = now.timestamp() + ahead_s
         try:
-            kept = [] if self._restored else list(rows.Alert.objects.filter(resolved_at=None).exclude(kept={}))
-            rules = [rule.as_rule for rule in rows.AlertRule.objects.filter(enabled=True)]
-            mutes = [s.as_mute for s in rows.Silence.objects.filter(starts_at__lte=now, ends_at__gt=now)]
+            open_rows = [] if self._restored else rows.Alert.objects.filter(resolved_at=None).exclude(kept={})
+            kept = read_each(open_rows, lambda row: shifted(msgspec.convert(row.kept, Alert), ahead_s, now_s))
+            rules = read_each(rows.AlertRule.objects.filter(enabled=True), lambda rule: rule.as_rule)
+            silences = rows.Silence.objects.filter(starts_at__lte=now, ends_at__gt=now)
+            mutes = read_each(silences, lambda silence: silence.as_mute)
             # All of it or nothing: alerts without their rules would be over.
-            self._alerts |= {row.fingerprint: msgspec.convert(row.kept, Alert) for row in kept}
+            self._alerts |= {alert.fingerprint: alert for alert in kept}
             self._rules, self._mutes, self._restored = rules, mutes, True
             self._signal = {rule.name: rule.signal for rule in rules}
-            self._from_database = {WAITING: waiting(now)}
-            remind(now)
+            for alert in kept:
+                if alert.read_s is not None and alert.value is not None:
+                    self._signals.recall(self._signal.get(alert.rule, ""), alert.labels, alert.read_s - alert.value)
+            self._from_database = {WAITING: waiting(now, ahead_s)}
+            remind(now, ahead_s)
         except DatabaseError as error:
             self._from_database = {}
             logger.error("alerts go on with the rules they have: the history database does not answer: %s", error)
@@ -120,8 +132,9 @@ class Alerting:
         except DatabaseError as error:
             logger.error("who has confirmed an emergency is not known: the journal's database does not answer: %s", error)
 
-    def _save(self, now: datetime, now_s: float) -> None:
+    def _save(self, now: datetime, ahead_s: float) -> None:
         """Write down what changed, and tell. Nothing of it is lost when it fails: it is tried again with the next step."""
+        now_s = now.timestamp() + ahead_s
         all_of_them = now_s - self._saved_s >= SAVE_S
         stale = [a for a in self._alerts.values() if a.told and (all_of_them or self._written.get(a.fingerprint) != _mark(a))]
         if not (self._unsaved or stale or self._happened):
@@ -130,7 +143,8 @@ class Alerting:
             with transaction.atomic(using=ALIAS):
                 record(list(self._unsaved))
                 for alert in stale:
-                    rows.Alert.objects.filter(fingerprint=alert.fingerprint, resolved_at=None).update(**_fields(alert))
+                    fields = _fields(shifted(alert, -ahead_s, now.timestamp()))
+                    rows.Alert.objects.filter(fingerprint=alert.fingerprint, resolved_at=None).update(**fields)
                 gathered = bool(self._happened) and incidents.gather(self._happened, now)
         except DatabaseError as error:
             logger.error("%d changes of alerts wait for the history database: %s", len(self._unsaved), error)
@@ -141,6 +155,17 @@ class Alerting:
         self._written = {alert.fingerprint: _mark(alert) for alert in self._alerts.values() if alert.told}
         if all_of_them:
             self._saved_s = now_s
+
+
+def read_each(found: Iterable[Row], read: Callable[[Row], Value]) -> list[Value]:
+    """What `read` makes of each row. One of which it can make nothing is left out and said. Raises DatabaseError."""
+    values: list[Value] = []
+    for row in found:
+        try:
+            values.append(read(row))
+        except Exception as error:  # whatever stands in one row, all others count
+            logger.error("%s %s cannot be read and is left out: %r", row._meta.verbose_name, row.pk, error)
+    return values
 
 
 def free_share(folder: Path) -> float | None:
@@ -237,20 +262,25 @@ def notify(news: list[tuple[dict[str, Any], datetime]]) -> None:
             severities = {alert["labels"]["severity"] for alert, _ in part}
             rows.Notice.objects.create(
                 receiver=receiver,
-                severity=max(severities, key=rows.SEVERITIES.index),
+                severity=max(severities, key=SEVERITIES.index),
                 content=[alert for alert, _ in part],
                 created_at=part[0][1],
                 next_try_at=part[0][1],
             )
 
 
-def remind(now: datetime) -> None:
-    """Tell a page again that nobody acknowledged in time."""
+def age(at: datetime, now: datetime, ahead_s: float) -> timedelta:
+    """How long ago something was written down, perhaps before `now` was set back by `ahead_s`."""
+    return now - at if at <= now else max(timedelta(), now + timedelta(seconds=ahead_s) - at)
+
+
+def remind(now: datetime, ahead_s: float = 0.0) -> None:
+    """Tell a page again that nobody acknowledged in time. `ahead_s`: see `Alerting.step`."""
     open_pages = rows.Alert.objects.filter(
         severity="page", resolved_at=None, acknowledged_at=None, muted="", reminders__lt=len(REMIND_AFTER)
     )
     for row in open_pages:
-        waited = now - row.fired_at
+        waited = age(row.fired_at, now, ahead_s)
         due = sum(after <= waited for after in REMIND_AFTER)
         if due > row.reminders:
             with transaction.atomic(using=ALIAS):
@@ -263,13 +293,13 @@ def remind(now: datetime) -> None:
 GIVEN_UP_S = 3_600.0
 
 
-def waiting(now: datetime) -> dict[Any, float | None]:
+def waiting(now: datetime, ahead_s: float = 0.0) -> dict[Any, float | None]:
     """{receiver: seconds its oldest page has been waiting}; a page given up within the last hour counts as an hour."""
     found: dict[Any, float | None] = {of("receiver", r.name): 0.0 for r in rows.Receiver.objects.filter(enabled=True)}
     pages = rows.Notice.objects.filter(severity="page", sent_at=None, receiver__enabled=True)
     oldest = pages.filter(given_up_at=None).values_list("receiver__name").annotate(Min("created_at"))
     for name, created_at in oldest:
-        found[of("receiver", name)] = max(0.0, (now - created_at).total_seconds())
+        found[of("receiver", name)] = age(created_at, now, ahead_s).total_seconds()
     lost = pages.filter(given_up_at__gt=now - timedelta(seconds=GIVEN_UP_S)).values_list("receiver__name", flat=True)
     for name in set(lost):
         found[of("receiver", name)] = GIVEN_UP_S

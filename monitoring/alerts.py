@@ -6,7 +6,7 @@ reading that could not be taken. States of an alert (background: Prometheus `for
     ok -> pending (`for_s`) -> firing -> resolving (`keep_s`) -> ok        no_data: not ok, not known
 
 What has been *told* is kept apart from what is so: an alert that flaps, is hidden by its cause or silenced goes on being
-evaluated, and is told when that ends and it is still so. What was told as firing is always told as over.
+evaluated, and is told when that ends and it is still so. What was told as firing is always told as over, once that is known.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ Readings = Mapping[str, Mapping[Labels, float | None]]
 """{signal: {subject: value}}. A signal that is missing was not read at all; a subject that is missing no longer exists."""
 State = Literal["ok", "pending", "firing", "resolving", "no_data"]
 Severity = Literal["page", "ticket", "info"]
+SEVERITIES: tuple[Severity, ...] = ("info", "ticket", "page")
+"""From the least to the most urgent."""
 Told = Literal["", "firing", "flapping", "no_data"]
 
 CLEAR_SHARE = 0.8
@@ -52,7 +54,7 @@ class Rule(Struct, frozen=True):
     keep_s: float = 60.0
     """So long it must be over before it is said to be."""
     no_data_s: float = 0.0
-    """After so long without a reading that itself is told; 0: it is only shown."""
+    """After so long without a reading that itself is told; 0: only of what was told as firing."""
     severity: Severity = "ticket"
     hidden_by: tuple[str, ...] = ()
     """Rules that explain this one: not told while one of them is raised for the same subject, or for all."""
@@ -84,6 +86,7 @@ class Alert(Struct, frozen=True):
     rule: str
     labels: Labels
     severity: Severity
+    """That of the rule; never less than what it was told as, so that the same people hear that it is over."""
     state: State
     since_s: float
     """UTC seconds when this state began."""
@@ -126,6 +129,18 @@ def fingerprint(rule: str, labels: Labels) -> str:
     return hashlib.sha256(repr((rule, labels)).encode()).hexdigest()[:16]
 
 
+def shifted(alert: Alert, by_s: float, latest_s: float) -> Alert:
+    """The alert on a clock that is `by_s` ahead of the one it is on. None of its times is after `latest_s`: that would be by a
+    clock that has been set back since, and its holds begin anew."""
+
+    def at(time_s: float) -> float:
+        return min(time_s + by_s, latest_s)
+
+    read_s = None if alert.read_s is None else at(alert.read_s)
+    edges = tuple(at(edge_s) for edge_s in alert.edges)
+    return msgspec.structs.replace(alert, since_s=at(alert.since_s), raised_s=at(alert.raised_s), read_s=read_s, edges=edges)
+
+
 def evaluate(
     rules: Iterable[Rule], readings: Readings, active: Mapping[str, Alert], now_s: float, mutes: Iterable[Mute] = ()
 ) -> Evaluation:
@@ -160,7 +175,7 @@ def _step(rule: Rule, before: Alert | None, labels: Labels, value: float | None,
     fresh = before.state in ("ok", "no_data") and state in ("pending", "firing")
     alert = msgspec.structs.replace(
         before,
-        severity=rule.severity,
+        severity=max(rule.severity, before.severity, key=SEVERITIES.index) if before.told else rule.severity,
         state=state,
         since_s=before.since_s if state == before.state else now_s,
         raised_s=now_s if fresh else before.raised_s,
@@ -251,6 +266,8 @@ def _told(rule: Rule | None, alert: Alert, muted: str, now_s: float) -> Told:
         wanted = "flapping"
     elif alert.active:
         wanted = "firing"
-    elif alert.state == "no_data" and rule and rule.no_data_s and now_s - alert.since_s >= rule.no_data_s:
+    elif alert.state == "pending":
+        wanted = alert.told  # a first reading after none for long: what was told is not over
+    elif alert.state == "no_data" and rule and (alert.told or (rule.no_data_s and now_s - alert.since_s >= rule.no_data_s)):
         wanted = "no_data"
     return alert.told if muted and wanted else wanted

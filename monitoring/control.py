@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from typing import Any
 
@@ -82,6 +82,7 @@ class ControlLoop:
         self._in_thread = in_thread
         self._ticks = 0
         self._firing = ""
+        self._began_s = parts.clock.now().timestamp() - parts.clock.monotonic()
         self._calendar, self._overrides = calendar_clock(parts.config), list[Override]()
         self._alerts: list[Alert] = []
         self._decision: ScalingDecision | None = None
@@ -100,22 +101,30 @@ class ControlLoop:
         self._screen = Screen(parts, in_thread, self._scaler, self._balancer)
 
     async def step(self) -> None:
-        """One tick. A registry or a database that is away is no reason to stop: what is not known is absent."""
+        """One tick. A registry or a database that is away is no reason to stop: what is not known is absent. What fails in a
+        way that nobody thought of keeps none of the other parts from their turn."""
         now = self._parts.clock.now()
+        # Whoever sets the clock back or forward must not stretch or end what is measured in seconds.
+        ahead_s = self._began_s + self._parts.clock.monotonic() - now.timestamp()
         happened: list[tuple[str, str]] = []
         try:
             reports: list[WorkerReport] | None = await self._parts.registry.reports()
         except RegistryUnavailable as error:
             reports = None
             logger.warning("nobody can be asked: %s", error)
-        if reports is not None:
-            happened += await self._decide(reports, now)
-        self._remember(reports, now)
-        self._alerts = await self._in_thread(self._alerting.step, reports, now, happened)
-        self._firing = self._alerting.broken()
-        await self._note(reports, now)
-        await self._show(reports, now)
-        await self._screen.step(reports, now, self._decision)
+        with _apart("scaling and balancing"):
+            happened += await self._decide(reports, now) if reports is not None else []
+        with _apart("history"):
+            self._history.take(reports, now, self._decision.want if self._decision is not None else None)
+        with _apart("alerts"):
+            self._alerts = await self._in_thread(self._alerting.step, reports, now, happened, ahead_s)
+            self._firing = self._alerting.broken()
+        with _apart("the status"):
+            await self._note(reports, now)
+        with _apart("the figures"):
+            await self._show(reports, now)
+        with _apart("the dashboard"):
+            await self._screen.step(reports, now, self._decision, ahead_s)
         self._ticks += 1
 
     async def _decide(self, reports: Sequence[WorkerReport], now: datetime) -> list[tuple[str, str]]:
@@ -188,12 +197,6 @@ class ControlLoop:
         except RegistryUnavailable:
             return  # said already, by the question for reports
 
-    def _remember(self, reports: Sequence[WorkerReport] | None, now: datetime) -> None:
-        try:
-            self._history.take(reports, now, self._decision.want if self._decision is not None else None)
-        except Exception:  # people are to be told what is wrong, whatever history makes of it
-            logger.exception("this second is not in the history")
-
     async def leave(self, storing: Callable[..., Any]) -> None:
         """What waits for the history database is written, when that is quick: whoever ends us has a limit."""
         with suppress(TimeoutError):
@@ -202,6 +205,7 @@ class ControlLoop:
 
     async def _show(self, reports: Sequence[WorkerReport] | None, now: datetime) -> None:
         """Leave the merged figures where the exporter finds them. Not read: no figures, rather than old ones."""
+        self.figures = None
         self.figures = self._figures(reports, now) if reports is not None else None
         if self.figures is not None:
             try:
@@ -223,6 +227,15 @@ class ControlLoop:
             history_waiting=self._history.waiting,
             history_dropped_total=self._history.dropped_total,
         )
+
+
+@contextmanager
+def _apart(part: str) -> Iterator[None]:
+    """Whatever becomes of this part of a tick, the next one has its turn."""
+    try:
+        yield
+    except Exception:
+        logger.exception("%s failed in this tick; the next one starts afresh", part)
 
 
 async def run(parts: Services, shown: Callable[[Figures | None], None] = lambda figures: None) -> None:

@@ -22,6 +22,8 @@ ROUND_S = 1.0
 FIRST_WAIT_S = 1.0
 WAIT_MAX_S = 30.0
 """A receiver that comes back hears of it within half a minute, and one that is down is not beaten."""
+WAIT_MAX = timedelta(seconds=WAIT_MAX_S)
+"""What is to wait for longer than this was written down before the clock was set back."""
 REFUSALS_MAX = 5
 """Answers such as 401 or 404: somebody may be mending the receiver; after half a minute the next notice has its turn."""
 GIVE_UP_AFTER = timedelta(hours=24)
@@ -46,11 +48,12 @@ class Delivery:
 
     def step(self, now: datetime) -> int:
         """Send what is due; gives how many notices got there. Raises DatabaseError when the outbox cannot be read."""
-        due = Q(notices__sent_at=None, notices__given_up_at=None, notices__next_try_at__lte=now)
+        in_time = Q(notices__next_try_at__lte=now) | Q(notices__next_try_at__gt=now + WAIT_MAX)
+        due = Q(notices__sent_at=None, notices__given_up_at=None) & in_time
         # Those that answered last come first: a page must not wait for the time-out of somebody else's dead webhook.
         receivers = Receiver.objects.filter(due, enabled=True).distinct().order_by(F("last_ok_at").desc(nulls_last=True), "pk")
         count = sum(self._to(receiver, now) for receiver in receivers)
-        if self._resent_at is None or (now - self._resent_at).total_seconds() >= RESEND_S:
+        if self._resent_at is None or abs((now - self._resent_at).total_seconds()) >= RESEND_S:
             self._resent_at = now
             self._resend(now)
         return count
@@ -60,7 +63,7 @@ class Delivery:
         beginning."""
         count = 0
         for notice in receiver.notices.filter(sent_at=None, given_up_at=None).order_by("pk")[:BATCH_MAX]:
-            if notice.next_try_at > now:
+            if now < notice.next_try_at <= now + WAIT_MAX:
                 break
             outcome = _tried(self._send, receiver, notice, now)
             self._result(receiver, notice, outcome, now)

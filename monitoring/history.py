@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.db import InterfaceError, OperationalError, transaction
+from django.db.models import QuerySet
 
 from monitoring.models.days import WeddingMinute
 from monitoring.models.samples import COLUMNS, Sample
@@ -35,11 +36,13 @@ MINUTES_MAX = 15 * 2_500
 
 
 class History:
-    """Takes once a second, writes now and then. `dropped_total`: rows that will never be in the database."""
+    """Takes once a second, writes now and then. `dropped_total`: rows that will never be in the database, those among them
+    whose time is there already since the clock was set back."""
 
     def __init__(self, dropped_total: int = 0) -> None:
         self.samples = Samples()
         self.dropped_total = dropped_total
+        self._unsure = False
         self._minutes = WeddingMinutes()
         self._rows: list[Row] = []
         self._days: list[WeddingMinute] = []
@@ -65,8 +68,11 @@ class History:
             return
         rows, days = self._rows, self._days
         self._rows, self._days = [], []
+        unsure, self._unsure = self._unsure, False
         try:
-            await in_thread(store, rows, days)
+            repeated = await in_thread(store, rows, days)
+            if not unsure:  # else it was perhaps we who stored them
+                self.dropped_total += repeated
         except (OperationalError, InterfaceError) as error:
             self._again(rows, days)
             logger.error("%d rows wait for the history database: %s", self.waiting, error)
@@ -85,6 +91,7 @@ class History:
         self._rows, self._days = [], []
 
     def _again(self, rows: list[Row], days: list[WeddingMinute]) -> None:
+        self._unsure = True
         self._rows, self._days = rows + self._rows, days + self._days
         self._trim()
 
@@ -108,13 +115,24 @@ async def writing(history: History, clock: Clock, in_thread: Callable[..., Any])
             logger.exception("history could not be written; the next attempt starts afresh")
 
 
-def store(rows: Sequence[Row], minutes: Sequence[WeddingMinute] = ()) -> None:
-    """Keep all of this and roll it up, or nothing. Twice is once. Raises DatabaseError."""
+def store(rows: Sequence[Row], minutes: Sequence[WeddingMinute] = ()) -> int:
+    """Keep all of this and roll it up, or nothing. Twice is once: gives how many were there already, as after the clock was set
+    back. Raises DatabaseError."""
+    raw = [Sample.of(RAW.step_s, scope, start_s, summary) for scope, start_s, summary in rows]
     with transaction.atomic(using=ALIAS):
-        WeddingMinute.objects.bulk_create(minutes, batch_size=500, ignore_conflicts=True)
-        raw = [Sample.of(RAW.step_s, scope, start_s, summary) for scope, start_s, summary in rows]
-        Sample.objects.bulk_create(raw, batch_size=500, ignore_conflicts=True)
+        names = {minute.wedding for minute in minutes}
+        repeated = _kept(minutes, WeddingMinute.objects.filter(wedding__in=names))
+        repeated += _kept(raw, Sample.objects.filter(step_s=RAW.step_s))
         roll_up(start_s for _, start_s, _ in rows)
+    return repeated
+
+
+def _kept(made: Sequence[Any], among: QuerySet[Any]) -> int:
+    """Add those that are not there. Gives how many are."""
+    there = among.filter(at__in={row.at for row in made})
+    before = there.count()
+    among.model.objects.bulk_create(made, batch_size=500, ignore_conflicts=True)
+    return len(made) - (there.count() - before)
 
 
 def roll_up(starts: Iterable[int]) -> None:

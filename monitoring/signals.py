@@ -112,8 +112,8 @@ Table = dict[str, dict[Labels, float | None]]
 
 
 class Signals:
-    """Reads one second after the other. `now_s` is a clock that does not go back. `scale`: of the windows in which promises are
-    judged, see `Budget`."""
+    """Reads one second after the other. `now_s` is a clock that does not go back, and `ahead_s` how far it is ahead of the
+    machine's. `scale`: of the windows in which promises are judged, see `Budget`."""
 
     def __init__(self, scale: float = 1.0) -> None:
         self._budgets = [(Budget(objective, scale), field, names, limit_s) for objective, field, names, limit_s in OBJECTIVES]
@@ -131,8 +131,19 @@ class Signals:
         self._refused, self._shed = Rolling(60), dict[str, Rolling]()
         self._late: dict[str, Rolling] = {}
         self._planner_s: dict[str, float] = {}
+        # {slot: when whoever looked before us last heard of it}, of those that were missing then and still are
+        self._missing_s: dict[str, float] = {}
 
-    def read(self, reports: Sequence[WorkerReport] | None, now_s: float) -> Table:
+    def recall(self, signal: str, labels: Labels, seen_s: float) -> None:
+        """What an open alert of whoever looked before us knows: when this worker, or the planner of this wedding, was last
+        seen. Of other signals that says nothing."""
+        subject = dict(labels)
+        if signal == "worker.silent" and "worker" in subject:
+            self._missing_s[subject["worker"]] = seen_s
+        elif signal == "wedding.planner_away" and "wedding" in subject:
+            self._planner_s.setdefault(subject["wedding"], seen_s)
+
+    def read(self, reports: Sequence[WorkerReport] | None, now_s: float, ahead_s: float = 0.0) -> Table:
         """All readings of this second, except those of the disk and the notices. None: the reports could not be read."""
         if self._read_s is None or reports is not None:
             self._read_s = now_s
@@ -144,8 +155,10 @@ class Signals:
         news = [report for report in reports if report.at_s != getattr(self._last.get(report.worker), "at_s", None)]
         speaking = {report.worker for report in news if report.state == "ready" and report.at_s - report.started_s > SETTLED_S}
         for report in news:
-            self._offset[report.slot] = abs(report.at_s - now_s)
+            self._offset[report.slot] = abs(report.at_s + ahead_s - now_s)
             before = self._last.get(report.worker)
+            if before is not None:  # it speaks: the first that is read may be the last of one that is dead
+                self._missing_s.pop(report.slot, None)
             self._count(report, before, now_s, speaking)
             self._last[report.worker], self._seen_s[report.worker] = report, now_s
         self._forget(reports, now_s)
@@ -199,6 +212,7 @@ class Signals:
             if left or now_s - self._seen_s[worker] > (LAG_OVER_S if replaced else FORGET_S):
                 self._left[worker] = self._last.pop(worker).at_s
                 del self._seen_s[worker]
+        self._missing_s = {slot: seen_s for slot, seen_s in self._missing_s.items() if now_s - seen_s <= FORGET_S}
         while len(self._left) > LEFT_MAX:
             del self._left[next(iter(self._left))]
         slots = {report.slot for report in self._last.values()}
@@ -207,9 +221,10 @@ class Signals:
                 del kept[slot]
 
     def _workers(self, now_s: float) -> Table:
-        table: Table = {
-            name: {} for name in SIGNALS if name.startswith(("worker.", "clock.", "journal.", "layer.", "canary.", "promise."))
-        }
+        about_workers = ("worker.", "clock.", "journal.", "layer.", "canary.", "promise.")
+        unknown: dict[Labels, float | None] = {of("worker", slot): None for slot in self._missing_s}
+        table: Table = {name: dict(unknown) for name in SIGNALS if name.startswith(about_workers)}
+        table["worker.silent"] = {of("worker", slot): now_s - seen_s for slot, seen_s in self._missing_s.items()}
         # Who was heard last comes last: of two in one slot its readings count.
         for worker, report in sorted(self._last.items(), key=lambda item: self._seen_s[item[0]]):
             slot, labels = report.slot, of("worker", report.slot)

@@ -22,13 +22,15 @@ class ManualClock:
 
     def __init__(self) -> None:
         self.elapsed_s = 0.0
+        self.set_s = 0.0
+        """How far somebody has set it forward; negative: back. Durations know nothing of it."""
         self._sleepers: list[tuple[float, asyncio.Future[None]]] = []
 
     def monotonic(self) -> float:
         return self.elapsed_s
 
     def now(self) -> datetime:
-        return START + timedelta(seconds=self.elapsed_s)
+        return START + timedelta(seconds=self.elapsed_s + self.set_s)
 
     def cpu_s(self) -> float:
         return 0.0

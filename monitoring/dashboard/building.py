@@ -41,15 +41,17 @@ def fleet_status(
     reports: Sequence[WorkerReport] | None,
     now: datetime,
     *,
+    ahead_s: float = 0.0,
     holder: str,
     tick_ms: float | None,
     scaler: ScalerStatus | None,
     standing: Standing,
     bookings: Mapping[str, Booking],
 ) -> FleetStatus:
-    """The fleet after these reports (None: they could not be read). `bookings`: {wedding: its entry in the calendar}."""
+    """The fleet after these reports (None: they could not be read). `bookings`: {wedding: its entry in the calendar}.
+    `ahead_s`: how far `now` has been set back since the watch began."""
     if reports is not None:
-        watch.step(reports, now.timestamp())
+        watch.step(reports, now.timestamp() + ahead_s, ahead_s)
     by_role = watch.heard.people
     weddings, promises = watch.weddings(standing, bookings)
     latency, promise = watch.latency()

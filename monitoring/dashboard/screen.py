@@ -62,10 +62,13 @@ class Screen:
         self._ticks = 0
         self._tick_ms: float | None = None
 
-    async def step(self, reports: Sequence[WorkerReport] | None, now: datetime, decision: ScalingDecision | None) -> None:
-        """Look, note, tell. Never raises for a database or a registry that is away; the page then says what is not known."""
+    async def step(
+        self, reports: Sequence[WorkerReport] | None, now: datetime, decision: ScalingDecision | None, ahead_s: float
+    ) -> None:
+        """Look, note, tell. `ahead_s`: how far `now` has been set back since this began. Never raises for a database or a
+        registry that is away; the page then says what is not known."""
         started_s = self._parts.clock.monotonic()
-        page: Shown = await self._in_thread(self._look, reports, now, decision)
+        page: Shown = await self._in_thread(self._look, reports, now, decision, ahead_s)
         self._tick_ms = (self._parts.clock.monotonic() - started_s) * 1_000
         try:
             await self._note(page)
@@ -76,7 +79,9 @@ class Screen:
         except RealtimeError as error:
             logger.info("the dashboard is not told: %s", error)
 
-    def _look(self, reports: Sequence[WorkerReport] | None, now: datetime, decision: ScalingDecision | None) -> Shown:
+    def _look(
+        self, reports: Sequence[WorkerReport] | None, now: datetime, decision: ScalingDecision | None, ahead_s: float
+    ) -> Shown:
         try:
             self._facts = read(now)
         except DatabaseError as error:
@@ -89,6 +94,7 @@ class Screen:
             self._watch,
             reports,
             now,
+            ahead_s=ahead_s,
             holder=self._parts.hub.process,
             tick_ms=self._tick_ms,
             scaler=scaler_status(decision, scaler.need, scaler.correction.rho, limits.least, limits.most),

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import cast
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from monitoring.dashboard.status import WEDDINGS_MAX, Latency, Moved, Promise, WeddingStatus, WorkerStatus
 from monitoring.dashboard.windows import LIMIT_S, Judged, Minute, Second
@@ -47,7 +48,7 @@ class Standing(Struct, frozen=True):
 
 
 class Watch:
-    """One `step` a second. `now_s`: UTC seconds."""
+    """One `step` a second. `now_s`: UTC seconds of a clock that does not go back, and is `ahead_s` ahead of the machine's."""
 
     def __init__(self) -> None:
         self.minute = Minute()
@@ -56,7 +57,7 @@ class Watch:
         self.present: list[WorkerReport] = []
         self.gone: dict[str, Gone] = {}
         self._began_s: float | None = None
-        self._now_s = 0.0
+        self._now_s = self._ahead_s = 0.0
         self._last: dict[str, WorkerReport] = {}
         self._seen_s: dict[str, float] = {}
         self._rates: dict[str, float | None] = {}
@@ -68,13 +69,13 @@ class Watch:
 
     # -- one second ---------------------------------------------------------------------------------------------------
 
-    def step(self, reports: Sequence[WorkerReport], now_s: float) -> None:
+    def step(self, reports: Sequence[WorkerReport], now_s: float, ahead_s: float = 0.0) -> None:
         """Take the reports of this second."""
         if self._began_s is None:
             self._began_s = now_s
         span_s = now_s - self._now_s
         span_s = span_s if 0.0 < span_s <= LATE_S else 0.0
-        self._now_s = now_s
+        self._now_s, self._ahead_s = now_s, ahead_s
         news: list[tuple[WorkerReport, WorkerReport | None]] = []
         for report in reports:
             before = self._last.get(report.worker)
@@ -248,13 +249,15 @@ class Watch:
         judged = self._judged.get(name)
         placed = place(name, "guest", workers, home=standing.homes.get(name, ""), bound=standing.bound)
         rates = [rate for r in self.present if (rate := self._wedding_rates.get((r.worker, name))) is not None]
-        expected = round(sum(booking.connected(self._now_s).values())) if booking and booking.known else None
+        at_s, moved = self._now_s - self._ahead_s, self._moved.get(name)
+        expected = round(sum(booking.connected(at_s).values())) if booking and booking.known else None
         return WeddingStatus(
             name, sum(slots.values()), slots, sum(rates) if rates else None,
             cast(Promise, judged.promise if judged else "quiet"), judged.judged if judged else 0, judged.late if judged else 0,
             judged.faults if judged else 0, judged.p99_s if judged else None,
-            placed.worker, placed.first_choice, placed.reason, self._moved.get(name),
-            booking.phase(self._now_s) if booking else "", expected,
+            placed.worker, placed.first_choice, placed.reason,
+            replace(moved, at_s=moved.at_s - self._ahead_s) if moved else None,
+            booking.phase(at_s) if booking else "", expected,
         )  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from django.core.exceptions import ValidationError
 from django.core.validators import MinValueValidator, validate_email
 from django.db import models
 
-from monitoring.alerts import Labels, Mute, Rule, Severity, clear_at
+from monitoring.alerts import SEVERITIES, Labels, Mute, Rule, clear_at
 from monitoring.signals import SIGNALS
 
 SILENCE_MAX = timedelta(days=7)
@@ -50,10 +50,6 @@ class SeverityChoice(models.TextChoices):
     PAGE = "page", "Page: somebody gets up"
     TICKET = "ticket", "Ticket: somebody looks today"
     INFO = "info", "Info: it is only shown"
-
-
-SEVERITIES: tuple[Severity, ...] = ("info", "ticket", "page")
-"""From the least to the most urgent."""
 
 
 class AlertRule(models.Model):
@@ -233,7 +229,9 @@ class Silence(models.Model):
         return f"{self.rule or 'all rules'} until {self.ends_at:%d %b %H:%M}: {self.reason}"
 
     def clean(self) -> None:
-        """Raises ValidationError for an unknown rule, and for an end before the beginning or too far after it."""
+        """Raises ValidationError for an unknown rule, and for an end before the beginning or too far after it. Whatever is
+        empty as labels is {}: what a field leaves out as blank is checked by nobody else."""
+        self.labels = self.labels or {}
         if not self.starts_at or not self.ends_at:
             return  # the fields say so themselves
         if self.ends_at <= self.starts_at:

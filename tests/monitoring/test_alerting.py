@@ -18,7 +18,7 @@ from monitoring.delivery import Delivery
 from monitoring.models import Alert, AlertRule, Incident, Notice, Receiver, Silence
 from monitoring.notifiers import Outcome
 from monitoring.signals import SIGNALS
-from realtime.report import WorkerReport
+from realtime.report import WeddingReport, WorkerReport
 from tests.fakes import ManualClock
 from tests.processes import ROOT
 
@@ -39,6 +39,11 @@ class Day:
 
     def take_over(self) -> None:
         self.alerting = Alerting(self.folder)
+        self.began_s = self.clock.set_s
+
+    @property
+    def ahead_s(self) -> float:
+        return self.began_s - self.clock.set_s
 
     @property
     def now(self) -> datetime:
@@ -51,7 +56,7 @@ class Day:
                 WorkerReport(f"{slot}.1", slot, "h", 1, self.now.timestamp(), 0.0, **{"state": "ready"} | fields)
                 for slot, fields in self.workers.items()
             ]
-            self.alerting.step(reports, self.now, self.happened)
+            self.alerting.step(reports, self.now, self.happened, ahead_s=self.ahead_s)
             if self.reachable:
                 self.delivery.step(self.now)
 
@@ -133,6 +138,110 @@ def test_another_holder_of_the_lease_goes_on_and_tells_nothing_twice(day: Day) -
     day.second(64)
     assert notices() == [["firing journal-down"], ["resolved journal-down"]]
     assert Alert.objects.count() == 1
+
+
+def test_who_was_paged_hears_the_end_though_the_rule_has_become_a_ticket_meanwhile(day: Day) -> None:
+    day.workers["w1"] = {"journal_healthy": False}
+    day.second(8)
+    AlertRule.objects.filter(name="journal-down").update(severity="ticket")
+    day.second(12)
+    day.workers["w1"] = {}
+    day.second(64)
+    assert notices() == [["firing journal-down"], ["resolved journal-down"]]
+    assert Incident.objects.get().state == "mitigated"
+
+
+def test_who_is_still_away_when_another_takes_the_lease_is_not_told_as_back(day: Day) -> None:
+    Receiver.objects.update(at_least="ticket")
+    day.workers["w1"] = {"weddings": {"rose": WeddingReport({"guest": 3, "planner": 1})}}
+    day.second(5)
+    day.workers = {"w1": {"weddings": {"rose": WeddingReport({"guest": 3})}}}
+    day.second(80)
+    told = notices()
+    assert day.rules() == ["planner-away wedding rose", "worker-missing worker w2"]
+    day.take_over()
+    day.clock.advance(3)
+    day.second(150)
+    assert notices() == told and len(day.rules()) == 2
+    day.workers = {"w1": {"weddings": {"rose": WeddingReport({"guest": 3, "planner": 1})}}, "w2": {}}
+    day.second(70)
+    assert day.rules() == [] and len(notices()) == len(told) + 2
+
+
+def test_a_row_that_cannot_be_read_keeps_the_others_from_nothing(day: Day) -> None:
+    times = {"starts_at": day.now, "ends_at": day.now + timedelta(minutes=5)}
+    Silence.objects.create(rule="worker-lag", labels=[], author="ada", reason="r", **times)
+    Silence.objects.create(rule="worker-missing", author="ada", reason="r", **times)
+    day.workers["w1"] = {"journal_healthy": False}
+    day.second(3)
+    del day.workers["w2"]
+    day.second(8)
+    assert notices() == [["firing journal-down"]]
+    Alert.objects.update(kept={"strange": 1})
+    day.take_over()
+    day.second(8)
+    assert notices()[-1] == ["firing journal-down"]
+
+
+@pytest.mark.parametrize("step_s", [-3_600.0, 3_600.0])
+def test_durations_do_not_notice_that_the_clock_is_set(day: Day, step_s: float) -> None:
+    AlertRule.objects.filter(name="clock-offset").update(severity="page")
+    day.workers["w1"] = {"journal_healthy": False}
+    day.second(20)
+    incidents.acknowledge(Alert.objects.all(), "ada", day.now)
+    day.clock.set_s = step_s
+    day.second(10)
+    assert notices() == [["firing journal-down"]]
+    del day.workers["w2"]
+    day.second(3)
+    alert = Alert.objects.get(rule="worker-missing")
+    assert notices()[-1] == ["firing worker-missing"] and timedelta() <= day.now - alert.raised_at < timedelta(seconds=3)
+    day.workers = {"w1": {}, "w2": {}}
+    day.second(64)
+    assert day.rules() == [] and len(notices()) == 4
+
+
+def test_what_people_order_counts_after_the_clock_was_set_back(day: Day) -> None:
+    day.workers["w1"] = {"journal_healthy": False}
+    day.second(20)
+    day.clock.set_s = -3_600.0
+    Silence.objects.create(
+        rule="worker-missing", author="ada", reason="r", starts_at=day.now, ends_at=day.now + timedelta(minutes=10)
+    )
+    day.second(3)
+    del day.workers["w2"]
+    day.second(10)
+    assert notices() == [["firing journal-down"]]
+    day.second(290)
+    assert notices() == [["firing journal-down"]] * 2  # nobody has acknowledged it for five minutes
+
+
+@pytest.mark.parametrize("away_s", [0.0, -3_600.0])
+def test_holds_go_on_where_another_holder_left_them_whatever_the_clock_was_set_to(day: Day, away_s: float) -> None:
+    day.workers["w1"] = {"journal_healthy": False}
+    day.clock.set_s = 3_600.0
+    day.second(20)
+    day.clock.set_s = 0.0
+    day.second(20)
+    day.workers["w1"] = {}
+    day.second(30)
+    assert len(day.rules()) == 1
+    day.clock.set_s = away_s
+    day.take_over()
+    day.second(35 if away_s == 0.0 else 65)
+    assert day.rules() == []
+
+
+def test_a_page_without_readings_is_told_as_not_known_and_stays_open(day: Day) -> None:
+    day.workers["w1"] = {"journal_healthy": False}
+    day.second(8)
+    for _ in range(200):
+        day.clock.advance(5)
+        day.alerting.step(None, day.now)
+    told = [a for notice in Notice.objects.order_by("pk") for a in notice.content if a["labels"]["alertname"] == "journal-down"]
+    assert {a["status"] for a in told} == {"firing"}
+    assert told[-1]["annotations"]["summary"] == "Not known, no readings: Publications cannot be stored (worker w1)"
+    assert "journal-down worker w1" in day.rules()
 
 
 def test_a_database_that_falters_while_the_lease_is_taken_ends_no_alert(day: Day) -> None:

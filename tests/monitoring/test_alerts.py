@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitoring.alerts import FLAP_STABLE_S, FLAP_WINDOW_S, Alert, Change, Labels, Mute, Rule, clear_at, evaluate
+from monitoring.alerts import FLAP_STABLE_S, FLAP_WINDOW_S, Alert, Change, Labels, Mute, Rule, Severity, clear_at, evaluate
 
 W1: Labels = (("worker", "w1"),)
 W2: Labels = (("worker", "w2"),)
@@ -102,7 +102,20 @@ def test_a_firing_alert_without_readings_goes_on_and_says_so() -> None:
     for _ in range(800):
         watch.read()
     (alert,) = watch.active.values()
-    assert alert.state == "no_data" and watch.words() == ["firing", "over"]
+    assert alert.state == "no_data" and watch.words() == ["firing", "no_data"]
+    watch.read(silent_s={W1: 0.0})
+    assert watch.words() == ["firing", "no_data", "over"]
+
+
+def test_what_was_not_known_for_a_while_and_is_still_so_was_never_over() -> None:
+    watch = Watch(LAG)
+    for _ in range(11):
+        watch.read(lag_s=0.2)
+    for _ in range(1_000):
+        watch.read()
+    for _ in range(11):
+        watch.read(lag_s=0.2)
+    assert watch.words() == ["firing", "no_data", "firing"]
 
 
 def test_what_is_no_longer_there_is_over() -> None:
@@ -122,6 +135,25 @@ def test_a_rule_switched_off_ends_its_alerts() -> None:
     watch.rules = ()
     (change,) = watch.read(silent_s={W1: 9.0})
     assert change.alert.told == "" and change.alert.reason == "the rule is switched off" and watch.active == {}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "fires_first", "as_what"),
+    [("page", "ticket", True, "page"), ("ticket", "page", True, "page"), ("page", "info", False, "info")],
+)
+def test_what_was_told_is_over_for_whoever_was_told(
+    before: Severity, after: Severity, fires_first: bool, as_what: Severity
+) -> None:
+    watch = Watch(msgspec.structs.replace(LAG, severity=before))
+    for _ in range(11 if fires_first else 5):
+        watch.read(lag_s=0.2)
+    watch.rules = (msgspec.structs.replace(LAG, severity=after),)
+    for _ in range(20):
+        watch.read(lag_s=0.2)
+    changes = [change for _ in range(61) for change in watch.read(lag_s=0.0)]
+    assert [(change.alert.told, change.alert.severity) for change in changes] == [("", as_what)]
+    changes = [change for _ in range(11) for change in watch.read(lag_s=0.2)]
+    assert [(change.alert.told, change.alert.severity) for change in changes] == [("firing", after)]
 
 
 def test_a_missing_worker_explains_its_own_lag_and_nobody_elses() -> None:

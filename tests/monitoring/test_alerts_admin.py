@@ -90,6 +90,19 @@ def test_a_silence_has_its_author_and_cannot_outlast_the_evening(admin: Client) 
 
 
 @pytest.mark.parametrize(
+    ("labels", "kept"), [("[]", {}), ('""', {}), ("null", {}), ("", {}), ('{"worker": "w2"}', {"worker": "w2"}), ("[1]", None)]
+)
+def test_a_silence_about_nothing_in_particular_is_about_everything(admin: Client, labels: str, kept: object) -> None:
+    form = {
+        "rule": "journal-down", "labels": labels, "reason": "new disk",
+        "starts_at_0": "2027-07-03", "starts_at_1": "12:00:00", "ends_at_0": "2027-07-03", "ends_at_1": "13:00:00",
+    }  # fmt: skip
+    page = admin.post("/admin/monitoring/silence/add/", form)
+    assert page.status_code == (302 if kept is not None else 200)
+    assert [silence.labels for silence in Silence.objects.all()] == ([kept] if kept is not None else [])
+
+
+@pytest.mark.parametrize(
     ("field", "value", "sentence"),
     [
         ("clear_at", "3", "quiet side"),

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 from django.db import OperationalError
 
-from monitoring.control import LEASE, STATUS, ControlLoop, decode_status, run
+from monitoring.alerting import Alerting
+from monitoring.control import LEASE, SCALE_TICKS, STATUS, ControlLoop, decode_status, run
+from monitoring.dashboard.screen import Screen
 from monitoring.figures import NOTE, decode_figures
 from monitoring.history import History
 from monitoring.models.scaling import ScalingEvent
@@ -17,6 +19,7 @@ from realtime.adapters.registry import MemoryRegistry
 from realtime.errors import RegistryUnavailable
 from realtime.publication import Draft
 from realtime.report import WorkerReport
+from realtime.websocket_scaler import WebSocketScaler
 from tests.fakes import ManualClock, queue_of_calls
 
 pytestmark = pytest.mark.django_db(databases=["default", "history"])
@@ -90,17 +93,48 @@ def test_a_tick_decides_records_and_notes(parts: Parts) -> None:
 
 
 @pytest.mark.usefixtures("nobody_there")
-def test_whatever_history_makes_of_it_people_are_told(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(self: History, *args: object) -> None:
+@pytest.mark.parametrize("part", [History.take, Alerting.step, WebSocketScaler.reconcile, Screen.step, ControlLoop._figures])
+def test_whatever_one_part_makes_of_it_the_others_go_on(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch, part: Callable[..., Any]
+) -> None:
+    def broken(self: object, *args: object) -> None:
         raise ValueError("a report nobody thought of")
 
-    monkeypatch.setattr(History, "take", broken)
+    owner, name = part.__qualname__.split(".")
+    monkeypatch.setattr(f"{part.__module__}.{owner}.{name}", broken)
 
     async def play() -> None:
         await parts.registry.report(worker(parts, connections={"guest": 7}))
+        loop = ControlLoop(parts, in_line, history := History())  # type: ignore[arg-type]
+        for _ in range(2 * SCALE_TICKS + 1):
+            parts.clock.advance(1)
+            await loop.step()
+        noted = await parts.registry.read(STATUS)
+        assert noted is not None
+        status = decode_status(noted)
+        assert (status.want is None) == (name == "reconcile")
+        assert bool(parts.hub.told) == (owner != "Screen")
+        assert (loop.figures is None) == (name == "_figures")
+        assert bool(history.waiting) == (name != "take")
+
+    in_line, finish = queue_of_calls()
+    finish(play())
+
+
+@pytest.mark.usefixtures("nobody_there")
+@pytest.mark.parametrize("set_s", [0.0, -3_600.0, 3_600.0])
+def test_a_clock_that_is_set_keeps_nobody_from_hearing_of_a_missing_worker(parts: Parts, set_s: float) -> None:
+    async def play() -> None:
         loop = ControlLoop(parts, in_line, History())  # type: ignore[arg-type]
-        await loop.step()
-        assert loop.figures is not None and await parts.registry.read(STATUS) is not None
+        for second in range(20):
+            parts.clock.advance(1)
+            parts.clock.set_s = set_s if second > 10 else 0.0
+            if second <= 10:
+                await parts.registry.report(worker(parts))
+            await loop.step()
+            noted = await parts.registry.read(STATUS)
+            assert noted is not None
+            assert ("worker-missing" in decode_status(noted).alerts) == (second >= 13), second
 
     in_line, finish = queue_of_calls()
     finish(play())

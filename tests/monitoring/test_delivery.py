@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import hmac
 import json
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -192,6 +192,41 @@ def test_alertmanager_hears_of_what_fires_again_and_again_and_of_the_end_for_fiv
             delivery.step(clock.now())
         assert 20 <= len(server.got) - 4 <= 21
         assert json.loads(server.got[-1][2])[0]["endsAt"] == row.resolved_at.isoformat()
+
+
+def test_what_waits_for_another_try_does_not_wait_for_a_clock_that_was_set_back(clock: ManualClock) -> None:
+    answer, sent = Outcome(False, "503"), 0
+
+    def how(receiver: Receiver, notice: Notice, now: datetime) -> Outcome:
+        nonlocal sent
+        sent += 1
+        return answer
+
+    Receiver.objects.create(name="duty", kind="webhook", target="http://127.0.0.1:9/")
+    page(clock, "a")
+    delivery = Delivery(how)
+    delivery.step(clock.now())
+    clock.set_s, answer = -3_600.0, Outcome(True, "taken")
+    page(clock, "b")
+    clock.advance(1)
+    delivery.step(clock.now())
+    assert sent == 3 and not Notice.objects.filter(sent_at=None).exists()
+
+
+def test_alertmanager_hears_of_what_fires_also_after_the_clock_was_set_back(clock: ManualClock) -> None:
+    with hook() as server:
+        Receiver.objects.create(name="am", kind="alertmanager", target=server.url)
+        Alert.objects.create(
+            fingerprint="f", rule="worker-missing", severity="page", state="firing", told="firing", reason="r",
+            labels={"worker": "w1"}, raised_at=clock.now(), fired_at=clock.now(),
+        )  # fmt: skip
+        delivery = Delivery()
+        delivery.step(clock.now())
+        clock.set_s = -3_600.0
+        for _ in range(60):
+            clock.advance(1)
+            delivery.step(clock.now())
+        assert len(server.got) == 5
 
 
 async def test_the_task_survives_whatever_goes_wrong_and_goes_on(clock: ManualClock) -> None:

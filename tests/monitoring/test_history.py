@@ -107,6 +107,33 @@ def test_the_history_database_may_stop_for_a_quarter_of_an_hour() -> None:
     assert sum(WeddingMinute.objects.values_list("deliveries", flat=True)) == 839 * 5
 
 
+@database
+def test_what_is_in_the_history_already_when_the_clock_is_set_back_is_counted_as_dropped() -> None:
+    clock, kept = ManualClock(), History()
+    seconds(kept, clock, 0, 601)
+    written(kept)
+    clock.set_s = -600.0
+    seconds(kept, clock, 601, 601)
+    written(kept)
+    assert (Sample.objects.filter(step_s=10).count(), WeddingMinute.objects.count()) == (61 * 2, 10)
+    assert kept.waiting == 0 and kept.dropped_total == 60 * 2 + 10
+
+
+@database
+def test_what_may_have_been_stored_before_is_not_counted_as_dropped() -> None:
+    clock, kept = ManualClock(), History()
+    seconds(kept, clock, 0, 11)
+    with patch.object(history, "store", side_effect=lambda *args: (store(*args), _raise())):
+        written(kept)
+    assert kept.waiting == 2
+    written(kept)
+    assert kept.waiting == 0 and kept.dropped_total == 0 and Sample.objects.filter(step_s=10).count() == 2
+
+
+def _raise() -> None:
+    raise OperationalError("the answer was lost")
+
+
 def test_what_waits_is_bounded_and_what_is_dropped_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(history, "SAMPLES_MAX", 20)
     monkeypatch.setattr(history, "MINUTES_MAX", 3)

@@ -11,7 +11,7 @@ from monitoring.signals import FORGET_S, OBJECTIVES, SIGNALS, Signals, Table, be
 from realtime.histogram import Buckets, index_of
 from realtime.report import WeddingReport, WorkerReport
 
-W1, W2 = of("worker", "w1"), of("worker", "w2")
+W1, W2, ROSE = of("worker", "w1"), of("worker", "w2"), of("wedding", "rose")
 P01 = of("slo", OBJECTIVES[0][0].name)
 
 
@@ -256,3 +256,38 @@ def test_a_clock_that_is_wrong_shows_whichever_way_it_is_wrong() -> None:
         fleet.say("w1")
         table = fleet.read()
     assert table["clock.offset"] == {W1: 0.0, W2: None}, "of a silent worker nothing is known"
+
+
+def test_who_was_missing_before_somebody_else_looks_is_missing_until_it_is_back() -> None:
+    fleet = Fleet()
+    fleet.signals.recall("worker.silent", W2, fleet.now_s - 40)
+    fleet.signals.recall("wedding.planner_away", ROSE, fleet.now_s - 70)
+    for second in range(5):
+        fleet.say("w1", weddings={"rose": WeddingReport({"guest": 3})})
+        table = fleet.read()
+        assert table["worker.silent"] == {W1: 0.0, W2: 40.0 + second}
+        assert table["worker.lag"][W2] is None and table["journal.down"][W2] is None
+        assert table["wedding.planner_away"] == {ROSE: 70.0 + second}
+    for _ in range(2):
+        fleet.say("w1", weddings={"rose": WeddingReport({"guest": 3, "planner": 1})})
+        fleet.say("w2", life=2)
+        table = fleet.read()
+    assert table["worker.silent"] == {W1: 0.0, W2: 0.0} and table["wedding.planner_away"] == {ROSE: 0.0}
+
+
+def test_the_last_report_of_who_is_missing_is_no_return() -> None:
+    fleet = Fleet()
+    fleet.say("w2")
+    fleet.now_s += 4
+    fleet.signals.recall("worker.silent", W2, fleet.now_s - 4)
+    assert [fleet.read()["worker.silent"][W2] for _ in range(3)] == [4.0, 5.0, 6.0]
+
+
+def test_who_was_missing_and_never_comes_back_is_forgotten() -> None:
+    fleet = Fleet()
+    fleet.signals.recall("worker.silent", W2, fleet.now_s - 40)
+    fleet.say("w1")
+    assert W2 in fleet.read(FORGET_S - 40)["worker.silent"]
+    fleet.say("w1")
+    fleet.now_s += 1
+    assert set(fleet.read()["worker.silent"]) == {W1}

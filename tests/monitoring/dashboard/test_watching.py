@@ -36,6 +36,14 @@ def test_a_worker_that_starts_while_somebody_looks_counts_from_its_first_deliver
     assert latency[1].count == 30 and promise.p99_s == pytest.approx(0.004, rel=0.03) and promise.late == 0
 
 
+def test_a_clock_that_is_set_back_changes_no_window_and_no_age() -> None:
+    watch = watched(*([worker(at_s=NOON + n, deliveries_total={"P3": 10 * n})] for n in range(100)))
+    for n in range(100, 130):
+        watch.step([worker(at_s=NOON + n - 3_600, deliveries_total={"P3": 10 * n})], NOON + n, ahead_s=3_600)
+    assert sum(watch.minute.deliveries.values()) == 600 and watch.minute.seconds == 60
+    assert watch.workers()[0].heard_s == 0.0
+
+
 @given(st.lists(st.tuples(st.integers(0, 3), st.dictionaries(st.integers(0, 5), st.integers(1, 9))), max_size=200))
 def test_the_minute_is_the_sum_of_its_seconds(seconds: list[tuple[int, dict[int, int]]]) -> None:
     minute, at_s, taken = Minute(), NOON, []
