@@ -22,7 +22,7 @@ from django.conf import settings
 from django.core.mail import EmailMessage
 from msgspec import Struct
 
-from monitoring.models.alerts import Notice, Receiver
+from monitoring.models.alerts import SEVERITIES, Notice, Receiver
 
 TIMEOUT_S = 5.0
 """A receiver that needs longer is tried again; the others wait meanwhile."""
@@ -147,12 +147,12 @@ def send(receiver: Receiver, notice: Notice, now: datetime) -> Outcome:
 
 
 def wording(content: Content) -> tuple[str, str]:
-    """Subject and text of an e-mail."""
-    first = content[0]
+    """Subject and text of an e-mail: the subject is about the most urgent that fires."""
     firing = [alert for alert in content if alert["status"] == "firing"]
+    first = max(firing or content, key=lambda alert: SEVERITIES.index(alert["labels"]["severity"]))
     word = first["labels"]["severity"].upper() if firing else "OVER"
     more = f" and {len(content) - 1} more" if len(content) > 1 else ""
-    subject = f"[{word}] {(firing or content)[0]['annotations']['summary']}{more}"
+    subject = f"[{word}] {first['annotations']['summary']}{more}"
     parts = []
     for alert in content:
         notes = alert["annotations"]
