@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
@@ -44,6 +45,20 @@ def validate_labels(labels: object) -> None:
     """Raises ValidationError unless it is an object of texts."""
     if not isinstance(labels, dict) or not all(isinstance(part, str) for pair in labels.items() for part in pair):
         raise ValidationError('An object of texts is needed, such as {"worker": "w2"}; {} is everything.')
+
+
+def hiding_ring(name: str, hidden_by: Mapping[str, Sequence[str]]) -> list[str]:
+    """The way from a rule over what hides it back to itself, [] for none. `hidden_by`: {rule: its causes}."""
+    ways, seen = [[name]], set[str]()
+    while ways:
+        way = ways.pop()
+        for cause in hidden_by.get(way[-1], ()):
+            if cause == name:
+                return [*way, name]
+            if cause not in seen:
+                seen.add(cause)
+                ways.append([*way, cause])
+    return []
 
 
 class SeverityChoice(models.TextChoices):
@@ -97,13 +112,16 @@ class AlertRule(models.Model):
         return self.name
 
     def clean(self) -> None:
-        """Raises ValidationError for an end beyond the beginning and for causes that are no rules."""
+        """Raises ValidationError for an end beyond the beginning, for causes that are no rules, for rules that hide each other."""
         above = self.direction == self.Direction.ABOVE
         if self.clear_at is not None and (self.clear_at > self.raise_at if above else self.clear_at < self.raise_at):
             raise ValidationError({"clear_at": "It must be over on the quiet side of the threshold."})
-        strange = set(self.hidden_by.split()) - set(AlertRule.objects.exclude(pk=self.pk).values_list("name", flat=True))
+        others = {rule.name: rule.hidden_by.split() for rule in AlertRule.objects.exclude(pk=self.pk)}
+        strange = set(self.hidden_by.split()) - set(others)
         if strange:
             raise ValidationError({"hidden_by": f"Not names of other rules: {', '.join(sorted(strange))}."})
+        if ring := hiding_ring(self.name, others | {self.name: self.hidden_by.split()}):
+            raise ValidationError(f"None of these would be told: {', hidden by '.join(ring)}.")
 
     @property
     def as_rule(self) -> Rule:

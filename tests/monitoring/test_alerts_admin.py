@@ -94,12 +94,15 @@ def test_a_silence_has_its_author_and_cannot_outlast_the_evening(admin: Client) 
     [
         ("clear_at", "3", "quiet side"),
         ("hidden_by", "no-such-rule", "Not names of other rules: no-such-rule"),
+        ("hidden_by", "cause", "worker-missing, hidden by cause, hidden by middle, hidden by worker-missing"),
         ("for_s", "-1", "greater than or equal to 0"),
         ("signal", "moon.phase", "not one of the available choices"),
     ],
 )
 def test_a_rule_that_makes_no_sense_is_refused(admin: Client, field: str, value: str, sentence: str) -> None:
     rule = AlertRule.objects.get(name="worker-missing")
+    for name, hidden_by in {"cause": "middle other", "middle": "worker-missing", "other": "knot", "knot": "other"}.items():
+        AlertRule.objects.create(name=name, title=name, signal=rule.signal, raise_at=1, hidden_by=hidden_by)
     fields = ["name", "title", "severity", "what_to_do", "signal", "direction", "raise_at"]
     fields += ["for_s", "keep_s", "no_data_s", "hidden_by"]
     form = {name: getattr(rule, name) for name in fields} | {"clear_at": "", "enabled": "on"}
