@@ -270,6 +270,14 @@ class Silence(models.Model):
         return Mute(self.rule, as_labels(self.labels), f"silenced by {self.author}: {self.reason}"[:200])
 
 
+def _is_url(target: str) -> bool:
+    try:
+        parts = urlsplit(target)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0  # a wrong port raises
+    except ValueError:
+        return False
+
+
 class Receiver(models.Model):
     """Somebody, or some program, that is told."""
 
@@ -305,8 +313,7 @@ class Receiver(models.Model):
             except ValidationError as error:
                 raise ValidationError({"target": "E-mail addresses separated by commas are needed."}) from error
         else:
-            parts = urlsplit(self.target)
-            if parts.scheme not in ("http", "https") or not parts.hostname:
+            if not _is_url(self.target):
                 raise ValidationError({"target": "A URL is needed, http:// or https://."})
 
     @property

@@ -112,8 +112,11 @@ def test_a_rule_that_makes_no_sense_is_refused(admin: Client, field: str, value:
     assert AlertRule.objects.get(name="worker-missing").raise_at == 3
 
 
-def test_a_receiver_needs_an_address(admin: Client) -> None:
-    form = {"name": "duty", "kind": "webhook", "target": "ftp://x", "secret": "s", "at_least": "page", "enabled": "on"}
+@pytest.mark.parametrize(
+    "target", ["ftp://x", "http://", "http://[::1", "http://a]b", "http://host:port/", "http://host:99999/"]
+)
+def test_a_receiver_needs_an_address(admin: Client, target: str) -> None:
+    form = {"name": "duty", "kind": "webhook", "target": target, "secret": "s", "at_least": "page", "enabled": "on"}
     assert b"A URL is needed" in admin.post("/admin/monitoring/receiver/add/", form).content
     wrong = admin.post("/admin/monitoring/receiver/add/", form | {"kind": "email", "target": "ada@, b@example.com"})
     assert b"E-mail addresses separated by commas" in wrong.content
