@@ -91,7 +91,7 @@ class Delivery:
             return
         rules = {rule.name: rule for rule in AlertRule.objects.all()}
         known = Alert.objects.filter(Q(resolved_at=None) | Q(resolved_at__gt=now - RESOLVED_FOR))
-        alerts: Content = [content(row, rules.get(row.rule)) for row in known.order_by("pk")]
+        alerts: Content = [content(row, row.about(rules)) for row in known.order_by("pk")]
         for receiver in managers:
             wanted = [alert for alert in alerts if receiver.wants(alert["labels"])]
             if wanted:

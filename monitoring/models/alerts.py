@@ -67,6 +67,10 @@ class SeverityChoice(models.TextChoices):
     INFO = "info", "Info: it is only shown"
 
 
+TEST_PAGE = "page-me"
+"""The rule of a test page; it is in no table."""
+ASKED = " asked for it"
+"""The reason of a test page, after who did."""
 SEVERITIES: tuple[Severity, ...] = ("info", "ticket", "page")
 """From the least to the most urgent."""
 
@@ -112,7 +116,7 @@ class AlertRule(models.Model):
         return self.name
 
     def clean(self) -> None:
-        """Raises ValidationError for an end beyond the beginning, for causes that are no rules, for rules that hide each other."""
+        """Raises ValidationError for an end beyond the beginning, causes that are no rules, and rules that hide each other."""
         above = self.direction == self.Direction.ABOVE
         if self.clear_at is not None and (self.clear_at > self.raise_at if above else self.clear_at < self.raise_at):
             raise ValidationError({"clear_at": "It must be over on the quiet side of the threshold."})
@@ -199,6 +203,14 @@ class Alert(models.Model):
 
     def __str__(self) -> str:
         return f"{self.rule} {self.subject}".strip()
+
+    def about(self, rules: Mapping[str, AlertRule]) -> AlertRule | None:
+        """Its rule, of these by name, or that of a test page; None: it is gone."""
+        if self.rule != TEST_PAGE:
+            return rules.get(self.rule)
+        title = f"A test by {self.reason.removesuffix(ASKED)}: please acknowledge"
+        what_to_do = "Acknowledge it in the admin, under Alerts: that shows that a page reaches you."
+        return AlertRule(name=TEST_PAGE, title=title, what_to_do=what_to_do)
 
     @property
     def subject(self) -> str:

@@ -10,7 +10,7 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission
 from django.test import Client
 
-from monitoring import incidents, paging
+from monitoring import alerting, incidents, paging
 from monitoring.delivery import Delivery
 from monitoring.models import Alert, AlertRule, DrillRun, Incident, Notice, Receiver, Silence, StoredReport
 from monitoring.notifiers import Outcome
@@ -148,3 +148,12 @@ def test_a_test_page_is_passed_when_it_got_there_and_somebody_said_so(admin: Cli
     test = paging.last()
     assert test is not None and test.reached == ("duty",) and test.missed == ("late",) and test.acknowledged_by == "ada"
     assert Alert.objects.get().resolved_at is not None and Incident.objects.count() == 0
+
+
+def test_a_test_page_that_is_told_again_still_says_what_it_is(admin: Client) -> None:
+    Receiver.objects.create(name="duty", kind="email", target="a@example.com")
+    paging.start("ada", NOON)
+    alerting.remind(NOON + timedelta(minutes=5))
+    first, again = (notice.content[0]["annotations"] for notice in Notice.objects.order_by("pk"))
+    assert again["summary"] == first["summary"] == "A test by ada: please acknowledge"
+    assert again["what_to_do"] == first["what_to_do"] and "Nobody has acknowledged this" in again["description"]
