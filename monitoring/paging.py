@@ -39,6 +39,8 @@ def last() -> PageTest | None:
     reached: list[str] = []
     missed: list[str] = []
     for receiver in Receiver.objects.filter(enabled=True):
+        if not receiver.wants({"severity": alert.severity}):
+            continue  # it gets no test pages: that of one wedding
         notices = receiver.notices.filter(content__0__fingerprint=alert.fingerprint)
         (reached if notices.exclude(sent_at=None).exists() else missed).append(receiver.name)
     by = alert.reason.removesuffix(ASKED)

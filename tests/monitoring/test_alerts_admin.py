@@ -150,6 +150,15 @@ def test_a_test_page_is_passed_when_it_got_there_and_somebody_said_so(admin: Cli
     assert Alert.objects.get().resolved_at is not None and Incident.objects.count() == 0
 
 
+def test_a_test_page_is_not_missed_by_who_takes_no_test_pages(admin: Client) -> None:
+    duty = Receiver.objects.create(name="duty", kind="email", target="a@example.com")
+    Receiver.objects.create(name="family", kind="email", target="b@example.com", wedding="rose-garden")
+    admin.post("/admin/monitoring/receiver/", {"action": "test_page", "_selected_action": [duty.pk]})
+    Delivery(lambda receiver, notice, now: Outcome(True, "taken")).step(NOON + timedelta(days=9_999))
+    test = paging.last()
+    assert test is not None and test.reached == ("duty",) and test.missed == ()
+
+
 def test_a_test_page_that_is_told_again_still_says_what_it_is(admin: Client) -> None:
     Receiver.objects.create(name="duty", kind="email", target="a@example.com")
     paging.start("ada", NOON)
