@@ -72,6 +72,7 @@ class Delivery:
     def _result(self, receiver: Receiver, notice: Notice, outcome: Outcome, now: datetime) -> None:
         notice.tries += 1
         notice.result = outcome.text[:RESULT_CHARS]
+        notice.reached = ",".join(outcome.reached) or notice.reached
         if outcome.ok:
             notice.sent_at = now
         elif (outcome.final and notice.tries >= REFUSALS_MAX) or now - notice.created_at >= GIVE_UP_AFTER:
@@ -81,7 +82,7 @@ class Delivery:
             incidents.note(incidents.Kind.NOTICE, f"A notice was {text}", now)
         else:
             notice.next_try_at = now + timedelta(seconds=wait_s(notice.tries))
-        notice.save(update_fields=["tries", "result", "sent_at", "given_up_at", "next_try_at"])
+        notice.save(update_fields=["tries", "result", "reached", "sent_at", "given_up_at", "next_try_at"])
         _remember(receiver, outcome, now)
 
     def _resend(self, now: datetime) -> None:

@@ -19,7 +19,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from django.conf import settings
-from django.core.mail import EmailMessage
+from django.core.mail import EmailMessage, get_connection
 from msgspec import Struct
 
 from monitoring.models.alerts import SEVERITIES, Notice, Receiver
@@ -38,11 +38,12 @@ Content = list[dict[str, Any]]
 
 
 class Outcome(Struct, frozen=True):
-    """`final`: the receiver refused, it is not down."""
+    """`final`: the receiver refused, it is not down. `reached`: the addresses of a receiver of e-mail that have it by now."""
 
     ok: bool
     text: str
     final: bool = False
+    reached: tuple[str, ...] = ()
 
 
 class _Stay(urllib.request.HTTPRedirectHandler):
@@ -84,18 +85,41 @@ def _rest(error: urllib.error.HTTPError) -> str:
 
 
 def _email(receiver: Receiver, notice: Notice, now: datetime) -> Outcome:
+    """One message for each address that has none yet: a server that refuses one of them takes the others."""
     subject, body = wording(notice.content)
     domain = settings.DEFAULT_FROM_EMAIL.rpartition("@")[2].rstrip(">") or "localhost"
     # The same id each time: a mailbox that got it before an answer was lost shows it once.
     headers = {"Message-ID": f"<{notice.key}@{domain}>", "X-Wedsync-Key": notice.key}
-    message = EmailMessage(subject, body, None, receiver.addresses, headers=headers)
+    reached = [address for address in receiver.addresses if address in notice.reached.split(",")]
+    missed: list[str] = []
+    final = True
     try:
-        message.send()
-    except smtplib.SMTPRecipientsRefused as error:
-        return Outcome(False, f"recipients refused: {error.recipients}", final=True)
-    except (OSError, smtplib.SMTPException) as error:
-        return Outcome(False, f"{type(error).__name__}: {error}")
-    return Outcome(True, f"sent to {', '.join(receiver.addresses)}")
+        with get_connection() as server:
+            for address in receiver.addresses:
+                if address in reached:
+                    continue
+                try:
+                    server.send_messages([EmailMessage(subject, body, None, [address], headers=headers)])
+                    reached.append(address)
+                except (smtplib.SMTPException, ValueError) as error:  # ValueError: it cannot be written
+                    why, for_good = _refusal(error)
+                    missed.append(f"not to {address}: {why}")
+                    final &= for_good
+                    server.close()  # some hang up on who names an address that is none
+                    server.open()
+    except OSError as error:
+        missed.append(f"{type(error).__name__}: {error}")
+        final = False
+    text = "; ".join([*missed, f"sent to {', '.join(reached)}"] if reached else missed)
+    return Outcome(not missed, text, final=bool(missed) and final, reached=tuple(reached))
+
+
+def _refusal(error: Exception) -> tuple[str, bool]:
+    """What the mail server said of one address, and whether it will say so again (RFC 5321, 4.2.1: 5yz)."""
+    if not isinstance(error, smtplib.SMTPRecipientsRefused):
+        return f"{type(error).__name__}: {error}", False
+    ((code, text),) = error.recipients.values()
+    return f"{code} {text.decode(errors='replace')}", code >= 500
 
 
 def _webhook(receiver: Receiver, notice: Notice, now: datetime) -> Outcome:

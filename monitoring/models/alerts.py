@@ -19,6 +19,7 @@ SILENCE_MAX = timedelta(days=7)
 PAGE_SILENCE_MAX = timedelta(hours=2)
 """Of a rule that pages, or of all rules: a silence that outlives the evening hides the next one (ops.md 4.5)."""
 RESULT_CHARS = 500
+TARGET_CHARS = 500
 
 
 def new_secret() -> str:
@@ -301,7 +302,7 @@ class Receiver(models.Model):
     name = models.SlugField(max_length=60, unique=True)
     kind = models.CharField(max_length=12, choices=Kind.choices)
     target = models.CharField(
-        max_length=500, help_text="Addresses separated by commas, or the URL (Alertmanager: http://host:9093)."
+        max_length=TARGET_CHARS, help_text="Addresses separated by commas, or the URL (Alertmanager: http://host:9093)."
     )
     secret = models.CharField(max_length=80, default=new_secret, blank=True, help_text="Key of a webhook's signatures.")
     wedding = models.SlugField(max_length=80, blank=True, help_text="Only what is about this wedding; empty: everything.")
@@ -353,6 +354,13 @@ class Notice(models.Model):
     sent_at = models.DateTimeField(null=True, blank=True)
     given_up_at = models.DateTimeField(null=True, blank=True)
     result = models.CharField(max_length=RESULT_CHARS, blank=True)
+    reached = models.CharField(
+        max_length=TARGET_CHARS,
+        blank=True,
+        default="",
+        db_default="",  # while a deploy goes on, processes that do not know it write notices too
+        help_text="Addresses that have it, separated by commas.",
+    )
 
     class Meta:
         ordering = ["-pk"]

@@ -1,4 +1,4 @@
-"""A webhook receiver for tests, on loopback."""
+"""A webhook receiver and a mail server for tests, on loopback."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socketserver import BaseServer, StreamRequestHandler, ThreadingTCPServer
+from typing import TypeVar
 
 
 class Hook(ThreadingHTTPServer):
@@ -37,10 +39,62 @@ class Hook(ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_port}"
 
 
+class PostOffice(ThreadingTCPServer):
+    """Remembers whom it took a message for, answers `refused[address]` to the others and hangs up after a 421."""
+
+    def __init__(self) -> None:
+        self.taken: list[str] = []
+        self.refused: dict[str, str] = {}
+        office = self
+
+        class Handler(StreamRequestHandler):
+            def handle(self) -> None:
+                self.say("220 here")
+                recipient = ""
+                while line := self.rfile.readline().decode().strip():
+                    match line[:4].upper():
+                        case "RCPT":
+                            recipient = line.partition("<")[2].rstrip(">")
+                            answer = office.refused.get(recipient, "250 ok")
+                        case "DATA":
+                            self.say("354 go on")
+                            while self.rfile.readline() != b".\r\n":
+                                pass
+                            office.taken.append(recipient)
+                            answer = "250 taken"
+                        case "QUIT":
+                            answer = "221 bye"
+                        case _:
+                            answer = "250 ok"
+                    self.say(answer)
+                    if answer.startswith(("221", "421")):
+                        return
+
+            def say(self, answer: str) -> None:
+                self.wfile.write(f"{answer}\r\n".encode())
+
+        super().__init__(("127.0.0.1", 0), Handler)
+
+
+Server = TypeVar("Server", bound=BaseServer)
+
+
 @contextmanager
 def hook(port: int = 0) -> Iterator[Hook]:
     """One that listens until the end of the block."""
-    server = Hook(port)
+    with _listening(Hook(port)) as server:
+        yield server
+
+
+@contextmanager
+def post_office() -> Iterator[PostOffice]:
+    """One that listens until the end of the block."""
+    with _listening(PostOffice()) as server:
+        yield server
+
+
+@contextmanager
+def _listening(server: Server) -> Iterator[Server]:
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     try:
