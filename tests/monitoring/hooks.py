@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socketserver import BaseServer, StreamRequestHandler, ThreadingTCPServer
 from typing import TypeVar
@@ -12,17 +12,24 @@ from typing import TypeVar
 
 class Hook(ThreadingHTTPServer):
     """Remembers what it got as (path, headers, body), answers `status`, forgets to answer when `lose` is set, and stops in the
-    middle of its answer when `cut` is."""
+    middle of its answer when `cut` is. `drip` is called after each byte of a header that never ends."""
 
     def __init__(self, port: int = 0) -> None:
         self.got: list[tuple[str, dict[str, str], bytes]] = []
         self.status, self.lose, self.cut = 200, False, False
+        self.drip: Callable[[], object] | None = None
         hook = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 hook.got.append((self.path, dict(self.headers), body))
+                if hook.drip is not None:
+                    self.wfile.write(b"HTTP/1.1 200 OK\r\nX-Endless: ")
+                    with suppress(OSError):  # until nobody reads it
+                        while True:
+                            self.wfile.write(b"x")
+                            hook.drip()
                 if not hook.lose:
                     self.send_response(hook.status)
                     self.send_header("Location", "http://127.0.0.1:9/elsewhere")

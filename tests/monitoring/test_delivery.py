@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import hmac
 import json
+import threading
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -14,7 +15,7 @@ import pytest
 from django.core import mail
 from django.db import DatabaseError
 
-from monitoring import alerting, paging
+from monitoring import alerting, delivery, paging
 from monitoring.delivery import REFUSALS_MAX, Delivery, delivering, prune
 from monitoring.models import Alert, Notice, Receiver
 from monitoring.notifiers import Outcome, send, signature
@@ -149,6 +150,32 @@ def test_one_dead_receiver_does_not_keep_the_others_waiting(clock: ManualClock) 
     assert (
         "What to do:" in message.body and Notice.objects.get(receiver__name="mail").key in message.extra_headers["Message-ID"]
     )
+
+
+def test_one_that_does_not_answer_keeps_nobody_waiting_and_is_sent_nothing_twice(
+    clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivery, "TURN_S", 0.5)
+    Receiver.objects.create(name="slow", kind="webhook", target="http://127.0.0.1:9/", last_ok_at=clock.now())
+    Receiver.objects.create(name="duty", kind="webhook", target="http://127.0.0.1:9/")
+    asked, let_go = list[str](), threading.Event()
+
+    def ask(receiver: Receiver, notice: Notice, now: Any) -> Outcome:
+        asked.append(f"{receiver.name} {notice.content[0]['labels']['alertname']}")
+        return Outcome(receiver.name == "duty" or let_go.wait(60), "taken")
+
+    outbox = Delivery(ask)
+    page(clock, "a")
+    assert outbox.step(clock.now()) == 1 and asked == ["slow a", "duty a"]
+    page(clock, "b")
+    clock.advance(1)
+    assert outbox.step(clock.now()) == 1 and asked == ["slow a", "duty a", "duty b"]
+    (under_way,) = outbox.under_way.values()
+    let_go.set()
+    under_way.answer.result(60)
+    clock.advance(1)
+    assert outbox.step(clock.now()) == 2 and asked[3:] == ["slow b"]
+    assert not Notice.objects.filter(sent_at=None).exists() and not outbox.under_way
 
 
 @pytest.mark.parametrize("path", ["/half", "/müller"])
