@@ -285,7 +285,7 @@ def remind(now: datetime, ahead_s: float = 0.0) -> None:
         if due > row.reminders:
             with transaction.atomic(using=ALIAS):
                 rows.Alert.objects.filter(pk=row.pk).update(reminders=due)
-                rule = rows.AlertRule.objects.filter(name=row.rule).first()
+                rule = row.about({rule.name: rule for rule in rows.AlertRule.objects.filter(name=row.rule)})
                 extra = f"Nobody has acknowledged this for {incidents.span(waited)}. "
                 notify([(content(row, rule, extra), now)])
 

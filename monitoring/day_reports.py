@@ -114,7 +114,7 @@ def troubles(slug: str, start: datetime, end: datetime) -> list[Trouble]:
         lines = [f"{event.at:%H:%M:%S} UTC {event.get_kind_display()}: {event.text}{_by(event)}" for event in done[:DONE_MAX]]
         if len(lines) == DONE_MAX and (more := done.count() - DONE_MAX):
             lines.append(f"And {more} more.")
-        found.append(Trouble(alert.raised_at, alert.resolved_at, summary(alert, about.get(alert.rule)), lines))
+        found.append(Trouble(alert.raised_at, alert.resolved_at, summary(alert, alert.about(about)), lines))
     return found
 
 

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Awaitable, Callable
+from concurrent.futures import Future, wait
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import DatabaseError
 from django.db.models import F, Q
+from msgspec import Struct
 
 from monitoring import incidents
 from monitoring.alerting import content
 from monitoring.models.alerts import RESULT_CHARS, Alert, AlertRule, Notice, Receiver
 from monitoring.notifiers import RESEND_S, Content, Outcome, Send, post_alerts, send
-from realtime.clock import Clock
+from realtime.clock import Clock, SystemClock
 
 logger = logging.getLogger(__name__)
+real = SystemClock()
 
 ROUND_S = 1.0
+TURN_S = 2.0
+"""So long a round waits for one receiver; what takes longer goes on beside it and is looked at in the rounds that follow."""
 FIRST_WAIT_S = 1.0
 WAIT_MAX_S = 30.0
 """A receiver that comes back hears of it within half a minute, and one that is down is not beaten."""
@@ -39,20 +45,31 @@ def wait_s(tries: int) -> float:
     return min(WAIT_MAX_S, FIRST_WAIT_S * 2.0 ** min(tries - 1, 10))
 
 
+class Sending(Struct, frozen=True):
+    """What a receiver was sent. `notice` None: all that fires, again."""
+
+    receiver: Receiver
+    notice: Notice | None
+    answer: Future[Outcome]
+
+
 class Delivery:
     """One round a second, beside the control loop so that a slow receiver delays no evaluation."""
 
     def __init__(self, how: Send = send) -> None:
         self._send = how
         self._resent_at: datetime | None = None
+        self.under_way: dict[int, Sending] = {}
+        """What has no answer yet, one for each receiver: until it has, nothing else is sent there."""
 
     def step(self, now: datetime) -> int:
         """Send what is due; gives how many notices got there. Raises DatabaseError when the outbox cannot be read."""
+        count = sum(self._end(sending, now).ok for sending in list(self.under_way.values()) if sending.answer.done())
         in_time = Q(notices__next_try_at__lte=now) | Q(notices__next_try_at__gt=now + WAIT_MAX)
         due = Q(notices__sent_at=None, notices__given_up_at=None) & in_time
         # Those that answered last come first: a page must not wait for the time-out of somebody else's dead webhook.
         receivers = Receiver.objects.filter(due, enabled=True).distinct().order_by(F("last_ok_at").desc(nulls_last=True), "pk")
-        count = sum(self._to(receiver, now) for receiver in receivers)
+        count += sum(self._to(receiver, now) for receiver in receivers if receiver.pk not in self.under_way)
         if self._resent_at is None or abs((now - self._resent_at).total_seconds()) >= RESEND_S:
             self._resent_at = now
             self._resend(now)
@@ -61,20 +78,34 @@ class Delivery:
     def _to(self, receiver: Receiver, now: datetime) -> int:
         """In the order in which it happened: what comes later waits for what cannot be sent, or an end would overtake its
         beginning."""
-        count = 0
+        count, until_s = 0, real.monotonic() + TURN_S
         for notice in receiver.notices.filter(sent_at=None, given_up_at=None).order_by("pk")[:BATCH_MAX]:
             if now < notice.next_try_at <= now + WAIT_MAX:
                 break
-            outcome = _tried(self._send, receiver, notice, now)
-            self._result(receiver, notice, outcome, now)
-            count += outcome.ok
-            if not outcome.ok and notice.given_up_at is None:
+            outcome = self._begin(Sending(receiver, notice, _beside(self._send, receiver, notice, now)), until_s, now)
+            count += outcome is not None and outcome.ok
+            if outcome is None or (not outcome.ok and notice.given_up_at is None):
                 break
         return count
+
+    def _begin(self, sending: Sending, until_s: float, now: datetime) -> Outcome | None:
+        """What became of it. None: there is no answer yet."""
+        self.under_way[sending.receiver.pk] = sending
+        wait([sending.answer], max(0.0, until_s - real.monotonic()))
+        return self._end(sending, now) if sending.answer.done() else None
+
+    def _end(self, sending: Sending, now: datetime) -> Outcome:
+        del self.under_way[sending.receiver.pk]
+        outcome = sending.answer.result()
+        if sending.notice is not None:
+            self._result(sending.receiver, sending.notice, outcome, now)
+        _remember(sending.receiver, outcome, now)
+        return outcome
 
     def _result(self, receiver: Receiver, notice: Notice, outcome: Outcome, now: datetime) -> None:
         notice.tries += 1
         notice.result = outcome.text[:RESULT_CHARS]
+        notice.reached = ",".join(outcome.reached) or notice.reached
         if outcome.ok:
             notice.sent_at = now
         elif (outcome.final and notice.tries >= REFUSALS_MAX) or now - notice.created_at >= GIVE_UP_AFTER:
@@ -84,8 +115,7 @@ class Delivery:
             incidents.note(incidents.Kind.NOTICE, f"A notice was {text}", now)
         else:
             notice.next_try_at = now + timedelta(seconds=wait_s(notice.tries))
-        notice.save(update_fields=["tries", "result", "sent_at", "given_up_at", "next_try_at"])
-        _remember(receiver, outcome, now)
+        notice.save(update_fields=["tries", "result", "reached", "sent_at", "given_up_at", "next_try_at"])
 
     def _resend(self, now: datetime) -> None:
         """Alertmanager believes in an alert only as long as it hears of it."""
@@ -94,11 +124,19 @@ class Delivery:
             return
         rules = {rule.name: rule for rule in AlertRule.objects.all()}
         known = Alert.objects.filter(Q(resolved_at=None) | Q(resolved_at__gt=now - RESOLVED_FOR))
-        alerts: Content = [content(row, rules.get(row.rule)) for row in known.order_by("pk")]
+        alerts: Content = [content(row, row.about(rules)) for row in known.order_by("pk")]
         for receiver in managers:
             wanted = [alert for alert in alerts if receiver.wants(alert["labels"])]
-            if wanted:
-                _remember(receiver, _tried(post_alerts, receiver, wanted, now), now)
+            if wanted and receiver.pk not in self.under_way:
+                sending = Sending(receiver, None, _beside(post_alerts, receiver, wanted, now))
+                self._begin(sending, real.monotonic() + TURN_S, now)
+
+
+def _beside(send: Callable[..., Outcome], receiver: Receiver, *more: Any) -> Future[Outcome]:
+    """What becomes of it, in a thread that keeps no process from ending: a resolver or a mail server may take long."""
+    answer = Future[Outcome]()
+    threading.Thread(target=lambda: answer.set_result(_tried(send, receiver, *more)), daemon=True).start()
+    return answer
 
 
 def _tried(send: Callable[..., Outcome], receiver: Receiver, *more: Any) -> Outcome:
@@ -119,7 +157,7 @@ def _remember(receiver: Receiver, outcome: Outcome, now: datetime) -> None:
 
 async def delivering(clock: Clock, in_thread: Callable[..., Awaitable[Any]]) -> None:
     """Empty the outbox once a second, for as long as this runs: a task of the control loop, beside its ticks. `in_thread` is
-    one thread of its own, since a receiver may take TIMEOUT_S to answer."""
+    one thread of its own, since a round may take TURN_S for each receiver that does not answer."""
     delivery = Delivery()
     while True:
         try:

@@ -95,7 +95,7 @@ def fired(since: datetime, history: Path | None = None) -> list[Fired]:
     with _alias(history) as alias:
         found = Alert.objects.using(alias).filter(fired_at__gte=since, muted="").order_by("fired_at")
         rules = {rule.name: rule for rule in AlertRule.objects.using(alias).all()}
-        return [Fired(alert.rule, alert.fired_at, _said(alert, rules.get(alert.rule))) for alert in found]
+        return [Fired(alert.rule, alert.fired_at, _said(alert, alert.about(rules))) for alert in found]
 
 
 def switch_off(rules: Iterable[str], history: Path) -> None:

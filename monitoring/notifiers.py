@@ -8,24 +8,28 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import io
 import json
 import smtplib
-import urllib.error
-import urllib.request
 from collections.abc import Callable
+from contextlib import closing
 from datetime import datetime, timedelta
-from http.client import HTTPException
+from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
+from socket import socket
 from typing import Any
 from urllib.parse import urlsplit
 
 from django.conf import settings
-from django.core.mail import EmailMessage
+from django.core.mail import EmailMessage, get_connection
 from msgspec import Struct
 
+from monitoring.alerts import SEVERITIES
 from monitoring.models.alerts import Notice, Receiver
+from realtime.clock import SystemClock
 
+clock = SystemClock()
 TIMEOUT_S = 5.0
-"""A receiver that needs longer is tried again; the others wait meanwhile."""
+"""For all of an answer. A receiver that needs longer is tried again."""
 ANSWER_BYTES = 400
 RESEND_S = 15.0
 """Alertmanager forgets an alert that is not sent again; its documentation asks for a quarter to half a minute."""
@@ -38,21 +42,34 @@ Content = list[dict[str, Any]]
 
 
 class Outcome(Struct, frozen=True):
-    """`final`: the receiver refused, it is not down."""
+    """`final`: the receiver refused, it is not down. `reached`: the addresses of a receiver of e-mail that have it by now."""
 
     ok: bool
     text: str
     final: bool = False
+    reached: tuple[str, ...] = ()
 
 
-class _Stay(urllib.request.HTTPRedirectHandler):
-    """A redirect is an answer like any other: a signed page goes where the operator said and nowhere else."""
+class _Answer(io.RawIOBase):
+    """What comes from a socket, until a moment: a time-out of the socket itself begins anew with each byte."""
 
-    def redirect_request(self, *args: Any, **kwargs: Any) -> None:
-        return None
+    def __init__(self, connection: socket, until_s: float) -> None:
+        self._connection, self._until_s = connection, until_s
 
+    def readable(self) -> bool:
+        return True
 
-_opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _Stay)
+    def readinto(self, buffer: Any) -> int:
+        """Raises TimeoutError."""
+        left_s = self._until_s - clock.monotonic()
+        if left_s <= 0:
+            raise TimeoutError(f"no whole answer within {TIMEOUT_S:.0f} s")
+        self._connection.settimeout(left_s)
+        return self._connection.recv_into(buffer)
+
+    def makefile(self, mode: str) -> io.BufferedReader:
+        """What `HTTPResponse` wants of a socket."""
+        return io.BufferedReader(self)
 
 
 def signature(secret: str, at_s: int, body: bytes) -> str:
@@ -62,40 +79,71 @@ def signature(secret: str, at_s: int, body: bytes) -> str:
 
 
 def post(url: str, body: bytes, headers: dict[str, str]) -> Outcome:
-    """One POST of JSON."""
-    request = urllib.request.Request(url, body, {"Content-Type": "application/json", "User-Agent": "wedsync"} | headers)
+    """One POST of JSON. A redirect is an answer like any other: a signed page goes where the operator said, nowhere else."""
+    parts = urlsplit(url)
+    kind = HTTPSConnection if parts.scheme == "https" else HTTPConnection
+    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    until_s = clock.monotonic() + TIMEOUT_S
+    headers = {"Content-Type": "application/json", "User-Agent": "wedsync", "Connection": "close"} | headers
     try:
-        with _opener.open(request, timeout=TIMEOUT_S) as response:
-            text = response.read(ANSWER_BYTES).decode(errors="replace")
-            return Outcome(True, f"{response.status} {text}".strip())
-    except urllib.error.HTTPError as error:
-        return Outcome(False, f"{error.code} {_rest(error)}".strip(), final=error.code in FINAL)
+        with closing(kind(parts.netloc, timeout=TIMEOUT_S)) as connection:
+            connection.request("POST", path, body, headers)
+            response = HTTPResponse(_Answer(connection.sock, until_s), method="POST")  # type: ignore[arg-type]
+            response.begin()
+            ok = 200 <= response.status < 300
+            text = _rest(response, ok)
     except (OSError, HTTPException) as error:
-        return Outcome(False, str(getattr(error, "reason", error)) or type(error).__name__)
+        return Outcome(False, str(error) or type(error).__name__)
+    return Outcome(ok, f"{response.status} {text}".strip(), final=response.status in FINAL)
 
 
-def _rest(error: urllib.error.HTTPError) -> str:
-    """What else it said, as far as it came."""
-    with error:
-        try:
-            return error.read(ANSWER_BYTES).decode(errors="replace")
-        except (OSError, HTTPException) as cut_off:
-            return f"({cut_off or type(cut_off).__name__})"
+def _rest(response: HTTPResponse, ok: bool) -> str:
+    """What else it said; of a refusal, as far as it came."""
+    try:
+        return response.read(ANSWER_BYTES).decode(errors="replace")
+    except (OSError, HTTPException) as cut_off:
+        if ok:
+            raise
+        return f"({cut_off or type(cut_off).__name__})"
 
 
 def _email(receiver: Receiver, notice: Notice, now: datetime) -> Outcome:
+    """One message for each address that has none yet: a server that refuses one of them takes the others."""
     subject, body = wording(notice.content)
     domain = settings.DEFAULT_FROM_EMAIL.rpartition("@")[2].rstrip(">") or "localhost"
     # The same id each time: a mailbox that got it before an answer was lost shows it once.
     headers = {"Message-ID": f"<{notice.key}@{domain}>", "X-Wedsync-Key": notice.key}
-    message = EmailMessage(subject, body, None, receiver.addresses, headers=headers)
+    reached = [address for address in receiver.addresses if address in notice.reached.split(",")]
+    missed: list[str] = []
+    final = True
     try:
-        message.send()
-    except smtplib.SMTPRecipientsRefused as error:
-        return Outcome(False, f"recipients refused: {error.recipients}", final=True)
-    except (OSError, smtplib.SMTPException) as error:
-        return Outcome(False, f"{type(error).__name__}: {error}")
-    return Outcome(True, f"sent to {', '.join(receiver.addresses)}")
+        with get_connection() as server:
+            for address in receiver.addresses:
+                if address in reached:
+                    continue
+                server.open()  # unless it is
+                try:
+                    server.send_messages([EmailMessage(subject, body, None, [address], headers=headers)])
+                    reached.append(address)
+                except (smtplib.SMTPException, ValueError) as error:  # ValueError: it cannot be written
+                    why, for_good = _refusal(error)
+                    missed.append(f"not to {address}: {why}")
+                    final &= for_good
+                    if not for_good:
+                        server.close()  # it may have hung up
+    except OSError as error:
+        missed.append(f"{type(error).__name__}: {error}")
+        final = False
+    text = "; ".join([*missed, f"sent to {', '.join(reached)}"] if reached else missed)
+    return Outcome(not missed, text, final=bool(missed) and final, reached=tuple(reached))
+
+
+def _refusal(error: Exception) -> tuple[str, bool]:
+    """What the mail server said of one address, and whether it will say so again (RFC 5321, 4.2.1: 5yz)."""
+    if not isinstance(error, smtplib.SMTPRecipientsRefused):
+        return f"{type(error).__name__}: {error}", False
+    ((code, text),) = error.recipients.values()
+    return f"{code} {text.decode(errors='replace')}", code >= 500
 
 
 def _webhook(receiver: Receiver, notice: Notice, now: datetime) -> Outcome:
@@ -147,12 +195,12 @@ def send(receiver: Receiver, notice: Notice, now: datetime) -> Outcome:
 
 
 def wording(content: Content) -> tuple[str, str]:
-    """Subject and text of an e-mail."""
-    first = content[0]
+    """Subject and text of an e-mail: the subject is about the most urgent that fires."""
     firing = [alert for alert in content if alert["status"] == "firing"]
+    first = max(firing or content, key=lambda alert: SEVERITIES.index(alert["labels"]["severity"]))
     word = first["labels"]["severity"].upper() if firing else "OVER"
     more = f" and {len(content) - 1} more" if len(content) > 1 else ""
-    subject = f"[{word}] {(firing or content)[0]['annotations']['summary']}{more}"
+    subject = f"[{word}] {first['annotations']['summary']}{more}"
     parts = []
     for alert in content:
         notes = alert["annotations"]

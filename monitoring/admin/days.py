@@ -144,11 +144,12 @@ class AuditEntryAdmin(ReadOnly, ModelAdmin):  # type: ignore[misc]
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """Says whether all of it is as it was written; the seals of a page say nothing about rows that are not there."""
-        broken = first_broken()
-        if broken is None:
-            self.message_user(request, "Nothing was changed, and nothing is missing.", messages.SUCCESS)
-        else:
-            self.message_user(request, f"Rows were changed or taken out: at {broken}.", messages.ERROR)
+        if self.has_view_permission(request):
+            broken = first_broken()
+            if broken is None:
+                self.message_user(request, "Nothing was changed, and nothing is missing.", messages.SUCCESS)
+            else:
+                self.message_user(request, f"Rows were changed or taken out: at {broken}.", messages.ERROR)
         response: HttpResponse = super().changelist_view(request, extra_context)
         return response
 

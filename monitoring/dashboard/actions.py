@@ -4,7 +4,10 @@ POST with permission. Looking changes nothing."""
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from datetime import timedelta
+from functools import wraps
+from typing import ParamSpec, cast
 
 from asgiref.sync import async_to_sync
 from django import forms
@@ -12,6 +15,7 @@ from django.contrib import admin, messages
 from django.contrib.auth.decorators import permission_required
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
@@ -29,9 +33,11 @@ from realtime.clock import SystemClock
 from realtime.errors import RegistryUnavailable
 from realtime.report import Drain, WorkerReport
 
+Asked = ParamSpec("Asked")
 logger = logging.getLogger(__name__)
 clock = SystemClock()
 WORKERS_MOST = 200
+UNWRITTEN = "The history database does not answer: it cannot be written down, so nothing was done."
 AWAY = "The registry does not answer: the workers cannot be told anything now."
 
 
@@ -85,9 +91,24 @@ def _done(request: HttpRequest, sentence: str, level: int = messages.SUCCESS) ->
     return redirect("dashboard")
 
 
+def _or_nothing(view: Callable[Asked, HttpResponse]) -> Callable[Asked, HttpResponse]:
+    """Says so when the history database does not answer: each view writes there before it does anything."""
+
+    @wraps(view)
+    def answer(*args: Asked.args, **kwargs: Asked.kwargs) -> HttpResponse:
+        try:
+            return view(*args, **kwargs)
+        except DatabaseError as error:
+            logger.error("%s is not done: %s", view.__name__, error)
+            return _done(cast(HttpRequest, args[0]), UNWRITTEN, messages.ERROR)
+
+    return answer
+
+
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 @permission_required("monitoring.drain_worker", raise_exception=True)
+@_or_nothing
 def drain(request: HttpRequest, worker: str) -> HttpResponse:
     """Ask one worker to send its people elsewhere and to end. Not the last one: there would be nowhere to go."""
     try:
@@ -126,13 +147,17 @@ def _drain(request: HttpRequest, found: WorkerReport, reason: str, deadline_s: f
     except RegistryUnavailable:
         return _done(request, AWAY, messages.ERROR)
     logger.warning("%s drains %s: %s", who, found.worker, reason)
-    incidents.note(IncidentEvent.Kind.DRAIN, f"{found.slot} is drained: {reason}", now, who)
+    try:
+        incidents.note(IncidentEvent.Kind.DRAIN, f"{found.slot} is drained: {reason}", now, who)
+    except DatabaseError as error:
+        logger.error("the time line does not have it: %s", error)
     return _done(request, f"{found.slot} is told to send its people elsewhere.")
 
 
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 @permission_required("monitoring.add_scalingpin", raise_exception=True)
+@_or_nothing
 def pin(request: HttpRequest) -> HttpResponse:
     """So many workers, whatever load and calendar say, until a time."""
     have = _have()
@@ -166,6 +191,7 @@ def _have() -> int | None:
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 @permission_required("monitoring.add_scalingpin", raise_exception=True)
+@_or_nothing
 def unpin(request: HttpRequest) -> HttpResponse:
     """End the pin that holds now."""
     now = clock.now()
@@ -181,6 +207,7 @@ def unpin(request: HttpRequest) -> HttpResponse:
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 @permission_required("monitoring.acknowledge_alert", raise_exception=True)
+@_or_nothing
 def acknowledge(request: HttpRequest, pk: int) -> HttpResponse:
     """Take care of one alert, under one's own name."""
     alert = get_object_or_404(Alert, pk=pk)

@@ -53,7 +53,7 @@ def _alerts() -> tuple[list[AlertFact], int]:
         AlertFact(
             row.pk,
             row.severity,
-            summary(row, rules.get(row.rule)),
+            summary(row, row.about(rules)),
             row.reason,
             row.state.replace("_", " "),
             row.muted,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,6 +19,7 @@ SILENCE_MAX = timedelta(days=7)
 PAGE_SILENCE_MAX = timedelta(hours=2)
 """Of a rule that pages, or of all rules: a silence that outlives the evening hides the next one (ops.md 4.5)."""
 RESULT_CHARS = 500
+TARGET_CHARS = 500
 
 
 def new_secret() -> str:
@@ -46,10 +48,30 @@ def validate_labels(labels: object) -> None:
         raise ValidationError('An object of texts is needed, such as {"worker": "w2"}; {} is everything.')
 
 
+def hiding_ring(name: str, hidden_by: Mapping[str, Sequence[str]]) -> list[str]:
+    """The way from a rule over what hides it back to itself, [] for none. `hidden_by`: {rule: its causes}."""
+    ways, seen = [[name]], set[str]()
+    while ways:
+        way = ways.pop()
+        for cause in hidden_by.get(way[-1], ()):
+            if cause == name:
+                return [*way, name]
+            if cause not in seen:
+                seen.add(cause)
+                ways.append([*way, cause])
+    return []
+
+
 class SeverityChoice(models.TextChoices):
     PAGE = "page", "Page: somebody gets up"
     TICKET = "ticket", "Ticket: somebody looks today"
     INFO = "info", "Info: it is only shown"
+
+
+TEST_PAGE = "page-me"
+"""The rule of a test page; it is in no table."""
+ASKED = " asked for it"
+"""The reason of a test page, after who did."""
 
 
 class AlertRule(models.Model):
@@ -93,13 +115,16 @@ class AlertRule(models.Model):
         return self.name
 
     def clean(self) -> None:
-        """Raises ValidationError for an end beyond the beginning and for causes that are no rules."""
+        """Raises ValidationError for an end beyond the beginning, causes that are no rules, and rules that hide each other."""
         above = self.direction == self.Direction.ABOVE
         if self.clear_at is not None and (self.clear_at > self.raise_at if above else self.clear_at < self.raise_at):
             raise ValidationError({"clear_at": "It must be over on the quiet side of the threshold."})
-        strange = set(self.hidden_by.split()) - set(AlertRule.objects.exclude(pk=self.pk).values_list("name", flat=True))
+        others = {rule.name: rule.hidden_by.split() for rule in AlertRule.objects.exclude(pk=self.pk)}
+        strange = set(self.hidden_by.split()) - set(others)
         if strange:
             raise ValidationError({"hidden_by": f"Not names of other rules: {', '.join(sorted(strange))}."})
+        if ring := hiding_ring(self.name, others | {self.name: self.hidden_by.split()}):
+            raise ValidationError(f"None of these would be told: {', hidden by '.join(ring)}.")
 
     @property
     def as_rule(self) -> Rule:
@@ -178,6 +203,14 @@ class Alert(models.Model):
     def __str__(self) -> str:
         return f"{self.rule} {self.subject}".strip()
 
+    def about(self, rules: Mapping[str, AlertRule]) -> AlertRule | None:
+        """Its rule, of these by name, or that of a test page; None: it is gone."""
+        if self.rule != TEST_PAGE:
+            return rules.get(self.rule)
+        title = f"A test by {self.reason.removesuffix(ASKED)}: please acknowledge"
+        what_to_do = "Acknowledge it in the admin, under Alerts: that shows that a page reaches you."
+        return AlertRule(name=TEST_PAGE, title=title, what_to_do=what_to_do)
+
     @property
     def subject(self) -> str:
         """What it is about: "worker w2"; "" is the whole fleet."""
@@ -250,6 +283,14 @@ class Silence(models.Model):
         return Mute(self.rule, as_labels(self.labels), f"silenced by {self.author}: {self.reason}"[:200])
 
 
+def _is_url(target: str) -> bool:
+    try:
+        parts = urlsplit(target)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0  # a wrong port raises
+    except ValueError:
+        return False
+
+
 class Receiver(models.Model):
     """Somebody, or some program, that is told."""
 
@@ -261,7 +302,7 @@ class Receiver(models.Model):
     name = models.SlugField(max_length=60, unique=True)
     kind = models.CharField(max_length=12, choices=Kind.choices)
     target = models.CharField(
-        max_length=500, help_text="Addresses separated by commas, or the URL (Alertmanager: http://host:9093)."
+        max_length=TARGET_CHARS, help_text="Addresses separated by commas, or the URL (Alertmanager: http://host:9093)."
     )
     secret = models.CharField(max_length=80, default=new_secret, blank=True, help_text="Key of a webhook's signatures.")
     wedding = models.SlugField(max_length=80, blank=True, help_text="Only what is about this wedding; empty: everything.")
@@ -285,8 +326,7 @@ class Receiver(models.Model):
             except ValidationError as error:
                 raise ValidationError({"target": "E-mail addresses separated by commas are needed."}) from error
         else:
-            parts = urlsplit(self.target)
-            if parts.scheme not in ("http", "https") or not parts.hostname:
+            if not _is_url(self.target):
                 raise ValidationError({"target": "A URL is needed, http:// or https://."})
 
     @property
@@ -314,6 +354,13 @@ class Notice(models.Model):
     sent_at = models.DateTimeField(null=True, blank=True)
     given_up_at = models.DateTimeField(null=True, blank=True)
     result = models.CharField(max_length=RESULT_CHARS, blank=True)
+    reached = models.CharField(
+        max_length=TARGET_CHARS,
+        blank=True,
+        default="",
+        db_default="",  # while a deploy goes on, processes that do not know it write notices too
+        help_text="Addresses that have it, separated by commas.",
+    )
 
     class Meta:
         ordering = ["-pk"]

@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 
 import msgspec
 from django.db import models, transaction
-from django.db.models import F
+from django.db.models import F, Subquery
 
 from monitoring.router import ALIAS
 
@@ -96,12 +96,14 @@ def append(who: str, what: str, reason: str, now: datetime, target: str = "") ->
 def first_broken() -> AuditEntry | AuditHead | None:
     """The oldest row whose seal does not fit, or the head when the last rows are missing; None: nothing was changed."""
     before, count = "", 0
-    with transaction.atomic(using=ALIAS):
-        head = _locked()
-        for entry in AuditEntry.objects.order_by("id").iterator():
-            if entry.seal != entry.sealed(before):
-                return entry
-            before, count = entry.seal, count + 1
+    head = AuditHead.objects.first() or AuditHead()
+    # The rows and their end in one question, so as of one moment: a row that is added meanwhile is in both or in neither.
+    end = {f"end_{name}": Subquery(AuditHead.objects.values(name)[:1]) for name in ("count", "seal")}
+    for entry in AuditEntry.objects.order_by("id").annotate(**end).iterator():
+        if entry.seal != entry.sealed(before):
+            return entry
+        before, count = entry.seal, count + 1
+        head.count, head.seal = entry.end_count, entry.end_seal  # type: ignore[attr-defined]
     return None if (head.count, head.seal) == (count, before) else head
 
 

@@ -10,7 +10,7 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission
 from django.test import Client
 
-from monitoring import incidents, paging
+from monitoring import alerting, incidents, paging
 from monitoring.delivery import Delivery
 from monitoring.models import Alert, AlertRule, DrillRun, Incident, Notice, Receiver, Silence, StoredReport
 from monitoring.notifiers import Outcome
@@ -107,12 +107,15 @@ def test_a_silence_about_nothing_in_particular_is_about_everything(admin: Client
     [
         ("clear_at", "3", "quiet side"),
         ("hidden_by", "no-such-rule", "Not names of other rules: no-such-rule"),
+        ("hidden_by", "cause", "worker-missing, hidden by cause, hidden by middle, hidden by worker-missing"),
         ("for_s", "-1", "greater than or equal to 0"),
         ("signal", "moon.phase", "not one of the available choices"),
     ],
 )
 def test_a_rule_that_makes_no_sense_is_refused(admin: Client, field: str, value: str, sentence: str) -> None:
     rule = AlertRule.objects.get(name="worker-missing")
+    for name, hidden_by in {"cause": "middle other", "middle": "worker-missing", "other": "knot", "knot": "other"}.items():
+        AlertRule.objects.create(name=name, title=name, signal=rule.signal, raise_at=1, hidden_by=hidden_by)
     fields = ["name", "title", "severity", "what_to_do", "signal", "direction", "raise_at"]
     fields += ["for_s", "keep_s", "no_data_s", "hidden_by"]
     form = {name: getattr(rule, name) for name in fields} | {"clear_at": "", "enabled": "on"}
@@ -122,8 +125,11 @@ def test_a_rule_that_makes_no_sense_is_refused(admin: Client, field: str, value:
     assert AlertRule.objects.get(name="worker-missing").raise_at == 3
 
 
-def test_a_receiver_needs_an_address(admin: Client) -> None:
-    form = {"name": "duty", "kind": "webhook", "target": "ftp://x", "secret": "s", "at_least": "page", "enabled": "on"}
+@pytest.mark.parametrize(
+    "target", ["ftp://x", "http://", "http://[::1", "http://a]b", "http://host:port/", "http://host:99999/"]
+)
+def test_a_receiver_needs_an_address(admin: Client, target: str) -> None:
+    form = {"name": "duty", "kind": "webhook", "target": target, "secret": "s", "at_least": "page", "enabled": "on"}
     assert b"A URL is needed" in admin.post("/admin/monitoring/receiver/add/", form).content
     wrong = admin.post("/admin/monitoring/receiver/add/", form | {"kind": "email", "target": "ada@, b@example.com"})
     assert b"E-mail addresses separated by commas" in wrong.content
@@ -155,3 +161,21 @@ def test_a_test_page_is_passed_when_it_got_there_and_somebody_said_so(admin: Cli
     test = paging.last()
     assert test is not None and test.reached == ("duty",) and test.missed == ("late",) and test.acknowledged_by == "ada"
     assert Alert.objects.get().resolved_at is not None and Incident.objects.count() == 0
+
+
+def test_a_test_page_is_not_missed_by_who_takes_no_test_pages(admin: Client) -> None:
+    duty = Receiver.objects.create(name="duty", kind="email", target="a@example.com")
+    Receiver.objects.create(name="family", kind="email", target="b@example.com", wedding="rose-garden")
+    admin.post("/admin/monitoring/receiver/", {"action": "test_page", "_selected_action": [duty.pk]})
+    Delivery(lambda receiver, notice, now: Outcome(True, "taken")).step(NOON + timedelta(days=9_999))
+    test = paging.last()
+    assert test is not None and test.reached == ("duty",) and test.missed == ()
+
+
+def test_a_test_page_that_is_told_again_still_says_what_it_is(admin: Client) -> None:
+    Receiver.objects.create(name="duty", kind="email", target="a@example.com")
+    paging.start("ada", NOON)
+    alerting.remind(NOON + timedelta(minutes=5))
+    first, again = (notice.content[0]["annotations"] for notice in Notice.objects.order_by("pk"))
+    assert again["summary"] == first["summary"] == "A test by ada: please acknowledge"
+    assert again["what_to_do"] == first["what_to_do"] and "Nobody has acknowledged this" in again["description"]

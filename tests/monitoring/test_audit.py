@@ -5,10 +5,12 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from importlib import import_module
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from django.apps import apps
 from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Permission
 from django.db import connections
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -71,6 +73,35 @@ def test_the_list_says_whether_all_is_there_and_asks_once(client: Client) -> Non
         cursor.execute("DELETE FROM monitoring_auditentry WHERE id = %s", [entries[-1].pk])
     page = client.get("/admin/monitoring/auditentry/").content
     assert b"changed or taken out" in page and b"nothing is missing" not in page
+
+
+def test_to_look_locks_nothing_and_who_may_not_look_asks_nothing(client: Client) -> None:
+    append("Ada", "drill", "a spare worker", NOW)
+    bob = get_user_model().objects.create_user("bob", password="x", is_staff=True)
+    client.force_login(bob)
+    with CaptureQueriesContext(connections["history"]) as asked:
+        assert client.get("/admin/monitoring/auditentry/").status_code == 403
+    assert not asked.captured_queries and b"nothing is missing" not in client.get("/admin/").content
+    bob.user_permissions.add(Permission.objects.get(codename="view_auditentry"))
+    with CaptureQueriesContext(connections["history"]) as asked:
+        assert b"nothing is missing" in client.get("/admin/monitoring/auditentry/").content
+    assert {query["sql"].split()[0] for query in asked} == {"SELECT"}
+
+
+def test_an_entry_that_is_added_while_the_audit_is_read_is_no_change_of_it() -> None:
+    append("Ada", "drill", "the first", NOW)
+
+    def meanwhile(execute: Any, sql: str, *more: Any) -> Any:
+        answer = execute(sql, *more)
+        asked.append(sql)
+        if len(asked) == 1:
+            append("Bob", "drain", "the second", NOW)
+        return answer
+
+    asked: list[str] = []
+    with connections["history"].execute_wrapper(meanwhile):
+        assert first_broken() is None
+    assert AuditEntry.objects.count() == 2 and first_broken() is None
 
 
 def test_a_row_changed_shows_in_the_list(client: Client) -> None:

@@ -6,6 +6,8 @@ import asyncio
 import hashlib
 import hmac
 import json
+import threading
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -13,12 +15,12 @@ import pytest
 from django.core import mail
 from django.db import DatabaseError
 
-from monitoring import alerting
+from monitoring import alerting, delivery, paging
 from monitoring.delivery import REFUSALS_MAX, Delivery, delivering, prune
 from monitoring.models import Alert, Notice, Receiver
 from monitoring.notifiers import Outcome, send, signature
 from tests.fakes import ManualClock
-from tests.monitoring.hooks import hook
+from tests.monitoring.hooks import PostOffice, hook, post_office
 from tests.processes import free_port
 
 pytestmark = pytest.mark.django_db(databases=["default", "history"])
@@ -142,11 +144,38 @@ def test_one_dead_receiver_does_not_keep_the_others_waiting(clock: ManualClock) 
 
     assert Delivery(remember).step(clock.now()) == 1
     assert asked == ["mail", "dead"]
-    (message,) = mail.outbox
-    assert message.to == ["ada@example.com", "bob@example.com"] and message.subject.startswith("[PAGE] a (worker w1)")
+    message, other = mail.outbox
+    assert message.to == ["ada@example.com"] and message.subject.startswith("[PAGE] a (worker w1)")
+    assert other.to == ["bob@example.com"]
     assert (
         "What to do:" in message.body and Notice.objects.get(receiver__name="mail").key in message.extra_headers["Message-ID"]
     )
+
+
+def test_one_that_does_not_answer_keeps_nobody_waiting_and_is_sent_nothing_twice(
+    clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivery, "TURN_S", 0.5)
+    Receiver.objects.create(name="slow", kind="webhook", target="http://127.0.0.1:9/", last_ok_at=clock.now())
+    Receiver.objects.create(name="duty", kind="webhook", target="http://127.0.0.1:9/")
+    asked, let_go = list[str](), threading.Event()
+
+    def ask(receiver: Receiver, notice: Notice, now: Any) -> Outcome:
+        asked.append(f"{receiver.name} {notice.content[0]['labels']['alertname']}")
+        return Outcome(receiver.name == "duty" or let_go.wait(60), "taken")
+
+    outbox = Delivery(ask)
+    page(clock, "a")
+    assert outbox.step(clock.now()) == 1 and asked == ["slow a", "duty a"]
+    page(clock, "b")
+    clock.advance(1)
+    assert outbox.step(clock.now()) == 1 and asked == ["slow a", "duty a", "duty b"]
+    (under_way,) = outbox.under_way.values()
+    let_go.set()
+    under_way.answer.result(60)
+    clock.advance(1)
+    assert outbox.step(clock.now()) == 2 and asked[3:] == ["slow b"]
+    assert not Notice.objects.filter(sent_at=None).exists() and not outbox.under_way
 
 
 @pytest.mark.parametrize("path", ["/half", "/müller"])
@@ -161,6 +190,45 @@ def test_one_that_answers_by_halves_or_cannot_be_asked_does_not_keep_the_others_
     assert len(mail.outbox) == 1
     half = Notice.objects.get(receiver__name="half")
     assert half.tries == 1 and half.next_try_at > clock.now() and half.result
+
+
+@pytest.fixture
+def office(settings: Any) -> Iterator[PostOffice]:
+    with post_office() as server:
+        settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+        settings.EMAIL_HOST, settings.EMAIL_PORT = server.server_address[:2]
+        yield server
+
+
+@pytest.mark.parametrize(
+    ("said", "tries"),
+    [("550 no such user", REFUSALS_MAX), ("450 come again", 8), ("421 too many mistakes", 8)],
+    ids=["for good", "for now", "and hung up"],
+)
+def test_an_address_that_is_refused_is_named_and_the_others_have_it_once(
+    clock: ManualClock, office: PostOffice, said: str, tries: int
+) -> None:
+    Receiver.objects.create(name="mail", kind="email", target="ada@example.com, typo@example.com, bob@example.com")
+    office.refused["typo@example.com"] = said
+    paging.start("ada", clock.now())
+    for _ in range(100):
+        clock.advance(1)
+        assert Delivery().step(clock.now()) == 0
+    assert office.taken == ["ada@example.com", "bob@example.com"]
+    notice, test = Notice.objects.get(), paging.last()
+    assert f"typo@example.com: {said}" in notice.result and notice.tries == tries
+    assert (notice.given_up_at is not None) == said.startswith("5")
+    assert test is not None and test.missed == ("mail",)
+
+
+def test_an_address_that_is_taken_at_last_makes_the_receiver_reached(clock: ManualClock, office: PostOffice) -> None:
+    Receiver.objects.create(name="mail", kind="email", target="ada@example.com, bob@example.com")
+    office.refused["ada@example.com"] = "450 come again"
+    page(clock, "a")
+    assert Delivery().step(clock.now()) == 0
+    office.refused.clear()
+    clock.advance(1)
+    assert Delivery().step(clock.now()) == 1 and office.taken == ["bob@example.com", "ada@example.com"]
 
 
 def test_tickets_go_only_to_those_who_want_them(clock: ManualClock) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -9,8 +11,10 @@ import pytest
 from asgiref.sync import async_to_sync
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission
+from django.db import OperationalError, connections
 from django.test import Client
 
+from monitoring import incidents
 from monitoring.dashboard.building import fleet_status
 from monitoring.dashboard.facts import read
 from monitoring.dashboard.screen import POINTS, SHOWN, Point, encode
@@ -139,13 +143,66 @@ def test_a_pin_names_who_and_why_and_ends_by_itself_or_by_hand(registry: MemoryR
     assert not ScalingPin.objects.filter(until__gt=clock.now()).exists()
 
 
-def test_an_alert_is_acknowledged_by_a_post_under_one_s_name(registry: MemoryRegistry) -> None:
+def alert() -> Alert:
     at = datetime.fromtimestamp(NOON, UTC)
-    alert = Alert.objects.create(
+    return Alert.objects.create(
         fingerprint="f", rule="worker-missing", labels={"worker": "w2"}, severity="page", state="firing", told="firing",
         raised_at=at, fired_at=at, reason="3 is above 2", kept={"some": "thing"},
     )  # fmt: skip
-    ada, url = client("acknowledge_alert"), f"/admin/monitoring/alerts/{alert.pk}/acknowledge/"
+
+
+@contextmanager
+def history_is_locked() -> Iterator[None]:
+    def refused(execute: Any, sql: str, *more: Any) -> Any:
+        if sql.startswith(("INSERT", "UPDATE", "DELETE")):
+            raise OperationalError("database is locked")
+        return execute(sql, *more)
+
+    with connections["history"].execute_wrapper(refused):
+        yield
+
+
+@pytest.mark.parametrize(
+    ("action", "form"),
+    [
+        ("workers/here.w1.a/drain/", {"reason": "r", "deadline_s": "60"}),
+        ("pin/", {"workers": "3", "hours": "2", "reason": "the fair"}),
+        ("unpin/", {}),
+        ("alerts/{alert}/acknowledge/", {}),
+    ],
+    ids=["drain", "pin", "unpin", "acknowledge"],
+)
+def test_what_cannot_be_written_down_is_not_done_and_said(registry: MemoryRegistry, action: str, form: dict[str, str]) -> None:
+    w1 = worker()
+    there(registry, w1, worker("w2"))
+    pinned = ScalingPin.objects.create(at=clock.now(), until=clock.now() + timedelta(hours=1), workers=2, who="bob", reason="r")
+    ada = client("drain_worker", "add_scalingpin", "acknowledge_alert")
+    url = f"/admin/monitoring/{action.format(alert=alert().pk)}"
+    with history_is_locked():
+        answer = ada.post(url, form, follow=True)
+    assert "cannot be written down, so nothing was done" in answer.content.decode()
+    assert orders(registry, w1) == [] and not AuditEntry.objects.exists()
+    assert ScalingPin.objects.get().until == pinned.until and Alert.objects.get().acknowledged_at is None
+
+
+def test_a_drain_that_is_ordered_is_said_to_be_although_the_time_line_cannot_have_it(
+    registry: MemoryRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    w1 = worker()
+    there(registry, w1, worker("w2"))
+
+    def locked(*_: object) -> None:
+        raise OperationalError("database is locked")
+
+    monkeypatch.setattr(incidents, "note", locked)
+    url = "/admin/monitoring/workers/here.w1.a/drain/"
+    answer = client("drain_worker").post(url, {"reason": "r", "deadline_s": "60"}, follow=True)
+    assert "w1 is told to send its people elsewhere" in answer.content.decode()
+    assert orders(registry, w1) == [Drain("r (ada)", 60.0)]
+
+
+def test_an_alert_is_acknowledged_by_a_post_under_one_s_name(registry: MemoryRegistry) -> None:
+    ada, url = client("acknowledge_alert"), f"/admin/monitoring/alerts/{alert().pk}/acknowledge/"
     assert "Acknowledge this alert?" in ada.get(url).content.decode()
     assert not Alert.objects.get().acknowledged_by
     ada.post(url)
