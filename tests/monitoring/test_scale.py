@@ -142,7 +142,7 @@ def test_what_cannot_be_written_down_does_not_hold() -> None:
             ["--unpin", "--who", "M"],
             ["--mode", "auto", "--who", "M"],
         ):
-            with pytest.raises(OperationalError):
+            with pytest.raises(CommandError, match="the database cannot do it .locked."):
                 scale(*args)
     assert list(ScalingPin.objects.values_list("until", flat=True)) == [held.until] and not ScalingMode.objects.exists()
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from monitoring.day_log import lines
+from realtime.management.shell import ShellCommand
 
 MISUSE = 2
 
 
-class Command(BaseCommand):
+class Command(ShellCommand):
     help = "Write everything that was said in a wedding to a file, as the journal has it. Exit: 0 written, 2 misuse."
 
     def add_arguments(self, parser: CommandParser) -> None:

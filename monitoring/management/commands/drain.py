@@ -7,7 +7,7 @@ import getpass
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.db import connections
 
 from monitoring.models.audit import append
@@ -15,6 +15,7 @@ from realtime.bootstrap import registry_at
 from realtime.clock import SystemClock
 from realtime.errors import RegistryUnavailable
 from realtime.fleet import remote
+from realtime.management.shell import ShellCommand
 from realtime.ports import Registry
 from realtime.report import Drain, WorkerReport
 
@@ -27,7 +28,7 @@ SILENT_S = 1.5
 """After its last word, which can be read for some seconds."""
 
 
-class Command(BaseCommand):
+class Command(ShellCommand):
     help = (
         "Ask a worker to take nobody new, to send its people elsewhere, planners last, and to end. A supervisor starts a new "
         "one in its place. Exit: 0 told (with --wait: gone), 1 not gone in time, 2 refused or misused."

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 from django.conf import settings
 from django.core.exceptions import ValidationError
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from msgspec.structs import replace
 from rich.console import Console
 from rich.progress import Progress
@@ -24,6 +24,7 @@ from monitoring.models import ScalingEvent, ScalingPin
 from monitoring.models.scaling import orders
 from realtime.clock import SystemClock
 from realtime.drills.calendar_day import planned, read
+from realtime.management.shell import ShellCommand
 from realtime.policy.scaling import Limits
 from realtime.policy.simulation import Simulation, simulate
 
@@ -39,7 +40,7 @@ def span(text: str) -> timedelta:
     return timedelta(hours=float(match[1])) if match[2] == "h" else timedelta(minutes=float(match[1]))
 
 
-class Command(BaseCommand):
+class Command(ShellCommand):
     help = "Show how many workers there are and should be, and why. Pin a number, choose the mode, simulate a day."
 
     def add_arguments(self, parser: CommandParser) -> None:

@@ -21,7 +21,7 @@ import msgspec
 import uvloop
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.db import DatabaseError
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
@@ -42,6 +42,7 @@ from realtime.drills.proxy import FrameTamper
 from realtime.drills.running import HIDE, Where, carry_out
 from realtime.drills.server import DrillFailed, seed
 from realtime.drills.workloads import PROFILES, rooms
+from realtime.management.shell import ShellCommand
 
 MISUSE = 2
 DATABASES = ("postgres", "postgresql", "sqlite")
@@ -53,7 +54,7 @@ COMMON = {
 """Options that are not the drill's own."""
 
 
-class Command(BaseCommand):
+class Command(ShellCommand):
     help = "Play a wedding day and judge what every client was shown. Exit: 0 passed, 1 failed, 2 refused or misused."
 
     def add_arguments(self, parser: CommandParser) -> None:
