@@ -17,7 +17,7 @@ from realtime.policy.simulation import MARGIN_S
 from wedsync.weddings import calendars
 from wedsync.weddings.calendars import COLUMNS, Row
 from wedsync.weddings.forecasting import from_calendar
-from wedsync.weddings.tables import Unreadable, decode
+from wedsync.weddings.tables import BYTES_MAX, Unreadable, decode
 
 HOURS_MAX = 72.0
 """Of a weekend: nothing is in a calendar of one day after that."""
@@ -44,7 +44,8 @@ class Day(Struct, frozen=True):
 def read(path: Path) -> list[Row]:
     """The calendar. Raises ValueError with what is wrong with the file."""
     try:
-        return calendars.read(decode(path.read_bytes()))
+        with path.open("rb") as file:
+            return calendars.read(decode(file.read(BYTES_MAX + 1)))
     except OSError as error:
         raise ValueError(f"{path}: {error.strerror}") from None
     except Unreadable as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
@@ -41,3 +42,12 @@ def told(error: BaseException) -> str:
     if isinstance(error, ProgrammingError) or "no such " in said:
         return f"the database is not up to date ({said}): manage.py migrate, and manage.py migrate --database history"
     return f"the database cannot do it ({said}); is it up, and are DATABASE_URL and HISTORY_DATABASE_URL right?"
+
+
+def unwritable(path: Path) -> str:
+    """Why no file can be written there, as far as it is known before the work is done; empty when it can."""
+    if os.path.isdir(path):
+        return "it is a folder, a file is needed"
+    folder = path.absolute().parent
+    writable = os.access(path if os.path.exists(path) else folder, os.W_OK) and os.path.isdir(folder)
+    return "" if writable else "it cannot be written there"

@@ -13,7 +13,7 @@ from django.core.management import CommandError, get_commands, load_command_clas
 from django.db import DatabaseError, InterfaceError, OperationalError, ProgrammingError
 
 from realtime.errors import JournalUnavailable
-from realtime.management.shell import ShellCommand
+from realtime.management.shell import ShellCommand, unwritable
 
 ROOT = Path(__file__).parents[2]
 SERVERS = {"serve", "control_loop"}
@@ -63,7 +63,15 @@ def test_a_reader_that_has_gone_is_no_trouble(tmp_path: Path) -> None:
     os.close(reader)
     done = subprocess.run(
         [sys.executable, "manage.py", "demo", "--show"],
-        cwd=ROOT, env=os.environ | {"WEDSYNC_VAR": str(tmp_path)}, stdout=writer, stderr=subprocess.PIPE, timeout=60, check=False,
+        cwd=ROOT, env=os.environ | {"WEDSYNC_VAR": str(tmp_path)}, stdout=writer, stderr=subprocess.PIPE, timeout=60,
     )  # fmt: skip
     os.close(writer)
     assert (done.returncode, done.stderr) == (1, b"")
+
+
+def test_a_file_that_cannot_be_written_is_known_before_the_work(tmp_path: Path) -> None:
+    (tmp_path / "there").touch()
+    assert [unwritable(tmp_path / name) for name in ("new", "there", ".", "no/new", "there/new", "n" * 300 + "/x")] == [
+        *("", "", "it is a folder, a file is needed"),
+        *["it cannot be written there"] * 3,
+    ]
