@@ -9,6 +9,7 @@ import signal
 import sys
 import tempfile
 from pathlib import Path
+from typing import BinaryIO, NoReturn
 
 ROWS_HELP = {
     "fanout": "50 rooms of 100: deliveries per CPU-second at the highest rate with p99 < 100 ms; p99 at 100,000/s",
@@ -65,6 +66,20 @@ def set_up(var: str) -> None:
     django.setup()
 
 
+def refuse(why: str) -> NoReturn:
+    """End as for an option that is not known."""
+    sys.stderr.write(f"script/bench: {why}\n")
+    sys.exit(2)
+
+
+def opened(name: str | None) -> BinaryIO | None:
+    """The file for what is measured, before an hour is spent on it."""
+    try:
+        return Path(name).open("wb") if name else None
+    except OSError as error:
+        refuse(f"--json {name}: {error.strerror}")
+
+
 def interrupt(*_: object) -> None:
     """SIGTERM ends like Ctrl-C: the servers are stopped, and what was measured is printed."""
     raise KeyboardInterrupt
@@ -87,7 +102,8 @@ def main() -> None:
         clock = SystemClock()
         peers = asked.peers.split(",") if asked.peers else list(PEERS)
         if unknown := [peer for peer in peers if peer not in PEERS]:
-            raise SystemExit(f"script/bench: there is no peer {unknown[0]}; one of {', '.join(PEERS)}")
+            refuse(f"there is no peer {unknown[0]}; one of {', '.join(PEERS)}")
+        kept = opened(asked.json)
         bench = Bench(peers, asked.runs, asked.quick, lambda text: print(text, file=sys.stderr, flush=True))  # noqa: T201
         about = machine() | {"runs": bench.runs, "quick": asked.quick, "peers": peers}
         bench.begin("peers")
@@ -108,8 +124,9 @@ def main() -> None:
             bench.note("interrupted")
         finally:
             sys.stdout.write(markdown(bench.outcome, peers))
-            if asked.json:
-                Path(asked.json).write_bytes(as_json(bench.outcome, about))
+            if kept is not None:
+                with kept:
+                    kept.write(as_json(bench.outcome, about))
 
 
 if __name__ == "__main__":

@@ -7,6 +7,15 @@ fail() {
     exit 2
 }
 
+# no_arguments "$@": --help prints the comment at the top of the script; anything else is refused.
+no_arguments() {
+    [ $# -gt 0 ] || return 0
+    case $1 in
+    -h | --help) sed -n '2,/^[^#]/s/^# \{0,1\}//p' "script/$(basename "$0")" && exit 0 ;;
+    *) fail "there is no $1 here; script/$(basename "$0") --help says what there is" ;;
+    esac
+}
+
 # ensure_venv requirements.txt: .venv has exactly what the file pins; quick when nothing changed.
 ensure_venv() {
     command -v "$python" >/dev/null || fail "Python 3.11 or newer is needed, and there is no $python here"

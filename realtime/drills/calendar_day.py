@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 import re
 from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, time, timedelta
@@ -16,7 +17,10 @@ from realtime.policy.simulation import MARGIN_S
 from wedsync.weddings import calendars
 from wedsync.weddings.calendars import COLUMNS, Row
 from wedsync.weddings.forecasting import from_calendar
-from wedsync.weddings.tables import Unreadable, decode
+from wedsync.weddings.tables import BYTES_MAX, Unreadable, decode
+
+HOURS_MAX = 72.0
+"""Of a weekend: nothing is in a calendar of one day after that."""
 
 
 class Day(Struct, frozen=True):
@@ -40,7 +44,8 @@ class Day(Struct, frozen=True):
 def read(path: Path) -> list[Row]:
     """The calendar. Raises ValueError with what is wrong with the file."""
     try:
-        return calendars.read(decode(path.read_bytes()))
+        with path.open("rb") as file:
+            return calendars.read(decode(file.read(BYTES_MAX + 1)))
     except OSError as error:
         raise ValueError(f"{path}: {error.strerror}") from None
     except Unreadable as error:
@@ -55,12 +60,17 @@ def planned(
 
     Without them all of it, with two hours before the first and after the last wedding. Raises ValueError.
     """
+    if not 0 < speed < math.inf or (hours is not None and not 0 < hours <= HOURS_MAX):  # nan is neither
+        raise ValueError(f"--speed must be more than 0, and --hours more than 0 and at most {HOURS_MAX:g}")
     by = timedelta() if on is None else on - min(_local(row).date() for row in rows)
     share = people / (peak_of(from_calendar(rows)) or people) if people is not None else 1.0
-    rows = [_as_played(row, share, by) for row in rows]
-    begins_s = min(booking.begins_s[0] for booking in from_calendar(rows)) - MARGIN_S
-    ends_s = max(booking.begins_s[-1] for booking in from_calendar(rows)) + MARGIN_S
-    begins, ends = (datetime.fromtimestamp(at_s, UTC) for at_s in (begins_s, ends_s))
+    try:
+        rows = [_as_played(row, share, by) for row in rows]
+        begins_s = min(booking.begins_s[0] for booking in from_calendar(rows)) - MARGIN_S
+        ends_s = max(booking.begins_s[-1] for booking in from_calendar(rows)) + MARGIN_S
+        begins, ends = (datetime.fromtimestamp(at_s, UTC) for at_s in (begins_s, ends_s))
+    except (OverflowError, ValueError):
+        raise ValueError(f"--date {on}: there are no clocks for it") from None
     if start:
         found = re.fullmatch(r"([0-4]?\d):([0-5]\d)", start)
         if found is None:
@@ -69,8 +79,8 @@ def planned(
         begins = datetime.combine(first, time(), UTC) + timedelta(hours=int(found[1]), minutes=int(found[2]))
     if hours is not None:
         ends = begins + timedelta(hours=hours)
-    if ends <= begins or speed <= 0:
-        raise ValueError("--hours and --speed must be more than 0")
+    if ends <= begins:
+        raise ValueError(f"--from {start}: the day is over by then")
     if not 0 < share <= 1:
         raise ValueError(f"--connections {people}: the calendar expects fewer at its peak, or it is less than 1")
     return Day(rows, begins, ends, speed)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
 import socket
 import struct
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,31 @@ FOLDER = "wedsync-serve-"
 
 class NoFleet(Exception):
     """No fleet runs here; start one with manage.py serve."""
+
+
+class Occupied(Exception):
+    """A supervisor of this installation runs already."""
+
+
+@contextmanager
+def alone(var: Path) -> Iterator[None]:
+    """Until it is left no other supervisor can have this installation. Raises Occupied with who has it, and OSError.
+
+    A lock on the pointer (flock(2)): the kernel lets go of it whatever ends its holder, one that was killed is in nobody's way.
+    """
+    var.mkdir(parents=True, exist_ok=True)
+    with os.fdopen(os.open(var / POINTER, os.O_RDWR | os.O_CREAT, 0o600), encoding="utf-8") as pointer:
+        try:
+            fcntl.flock(pointer, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            try:
+                who = f"process {json.load(pointer)['pid']}"
+            except (ValueError, KeyError):
+                who = "one that is starting"
+            raise Occupied(
+                f"a fleet of this installation runs already: {who} ({var}); end it first, or set WEDSYNC_VAR to another folder"
+            ) from None
+        yield
 
 
 def write_pointer(var: Path, socket_path: Path) -> None:
@@ -41,11 +68,9 @@ def clear_away(var: Path) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def remove_pointer(var: Path) -> None:
-    """When it is ours."""
-    pointer = var / POINTER
-    if pointer.exists() and json.loads(pointer.read_text(encoding="utf-8"))["pid"] == os.getpid():
-        pointer.unlink()
+def clear_pointer(var: Path) -> None:
+    """The file stays: another supervisor may hold it open to lock it."""
+    os.truncate(var / POINTER, 0)
 
 
 def ask(var: Path, request: dict[str, Any], timeout_s: float = 10.0) -> Iterator[dict[str, Any]]:

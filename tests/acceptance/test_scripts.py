@@ -55,3 +55,31 @@ def test_it_starts_says_how_to_get_in_and_leaves_nothing_behind(tmp_path: Path) 
 @pytest.mark.parametrize("script", ["server", "test", "check", "bench"])
 def test_scripts_can_be_run(script: str) -> None:
     assert os.access(ROOT / "script" / script, os.X_OK)
+
+
+@pytest.mark.parametrize(
+    ("env", "says"),
+    [
+        ({"PORT": "abc"}, "PORT=abc: a number from 1 to 65535 is needed"),
+        ({"PORT": "99999"}, "PORT=99999: a number from 1 to 65535 is needed"),
+        ({"HOST": "nope.invalid", "PORT": "18080"}, "HOST=nope.invalid PORT=18080 cannot be had: "),
+        ({"HOST": "192.0.2.1", "PORT": "18080"}, "cannot be had: Cannot assign requested address"),
+    ],
+)
+def test_where_it_cannot_listen_is_said_and_nothing_is_made(env: dict[str, str], says: str, tmp_path: Path) -> None:
+    var = tmp_path / "var"
+    done = asked("server", env=os.environ | {"WEDSYNC_VAR": str(var)} | env)
+    assert done.returncode == 2 and says in done.stderr and "Traceback" not in done.stderr
+    assert not var.exists()
+
+
+@pytest.mark.parametrize("script", ["server", "check"])
+def test_help_is_help_and_what_is_not_known_starts_nothing(script: str) -> None:
+    helped = asked(script, "--help")
+    assert helped.returncode == 0 and helped.stdout.strip() and not helped.stdout.startswith("#")
+    refused = asked(script, "--hlep")
+    assert refused.returncode == 2 and "there is no --hlep here" in refused.stderr and not refused.stdout
+
+
+def asked(script: str, *args: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([ROOT / "script" / script, *args], env=env, capture_output=True, text=True, timeout=60)

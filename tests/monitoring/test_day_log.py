@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -40,6 +41,19 @@ def test_everything_is_in_the_file_and_only_its_owner_may_read_it(file: Path) ->
     assert head["wedding"] == "rose" and head["floor"] == 0
     assert [entry["offset"] for entry in entries] == [1, 2, 3]
     assert file.stat().st_mode & 0o777 == 0o600
+
+
+def test_what_was_there_is_for_its_owner_alone_and_what_is_no_file_keeps_its_mode(file: Path, tmp_path: Path) -> None:
+    said = file.read_text(encoding="utf-8")
+    file.chmod(0o644)
+    call_command("day_log", "export", "rose", str(file))
+    assert file.stat().st_mode & 0o777 == 0o600 and file.read_text(encoding="utf-8") == said
+    pipe = tmp_path / "pipe"  # as good as /dev/null, and nobody misses it
+    os.mkfifo(pipe)
+    pipe.chmod(0o666)
+    with os.fdopen(os.open(pipe, os.O_RDONLY | os.O_NONBLOCK), encoding="utf-8") as reader:
+        call_command("day_log", "export", "rose", str(pipe))
+        assert pipe.stat().st_mode & 0o777 == 0o666 and reader.read() == said
 
 
 def test_what_people_said_is_played_again_and_what_the_server_derived_is_not(file: Path) -> None:

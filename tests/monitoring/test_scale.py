@@ -54,21 +54,44 @@ def test_a_pin_names_a_person_and_runs_out() -> None:
     assert orders(SystemClock().now()).pin is None
 
 
+PIN = ["--pin", "5", "--who", "M", "--reason", "r"]
+DAY = ["--simulate", CALENDAR]
+
+
 @pytest.mark.parametrize(
     ("args", "says"),
     [
         (["--pin", "5", "--who", "Maria Lang"], "reason"),
         (["--pin", "5", "--reason", "why not"], "person"),
-        (["--pin", "5", "--who", "M", "--reason", "r", "--for", "48h"], "within 24 h"),
-        (["--pin", "5", "--who", "M", "--reason", "r", "--for", "soon"], "not a time"),
+        (["--pin", "5"], "^--who and --reason are needed: a pin has a person and a reason$"),
+        (["--pin", "0", "--who", "M", "--reason", "r"], "greater than or equal to 1"),
+        ([*PIN, "--for", "48h"], "within 24 h"),
+        ([*PIN, "--for", "99999999999h"], "within 24 h"),
+        ([*PIN, "--for", "9" * 400 + "m"], "within 24 h"),
+        ([*PIN, "--for", "0m"], "more than 0"),
+        ([*PIN, "--for", "soon"], "not a time"),
         (["--mode", "auto"], "--who"),
+        (["--unpin"], "--who"),
         (["--simulate", "/nowhere.csv"], "No such file"),
+        (["--simulate", "/"], "Is a directory"),
+        (["--simulate", __file__], "cannot be read"),
+        (["--simulate", "/dev/zero"], "cannot be read"),
+        *(([*DAY, "--capacity", n], "--capacity .*: at least 1") for n in ("0", "-5")),
+        *(([*DAY, "--max-workers", n], "--max-workers .*: at least 1") for n in ("0", "-5")),
+        *(([*DAY, "--connections", n], "--connections .*: at least 1") for n in ("0", "-5")),
+        *(([*DAY, "--turnout", n], "--turnout .*: more than 0") for n in ("nan", "inf", "-1", "0", "1e300")),
+        ([*DAY, "--svg", "/nonexist/x.svg"], "--svg /nonexist/x.svg: it cannot be written there"),
+        ([*DAY, "--html", "/"], "--html /: it is a folder"),
+        ([*DAY, "--html", __file__ + "/x"], "it cannot be written there"),
     ],
 )
-def test_what_is_missing_is_said(args: list[str], says: str) -> None:
-    with pytest.raises(CommandError, match=says):
+def test_what_cannot_be_meant_is_said_before_anything_is_done(
+    args: list[str], says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("monitoring.management.commands.scale.simulate", lambda *a, **k: pytest.fail("it simulates"))
+    with pytest.raises(CommandError, match=says) as refused:
         scale(*args)
-    assert not ScalingPin.objects.exists()
+    assert refused.value.returncode == 2 and not ScalingPin.objects.exists()
 
 
 def test_the_mode_is_what_was_said_last() -> None:
@@ -142,7 +165,7 @@ def test_what_cannot_be_written_down_does_not_hold() -> None:
             ["--unpin", "--who", "M"],
             ["--mode", "auto", "--who", "M"],
         ):
-            with pytest.raises(OperationalError):
+            with pytest.raises(CommandError, match="the database cannot do it .locked."):
                 scale(*args)
     assert list(ScalingPin.objects.values_list("until", flat=True)) == [held.until] and not ScalingMode.objects.exists()
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from monitoring.day_log import lines
+from realtime.management.shell import ShellCommand
 
 MISUSE = 2
 
 
-class Command(BaseCommand):
+class Command(ShellCommand):
     help = "Write everything that was said in a wedding to a file, as the journal has it. Exit: 0 written, 2 misuse."
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -28,8 +31,9 @@ class Command(BaseCommand):
         path: Path = options["file"]
         count = 0
         try:
-            with path.open("w", encoding="utf-8") as file:
-                path.chmod(0o600)
+            with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+                if stat.S_ISREG(os.fstat(file.fileno()).st_mode):  # a device is everybody's
+                    os.fchmod(file.fileno(), 0o600)
                 for count, line in enumerate(found):  # noqa: B007 - the first line is about the wedding
                     file.write(f"{line}\n")
         except OSError as error:

@@ -5,19 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.db import DatabaseError
 
 from monitoring.day_report import DayReport, verify
 from monitoring.day_report_page import figures, html, verdict
 from monitoring.day_reports import file_of, keys
 from realtime.clock import SystemClock
+from realtime.management.shell import ShellCommand
 
 MISUSE = 2
 PRINTED = Path("-")
 
 
-class Command(BaseCommand):
+class Command(ShellCommand):
     help = "The report of one wedding's day, or --verify a signed one. Exit: 0 fine, 1 not what was signed, 2 misuse."
 
     def add_arguments(self, parser: CommandParser) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -17,6 +17,7 @@ from monitoring.models.scaling import WindowOverride, overrides
 from monitoring.telling import record
 from realtime.clock import SystemClock
 from realtime.fleet import remote
+from realtime.management.shell import ShellCommand
 from realtime.policy.windows import EventWindow, held_by
 from wedsync.weddings.forecasting import bookings
 
@@ -30,7 +31,7 @@ SHOWN = 5
 MISUSE = 2
 
 
-class Command(BaseCommand):
+class Command(ShellCommand):
     help = (
         "Replace all workers of the running fleet one by one, and the rest after them. Refused while a wedding has its day, "
         "unless somebody answers for it. Exit: 0 done, 1 not done, 2 misuse."

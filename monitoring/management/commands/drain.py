@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import getpass
+import math
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.db import connections
 
 from monitoring.models.audit import append
@@ -15,6 +16,7 @@ from realtime.bootstrap import registry_at
 from realtime.clock import SystemClock
 from realtime.errors import RegistryUnavailable
 from realtime.fleet import remote
+from realtime.management.shell import ShellCommand
 from realtime.ports import Registry
 from realtime.report import Drain, WorkerReport
 
@@ -27,7 +29,7 @@ SILENT_S = 1.5
 """After its last word, which can be read for some seconds."""
 
 
-class Command(BaseCommand):
+class Command(ShellCommand):
     help = (
         "Ask a worker to take nobody new, to send its people elsewhere, planners last, and to end. A supervisor starts a new "
         "one in its place. Exit: 0 told (with --wait: gone), 1 not gone in time, 2 refused or misused."
@@ -35,7 +37,9 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         which = parser.add_mutually_exclusive_group(required=True)
-        which.add_argument("worker", nargs="?", help="its slot, as manage.py fleet and the dashboard show it: w2")
+        which.add_argument(
+            "worker", nargs="?", help="its slot, as the dashboard shows it (w2), or its id in manage.py fleet (w2.1)"
+        )
         which.add_argument("--self", action="store_true", dest="own", help="the one in the slot WEDSYNC_SLOT: a preStop hook")
         parser.add_argument("--wait", action="store_true", help="return when it has ended")
         parser.add_argument("--deadline", type=float, default=60.0, metavar="S", help="who has not gone by then is sent away")
@@ -43,8 +47,10 @@ class Command(BaseCommand):
         parser.add_argument("--by", default="", metavar="NAME", help="who asks for it (default: your login)")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        if options["deadline"] <= 0:
+        if not 0 < options["deadline"] < math.inf:  # nan is neither
             raise CommandError("--deadline must be more than 0", returncode=MISUSE)
+        if options["own"] and not settings.ENV.get("WEDSYNC_SLOT"):  # its default is somebody's slot
+            raise CommandError("--self: WEDSYNC_SLOT is not set, this is no worker's environment", returncode=MISUSE)
         try:
             asyncio.run(self._drain(options))
         except RegistryUnavailable as error:
@@ -67,8 +73,11 @@ class Command(BaseCommand):
             await registry.stop()
 
     def _found(self, reports: list[WorkerReport], slot: str, own: bool) -> WorkerReport:
-        """The newest in this slot; also by the id that `manage.py fleet` shows (w2.1). Raises CommandError."""
-        there = sorted((r for r in reports if r.slot == slot.partition(".")[0] or r.slot == slot), key=lambda r: r.started_s)
+        """The newest in this slot, or the one with this id (w2.1). Raises CommandError."""
+        there = sorted((r for r in reports if r.slot == slot), key=lambda r: r.started_s)
+        if not there and "." in slot:
+            worker = _numbered(slot)
+            there = [report for report in reports if report.worker == worker]
         if not there:
             known = ", ".join(dict.fromkeys(report.slot for report in reports)) or "none"
             raise CommandError(f"there is no worker {slot}; those that report: {known}", returncode=MISUSE)
@@ -100,6 +109,20 @@ def _keep(*entry: Any) -> None:
         append(*entry)
     finally:
         connections.close_all()
+
+
+def _numbered(name: str) -> str | None:
+    """Which worker `manage.py fleet` shows as w2.1; None: none that is known here, where a supervisor may not run. Raises
+    CommandError when another is in its place."""
+    try:
+        rows = next(remote.ask(settings.VAR_DIR, {"do": "fleet"}))["workers"]
+    except (remote.NoFleet, OSError, StopIteration):
+        return None
+    workers = {row["id"]: row["worker"] for row in rows}
+    others = [row["id"] for row in rows if row["slot"] == name.rpartition(".")[0]]
+    if name not in workers and others:
+        raise CommandError(f"{name} is gone; {others[-1]} is in its place", returncode=MISUSE)
+    return workers.get(name)
 
 
 def _redis() -> str:

@@ -6,18 +6,19 @@ import json
 from collections import Counter
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.db import DatabaseError
 from rich.console import Console
 from rich.progress import Progress
 
 from monitoring.pruning import due, prune
 from realtime.clock import SystemClock
+from realtime.management.shell import ShellCommand
 
 clock = SystemClock()
 
 
-class Command(BaseCommand):
+class Command(ShellCommand):
     help = (
         "Delete history that is older than it is kept: samples (2 days of every 10 s, 14 days of minutes, 90 days of 10 "
         "minutes, 2 years of the rest), minutes of weddings (30 days, after their report was made), decisions and moves (90 "

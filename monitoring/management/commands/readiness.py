@@ -6,7 +6,7 @@ import sys
 from typing import IO, Any, cast
 
 import msgspec
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.db import DatabaseError
 from rich.console import Console
 from rich.table import Table
@@ -14,12 +14,13 @@ from rich.table import Table
 from monitoring.readiness import Readiness, judge
 from monitoring.readiness_facts import asked_day, gather, running
 from realtime.clock import SystemClock
+from realtime.management.shell import ShellCommand
 
 NO_GO, MISUSE = 1, 2
 LOOK = {"ok": "[green]ok[/]", "risk": "[yellow]risk[/]", "stop": "[red]stop[/]"}
 
 
-class Command(BaseCommand):
+class Command(ShellCommand):
     help = "Is everything ready for the weddings of a day? Exit: 0 GO, 1 NO-GO, 2 misuse."
 
     def add_arguments(self, parser: CommandParser) -> None:

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 from django.conf import settings
 from django.core.exceptions import ValidationError
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from msgspec.structs import replace
 from rich.console import Console
 from rich.progress import Progress
@@ -21,25 +21,49 @@ from rich.progress import Progress
 from monitoring import telling
 from monitoring.day_chart import day_chart, day_page, summary
 from monitoring.models import ScalingEvent, ScalingPin
-from monitoring.models.scaling import orders
+from monitoring.models.scaling import PIN_MAX, orders
 from realtime.clock import SystemClock
 from realtime.drills.calendar_day import planned, read
+from realtime.management.shell import ShellCommand, unwritable
 from realtime.policy.scaling import Limits
 from realtime.policy.simulation import Simulation, simulate
 
 _SPAN = re.compile(r"(\d+(?:\.\d+)?)(min|m|h)")
+MISUSE = 2
+TURNOUT_MAX = 100.0
+"""Of whom a calendar expects; more is a slip of the hand."""
 clock = SystemClock()
 
 
 def span(text: str) -> timedelta:
-    """2h, 90m, 1.5h. Raises CommandError for anything else."""
+    """2h, 90m, 1.5h, at most what a pin may last. Raises CommandError for anything else."""
     match = _SPAN.fullmatch(text.strip())
     if match is None:
-        raise CommandError(f"{text!r} is not a time such as 2h or 90m")
-    return timedelta(hours=float(match[1])) if match[2] == "h" else timedelta(minutes=float(match[1]))
+        raise CommandError(f"--for {text}: not a time such as 2h or 90m", returncode=MISUSE)
+    hours, most = float(match[1]) / (1 if match[2] == "h" else 60), PIN_MAX.total_seconds() / 3_600
+    if not 0 < hours <= most:
+        raise CommandError(f"--for {text}: more than 0 and within {most:g} h", returncode=MISUSE)
+    return timedelta(hours=hours)
 
 
-class Command(BaseCommand):
+def misuse(options: dict[str, Any]) -> str:
+    """What cannot be meant, before anything is done; empty when all can."""
+    for name in ("capacity", "max_workers", "connections"):
+        if options[name] is not None and options[name] < 1:
+            return f"--{name.replace('_', '-')} {options[name]}: at least 1"
+    if not 0 < options["turnout"] <= TURNOUT_MAX:  # nan is neither
+        return f"--turnout {options['turnout']:g}: more than 0, at most {TURNOUT_MAX:g}"
+    if options["pin"] is not None and not (options["who"].strip() and options["reason"].strip()):
+        return "--who and --reason are needed: a pin has a person and a reason"
+    if (options["unpin"] or options["mode"]) and not options["who"].strip():
+        return "--who is needed: your name"
+    for name in ("svg", "html"):
+        if options[name] is not None and (why := unwritable(options[name])):
+            return f"--{name} {options[name]}: {why}"
+    return ""
+
+
+class Command(ShellCommand):
     help = "Show how many workers there are and should be, and why. Pin a number, choose the mode, simulate a day."
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -72,13 +96,15 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", help="print for programs")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        if wrong := misuse(options):
+            raise CommandError(wrong, returncode=MISUSE)
         if options["simulate"]:
             self._simulate(options)
             return
         try:
             self._say(options)
         except ValidationError as error:
-            raise CommandError(" ".join(error.messages)) from None
+            raise CommandError(" ".join(error.messages), returncode=MISUSE) from None
         self._show(options["json"])
 
     def _say(self, options: dict[str, Any]) -> None:
@@ -86,8 +112,6 @@ class Command(BaseCommand):
         if options["pin"] is not None:
             until = now + span(options["span"])
             telling.pin(ScalingPin(at=now, until=until, workers=options["pin"], who=who, reason=options["reason"]), now)
-        elif (options["unpin"] or options["mode"]) and not who.strip():
-            raise CommandError("--who is needed: your name")
         elif options["unpin"]:
             telling.unpin(who, now)
         elif options["mode"]:
@@ -113,7 +137,7 @@ class Command(BaseCommand):
         try:
             bookings = planned(read(options["simulate"]), options["connections"], 1.0, options["date"]).bookings
         except ValueError as error:
-            raise CommandError(str(error)) from None
+            raise CommandError(str(error), returncode=MISUSE) from None
         config = Limits.of(settings.REALTIME)
         limits = replace(
             config, connections=float(options["capacity"] or config.connections), most=options["max_workers"] or 1_000, least=1
@@ -128,13 +152,13 @@ class Command(BaseCommand):
                 progress=lambda share: bar.update(task, completed=share),
             )
         if not done.points:
-            raise CommandError("no wedding of this calendar says how many people come")
+            raise CommandError("no wedding of this calendar says how many people come", returncode=MISUSE)
         zone = ZoneInfo(Counter(booking.zone.key for booking in bookings).most_common(1)[0][0])
         first = min(booking.ceremony.astimezone(booking.zone).date() for booking in bookings)
         title = f"{len(bookings)} weddings, {first:%A} {first.day} {first:%B %Y}"
         for path, draw in ((options["svg"], day_chart), (options["html"], day_page)):
             if path is not None:
-                path.write_text(draw(done, limits, title, zone), encoding="utf-8")
+                _write(path, draw(done, limits, title, zone))
         self._report(done, limits, title, options["json"])
 
     def _report(self, done: Simulation, limits: Limits, title: str, as_json: bool) -> None:
@@ -144,3 +168,10 @@ class Command(BaseCommand):
         self.stdout.write(f"{title}\n{summary(done, limits)}")
         if done.unknown:
             self.stdout.write(f"Not counted, they say nothing of their people: {', '.join(done.unknown)}.")
+
+
+def _write(path: Path, drawn: str) -> None:
+    try:
+        path.write_text(drawn, encoding="utf-8")
+    except OSError as error:
+        raise CommandError(f"{path} cannot be written: {error.strerror}", returncode=MISUSE) from None

@@ -6,7 +6,6 @@ import asyncio
 import getpass
 import json
 import math
-import os
 import secrets
 import signal
 import sys
@@ -21,7 +20,7 @@ import msgspec
 import uvloop
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.db import DatabaseError
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
@@ -42,6 +41,7 @@ from realtime.drills.proxy import FrameTamper
 from realtime.drills.running import HIDE, Where, carry_out
 from realtime.drills.server import DrillFailed, seed
 from realtime.drills.workloads import PROFILES, rooms
+from realtime.management.shell import ShellCommand, unwritable
 
 MISUSE = 2
 DATABASES = ("postgres", "postgresql", "sqlite")
@@ -53,7 +53,7 @@ COMMON = {
 """Options that are not the drill's own."""
 
 
-class Command(BaseCommand):
+class Command(ShellCommand):
     help = "Play a wedding day and judge what every client was shown. Exit: 0 passed, 1 failed, 2 refused or misused."
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -358,10 +358,8 @@ def _sensible(options: dict[str, Any]) -> None:
         wrong = f"--workers {workers}: 0 for one Daphne, or how many the fleet has"
     elif url and url != OWN and urlsplit(url).scheme not in DATABASES:
         wrong = f"--database-url {url}: postgres://user@host/name, sqlite:///path, or {OWN} for a PostgreSQL of its own"
-    elif page is not None and not os.access(page if page.exists() else page.absolute().parent, os.W_OK):
-        wrong = f"--html {page}: it cannot be written there"
-    elif page is not None and page.is_dir():
-        wrong = f"--html {page}: it is a folder, a file is needed"
+    elif page is not None and (why := unwritable(page)):
+        wrong = f"--html {page}: {why}"
     if wrong:
         raise CommandError(wrong, returncode=MISUSE)
 

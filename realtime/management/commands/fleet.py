@@ -8,7 +8,7 @@ import sys
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from rich.console import Console
 from rich.table import Table
 
@@ -16,12 +16,13 @@ from realtime.bootstrap import registry_at
 from realtime.clock import SystemClock
 from realtime.errors import RegistryUnavailable
 from realtime.fleet import remote
+from realtime.management.shell import ShellCommand
 from realtime.report import WorkerReport
 
 COLOURS = {"ready": "green", "starting": "yellow", "draining": "yellow", "lame": "red"}
 
 
-class Command(BaseCommand):
+class Command(ShellCommand):
     help = (
         "Show the workers of the fleet on this machine, without one those that report to REDIS_URL: state, connections, "
         "weddings, reasons. Exit: 0, or 1 when there is none."

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from realtime.bootstrap import services
+from realtime.management.shell import ShellCommand
 
 
-class Command(BaseCommand):
+class Command(ShellCommand):
     help = (
         "To be run after the journal's database was brought back from a backup, or a replica took over that was behind: what "
         "a screen has read before counts for nothing, everybody starts from a snapshot. Nothing stored is changed."

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from realtime.bootstrap import services
+from realtime.management.shell import ShellCommand
 
 
-class Command(BaseCommand):
+class Command(ShellCommand):
     help = (
         "Delete journal entries older than --days (default: WEDSYNC_RETENTION_DAYS). What is still the current state of a "
         "wedding is kept; a client that was away for longer gets a snapshot."

@@ -46,11 +46,16 @@ class Command(BaseCommand):
             raise CommandError(f"--port {options['port']}: from 1 to 65535, or 0 for any", returncode=MISUSE)
         _require_tables()
         try:
-            listener = processes.listen(options["host"], options["port"])
+            with remote.alone(settings.VAR_DIR):
+                self._serve(workers, options["host"], options["port"])
+        except remote.Occupied as error:
+            raise CommandError(str(error), returncode=MISUSE) from None
+
+    def _serve(self, workers: int, host: str, port: int) -> None:
+        try:
+            listener = processes.listen(host, port)
         except OSError as error:
-            raise CommandError(
-                f"{options['host']}:{options['port']} cannot be had: {error.strerror}", returncode=MISUSE
-            ) from None
+            raise CommandError(f"{host}:{port} cannot be had: {error.strerror}", returncode=MISUSE) from None
         remote.clear_away(settings.VAR_DIR)
         processes.allow_files()
         with tempfile.TemporaryDirectory(prefix=remote.FOLDER) as folder:
@@ -111,7 +116,7 @@ class Command(BaseCommand):
                 self._log(f"{workers} on http://{':'.join(map(str, plan.listener.getsockname()[:2]))}")
                 await supervisor.run()
             finally:
-                remote.remove_pointer(settings.VAR_DIR)
+                remote.clear_pointer(settings.VAR_DIR)
 
     def _log(self, line: str) -> None:
         self.stderr.write(f"serve: {line}")

@@ -6,16 +6,17 @@ import json
 import secrets
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from realtime.access import issue_ticket
 from realtime.bootstrap import services
 from realtime.errors import UnknownRoom
+from realtime.management.shell import ShellCommand
 from realtime.messages import Sender
 from realtime.roles import ROLES, Role
 
 
-class Command(BaseCommand):
+class Command(ShellCommand):
     help = "Print signed join tickets for a wedding, one a line. Each is for a member of its own."
 
     def add_arguments(self, parser: CommandParser) -> None:

@@ -41,7 +41,7 @@ async def test_homes_are_told_when_they_change_and_again_when_that_failed(tmp_pa
             await front.arrange([], homes)
         assert supervisor.told == [{"rose": "w2"}, {"rose": "w2"}, {}]
         await asyncio.sleep(0)
-    remote.remove_pointer(tmp_path)
+    remote.clear_pointer(tmp_path)
     with pytest.raises(remote.NoFleet):
         await asyncio.to_thread(next, remote.ask(tmp_path, {"do": "fleet"}))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -37,6 +38,20 @@ def settled(**asked: Any) -> Options:
 )
 def test_how_long_it_takes(asked: dict[str, Any], minutes: float) -> None:
     assert settled(**asked).duration_s / 60 == pytest.approx(minutes)
+
+
+@pytest.mark.parametrize(
+    ("asked", "says"),
+    [
+        *(({"speed": speed}, "--speed must be more than 0") for speed in (math.nan, math.inf, 0.0, -1.0)),
+        *(({"hours": hours}, "--hours more than 0 and at most 72") for hours in (math.nan, math.inf, 0.0, -1.0, 1e12)),
+        ({"start": "49:00"}, "the day is over by then"),
+        ({"date": "9999-12-31"}, "--date 9999-12-31"),
+    ],
+)
+def test_a_day_that_cannot_be_played_is_refused(asked: dict[str, Any], says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        settled(**asked)
 
 
 @pytest.mark.parametrize(("start", "workers"), [("", 1), ("12:00", 4), ("22:00", 8)])

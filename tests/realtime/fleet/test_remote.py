@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from realtime.fleet.remote import FOLDER, POINTER, clear_away
+from realtime.fleet.remote import FOLDER, POINTER, Occupied, alone, clear_away, clear_pointer, write_pointer
 
 NOBODY = 2**22
 """Above every pid (proc(5))."""
@@ -36,3 +36,23 @@ def test_without_a_trace_of_one_nothing_happens(tmp_path: Path) -> None:
     (tmp_path / POINTER).write_text("{", encoding="utf-8")
     clear_away(tmp_path)
     assert (tmp_path / POINTER).exists()
+
+
+def test_one_supervisor_has_an_installation_and_the_next_hears_which(tmp_path: Path) -> None:
+    with alone(tmp_path):
+        with pytest.raises(Occupied, match="one that is starting"), alone(tmp_path):
+            pass
+        write_pointer(tmp_path, tmp_path / "control.sock")
+        said = (tmp_path / POINTER).read_text(encoding="utf-8")
+        with pytest.raises(Occupied, match=f"process {os.getpid()}"), alone(tmp_path):
+            pass
+        assert (tmp_path / POINTER).read_text(encoding="utf-8") == said, "it can still be asked"
+        clear_pointer(tmp_path)
+    with alone(tmp_path):
+        pass
+
+
+def test_what_a_killed_supervisor_has_left_keeps_nobody_out(tmp_path: Path) -> None:
+    write_pointer(tmp_path, tmp_path / "control.sock")
+    with alone(tmp_path):
+        pass

@@ -10,6 +10,7 @@ from django.core.management import CommandError, call_command
 from django.db import connections
 from django.db.backends.sqlite3.base import DatabaseWrapper
 
+from realtime.fleet import remote
 from realtime.management.commands import serve
 
 pytestmark = pytest.mark.django_db(databases=["default", "history"])
@@ -42,3 +43,15 @@ def test_a_database_that_is_away_is_no_reason_not_to_start(tmp_path: Path, monke
     with pytest.raises(CommandError, match="cannot be had: Address already in use"):
         call_command("serve", port=1)
     assert begun == [("127.0.0.1", 1)]
+
+
+def test_a_second_supervisor_of_an_installation_is_refused_and_takes_nothing_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: Any
+) -> None:
+    settings.VAR_DIR = tmp_path
+    monkeypatch.setattr("realtime.fleet.processes.listen", lambda *address: pytest.fail("it listens"))
+    with remote.alone(tmp_path):
+        remote.write_pointer(tmp_path, tmp_path / "control.sock")
+        with pytest.raises(CommandError, match="runs already: process") as refused:
+            call_command("serve", port=0)
+        assert refused.value.returncode == 2 and "control.sock" in (tmp_path / remote.POINTER).read_text(encoding="utf-8")

@@ -11,9 +11,10 @@ from typing import Any, TypedDict
 
 import msgspec
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from realtime.clock import SystemClock
+from realtime.management.shell import ShellCommand
 from wedsync.weddings.demo import place
 from wedsync.weddings.importing import database
 
@@ -34,7 +35,7 @@ class Logins(TypedDict):
     weddings: dict[str, Door]
 
 
-class Command(BaseCommand):
+class Command(ShellCommand):
     help = (
         "Create the demo weddings, or move them to today's date (their history starts anew; the same day changes nothing). "
         "Logins, join links and API tokens are kept in var/logins.json, readable by you alone."

@@ -7,11 +7,12 @@ import signal
 import threading
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.db import close_old_connections
 
 from realtime.clock import SystemClock
 from realtime.errors import RealtimeError
+from realtime.management.shell import ShellCommand
 from realtime.publish import publish
 from wedsync.weddings.demo.day import Scene, Word, next_word, owed_after
 from wedsync.weddings.importing import database
@@ -20,7 +21,7 @@ from wedsync.weddings.models import Wedding
 EVERY_MAX_S = 86_400
 
 
-class Command(BaseCommand):
+class Command(ShellCommand):
     help = "Publish what happens on a wedding day into the demo weddings, until it is stopped."
 
     def add_arguments(self, parser: CommandParser) -> None:

@@ -5,14 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
+from realtime.management.shell import ShellCommand
 from wedsync.weddings.exporting import runsheet_csv
 from wedsync.weddings.importing import database
 from wedsync.weddings.models import Wedding
 
 
-class Command(BaseCommand):
+class Command(ShellCommand):
     help = "Write the run sheet of a wedding as CSV; import_runsheet reads it back. Formulas in cells are made text."
 
     def add_arguments(self, parser: CommandParser) -> None:

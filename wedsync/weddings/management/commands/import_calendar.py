@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import CommandParser
 
+from realtime.management.shell import ShellCommand
 from wedsync.weddings.calendars import COLUMNS, read, store
 from wedsync.weddings.comparing import calendar_changes, counted, left_behind, staying_said
 from wedsync.weddings.importing import bar, database, read_file, show_changes
 
 
-class Command(BaseCommand):
+class Command(ShellCommand):
     help = (
         "Create or update weddings from a CSV file, all of them or, when a line has a mistake, none. Importing the same file "
         f"again changes nothing. Columns: {', '.join(COLUMNS)}; times are local to the venue."

@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
+from realtime.management.shell import ShellCommand
 from wedsync.weddings.comparing import counted, runsheet_changes
 from wedsync.weddings.importing import database, read_file, show_changes
 from wedsync.weddings.models import Wedding
 from wedsync.weddings.runsheets import COLUMNS, OPTIONAL, load, read
 
 
-class Command(BaseCommand):
+class Command(ShellCommand):
     help = (
         "Make a CSV file the run sheet of a wedding, all of it or, when a line has a mistake, none. Importing it again changes "
         f"nothing; people who are connected see the change. Columns: {', '.join(COLUMNS)}, and {OPTIONAL[0]} (everyone, crew, "
