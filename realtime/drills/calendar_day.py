@@ -55,6 +55,8 @@ def planned(
 
     Without them all of it, with two hours before the first and after the last wedding. Raises ValueError.
     """
+    if on is not None and not 2000 <= on.year < 2100:
+        raise ValueError(f"--date {on}: a year from 2000 to 2099")
     by = timedelta() if on is None else on - min(_local(row).date() for row in rows)
     share = people / (peak_of(from_calendar(rows)) or people) if people is not None else 1.0
     rows = [_as_played(row, share, by) for row in rows]

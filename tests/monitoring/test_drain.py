@@ -66,6 +66,14 @@ def test_nobody_is_told_what_cannot_be_done(told: Callable[..., MemoryRegistry],
     assert orders(registry, "a") == []
 
 
+@pytest.mark.parametrize("deadline", ["0", "-1", "nan", "inf", "1e12"])
+def test_a_deadline_that_cannot_be_is_refused(told: Callable[..., MemoryRegistry], deadline: str) -> None:
+    registry = told(report("a", "w1"), report("b", "w2"))
+    with pytest.raises(CommandError, match="--deadline") as error:
+        drain("w1", f"--deadline={deadline}")
+    assert error.value.returncode == 2 and orders(registry, "a") == []
+
+
 def test_the_end_of_a_pod_is_no_decision_and_the_last_one_goes_too(told: Callable[..., MemoryRegistry]) -> None:
     registry = told(report("a", "w1"))
     drain("--self")

@@ -62,7 +62,15 @@ def test_a_pin_names_a_person_and_runs_out() -> None:
         (["--pin", "5", "--who", "M", "--reason", "r", "--for", "48h"], "within 24 h"),
         (["--pin", "5", "--who", "M", "--reason", "r", "--for", "soon"], "not a time"),
         (["--mode", "auto"], "--who"),
+        (["--pin", "5", "--who", "M", "--reason", "r", "--for", "99999999999999999h"], "not a time"),
         (["--simulate", "/nowhere.csv"], "No such file"),
+        (["--simulate", CALENDAR, "--date", "9999-12-31"], "--date 9999-12-31: a year from 2000 to 2099"),
+        (["--simulate", CALENDAR, "--capacity", "0"], "--capacity 0: at least 1"),
+        (["--simulate", CALENDAR, "--max-workers=-1"], "--max-workers -1: at least 1"),
+        *(
+            (["--simulate", CALENDAR, f"--turnout={n}"], f"--turnout {n}: more than 0, at most 100")
+            for n in ("inf", "nan", "-1")
+        ),
     ],
 )
 def test_what_is_missing_is_said(args: list[str], says: str) -> None:
@@ -142,7 +150,7 @@ def test_what_cannot_be_written_down_does_not_hold() -> None:
             ["--unpin", "--who", "M"],
             ["--mode", "auto", "--who", "M"],
         ):
-            with pytest.raises(OperationalError):
+            with pytest.raises(CommandError, match="history.*locked"):
                 scale(*args)
     assert list(ScalingPin.objects.values_list("until", flat=True)) == [held.until] and not ScalingMode.objects.exists()
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import DatabaseError
 
 from monitoring.day_log import lines
 
@@ -22,16 +23,18 @@ class Command(BaseCommand):
         export.add_argument("file", type=Path, help="where to")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        found = lines(options["slug"])
-        if found is None:
-            raise CommandError(f"There is no wedding {options['slug']!r}.", returncode=MISUSE)
         path: Path = options["file"]
         count = 0
         try:
+            found = lines(options["slug"])
+            if found is None:
+                raise CommandError(f"There is no wedding {options['slug']!r}.", returncode=MISUSE)
             with path.open("w", encoding="utf-8") as file:
                 path.chmod(0o600)
                 for count, line in enumerate(found):  # noqa: B007 - the first line is about the wedding
                     file.write(f"{line}\n")
         except OSError as error:
             raise CommandError(f"{path}: {error.strerror}", returncode=MISUSE) from None
+        except DatabaseError as error:
+            raise CommandError(f"No database that could be asked: {error}.", returncode=MISUSE) from None
         self.stdout.write(f"{count:,} entries of {options['slug']} are in {path}.")

@@ -19,6 +19,7 @@ from realtime.ports import Registry
 from realtime.report import Drain, WorkerReport
 
 MISUSE = 2
+DEADLINE_MAX_S = 86_400
 POLL_S = 0.2
 MORE_S = 15.0
 """Beyond the deadline: the last goodbyes, and the report that says that it has ended."""
@@ -43,8 +44,8 @@ class Command(BaseCommand):
         parser.add_argument("--by", default="", metavar="NAME", help="who asks for it (default: your login)")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        if options["deadline"] <= 0:
-            raise CommandError("--deadline must be more than 0", returncode=MISUSE)
+        if not 0 < options["deadline"] <= DEADLINE_MAX_S:  # nan is neither
+            raise CommandError("--deadline must be more than 0 seconds, at most a day", returncode=MISUSE)
         try:
             asyncio.run(self._drain(options))
         except RegistryUnavailable as error:

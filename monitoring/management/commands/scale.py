@@ -14,6 +14,7 @@ import msgspec
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import DatabaseError
 from msgspec.structs import replace
 from rich.console import Console
 from rich.progress import Progress
@@ -27,7 +28,8 @@ from realtime.drills.calendar_day import planned, read
 from realtime.policy.scaling import Limits
 from realtime.policy.simulation import Simulation, simulate
 
-_SPAN = re.compile(r"(\d+(?:\.\d+)?)(min|m|h)")
+_SPAN = re.compile(r"(\d{1,5}(?:\.\d{1,5})?)(min|m|h)")
+TURNOUT_MAX = 100
 clock = SystemClock()
 
 
@@ -35,8 +37,17 @@ def span(text: str) -> timedelta:
     """2h, 90m, 1.5h. Raises CommandError for anything else."""
     match = _SPAN.fullmatch(text.strip())
     if match is None:
-        raise CommandError(f"{text!r} is not a time such as 2h or 90m")
+        raise CommandError(f"{text[:40]!r} is not a time such as 2h or 90m")
     return timedelta(hours=float(match[1])) if match[2] == "h" else timedelta(minutes=float(match[1]))
+
+
+def _sensible(options: dict[str, Any]) -> None:
+    """Raises CommandError for a simulation that cannot be meant."""
+    for name in ("capacity", "max_workers"):
+        if options[name] is not None and options[name] < 1:
+            raise CommandError(f"--{name.replace('_', '-')} {options[name]}: at least 1")
+    if not 0 < options["turnout"] <= TURNOUT_MAX:  # nan is neither
+        raise CommandError(f"--turnout {options['turnout']:g}: more than 0, at most {TURNOUT_MAX}")
 
 
 class Command(BaseCommand):
@@ -73,13 +84,16 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         if options["simulate"]:
+            _sensible(options)
             self._simulate(options)
             return
         try:
             self._say(options)
+            self._show(options["json"])
         except ValidationError as error:
             raise CommandError(" ".join(error.messages)) from None
-        self._show(options["json"])
+        except DatabaseError as error:
+            raise CommandError(f"the history database does not do it: {error}") from None
 
     def _say(self, options: dict[str, Any]) -> None:
         now, who = clock.now(), options["who"]

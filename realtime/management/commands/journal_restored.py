@@ -8,6 +8,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from realtime.bootstrap import services
+from realtime.management.asked import journal_asked
 
 
 class Command(BaseCommand):
@@ -22,10 +23,11 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         journal, names = services().journal, sorted(set(options["weddings"]))
-        unknown = sorted(set(names) - journal.positions(names).keys())
-        if unknown:
-            raise CommandError(f"no such wedding: {', '.join(unknown)}; nothing was changed", returncode=2)
-        renewed = journal.renew(names or None)
+        with journal_asked():
+            unknown = sorted(set(names) - journal.positions(names).keys())
+            if unknown:
+                raise CommandError(f"no such wedding: {', '.join(unknown)}; nothing was changed", returncode=2)
+            renewed = journal.renew(names or None)
         if options["json"]:
             self.stdout.write(json.dumps({"renewed": renewed}))
         else:

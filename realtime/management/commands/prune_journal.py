@@ -8,6 +8,10 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from realtime.bootstrap import services
+from realtime.management.asked import journal_asked
+
+DAYS_MAX = 36_500
+"""A hundred years; the calendar has a beginning."""
 
 
 class Command(BaseCommand):
@@ -23,9 +27,10 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         parts = services()
         days = options["days"] if options["days"] is not None else parts.config.retention_days
-        if days < 1:
-            raise CommandError(f"--days {days}: at least 1, today's weddings need their history", returncode=2)
-        pruned = parts.journal.prune(parts.journal.old(days))
+        if not 1 <= days <= DAYS_MAX:
+            raise CommandError(f"--days {days}: from 1 to {DAYS_MAX:,}, today's weddings need their history", returncode=2)
+        with journal_asked():
+            pruned = parts.journal.prune(parts.journal.old(days))
         if options["json"]:
             self.stdout.write(json.dumps({"pruned": pruned, "days": days}))
         else:
