@@ -49,6 +49,8 @@ AROUND = timedelta(days=1)
 OVER = ("completed", "cancelled")
 NAMING = ("item", "after")
 """Fields of commands that hold the id of an item."""
+NAME_MAX = 120
+"""Characters of a name that the journal keeps; a user name may have 150."""
 TOO_FAR = "Something would be too long ago or too far ahead."
 
 # Written out: the ORM's statement, with a CASE for each column, took longer to make than to carry out, and others wait for it.
@@ -148,7 +150,7 @@ class WeddingDomain:
             if (found := members.filter(user=user).first()) is not None:
                 return Sender(found.public_id, found.role, found.name)
             if user.is_staff and Wedding.objects.filter(slug=room).exists():
-                return Sender(f"u{user.pk}", "staff", user.get_username())
+                return _staff(user)
         joined = session.get("members", {}).get(room) if session is not None else None
         found = members.filter(join_key=joined).first() if joined is not None else None
         return None if found is None else Sender(found.public_id, found.role, found.name)
@@ -177,7 +179,11 @@ def _operator(user: Any) -> Sender | None:
     if user is None or not (user.is_authenticated and user.is_active and user.is_staff):
         return None
     Room.objects.get_or_create(name=OPS)
-    return Sender(f"u{user.pk}", "staff", user.get_username())
+    return _staff(user)
+
+
+def _staff(user: Any) -> Sender:
+    return Sender(f"u{user.pk}", "staff", user.get_username()[:NAME_MAX])
 
 
 def _utc(moment: datetime) -> str:

@@ -22,7 +22,7 @@ from realtime.messages import Sender, encode
 from realtime.models import JournalEntry, Room
 from realtime.policy.limits import message_limit
 from realtime.publication import Stored
-from realtime.roles import VIEWS, Audience, Role
+from realtime.roles import OPS, VIEWS, Audience, Role
 from tests.fakes import ManualClock
 from wedsync.weddings.domain import domain
 from wedsync.weddings.exporting import runsheet_csv
@@ -237,6 +237,14 @@ def test_who_comes_in() -> None:
     assert domain.member("other", staff, joined) is None
     Member.objects.update(revoked=True)
     assert domain.member("w", planner, joined) is None
+
+
+def test_the_longest_user_name_fits_into_the_journal() -> None:
+    wedding()
+    staff = get_user_model().objects.create_user("a" * 138 + "@x.example", is_staff=True)
+    for room in ("w", OPS):
+        who = domain.member(room, staff, {})
+        assert who is not None and who.member == f"u{staff.pk}" and who.name == "a" * 120
 
 
 def test_a_token_is_good_for_its_wedding_until_it_is_revoked() -> None:
