@@ -24,10 +24,11 @@ from picows import WSError, WSInvalidStatusError, ws_connect
 
 from realtime.client_events import CaughtUp, Closed, Event, Payload, Refused, Settled, raw_of
 from realtime.client_fleet import Fleet, rank
-from realtime.client_wire import ABNORMAL, MESSAGE_MAX_BYTES, Wire
+from realtime.client_wire import ABNORMAL, MESSAGE_MAX_BYTES, Wire, check_address
 from realtime.errors import BadCredentials, RealtimeError
 from realtime.messages import PROTOCOL, Ok
 from realtime.moving import Moving, Stage
+from realtime.saying import ConnectionLost
 from realtime.session import ClientSession, Phase
 from realtime.state import RoomState
 
@@ -46,7 +47,8 @@ class Client:
 
     `on_event` is called on the loop for everything the application may want to know (`realtime.client_events`). With `state`
     the room is kept there. `source_address`: the local address to connect from; 127.0.0.x, to have more than 28,000 ports.
-    `socket_of` makes the socket to connect, for one that is to be in another network namespace.
+    `socket_of` makes the socket to connect, for one that is to be in another network namespace. Raises ValueError for a `url`
+    that nothing can be connected to.
     """
 
     def __init__(
@@ -62,6 +64,7 @@ class Client:
         trusting: bool = False,
         socket_of: Callable[[], socket.socket] | None = None,
     ) -> None:
+        check_address(url)
         rng = rng or random.Random()
         self.session = ClientSession(ticket, rng, trusting=trusting)
         self.state = state
@@ -83,22 +86,27 @@ class Client:
         self._answers: dict[str, asyncio.Future[Ok]] = {}
         self._ready: asyncio.Future[None] | None = None
         self._gone: asyncio.Future[None] | None = None
+        self._over: RealtimeError | None = None
 
     # -- what an application does -------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Connect, and stay connected until `leave`, without waiting."""
-        if self._connecting is None and self._wire is None and self.session.phase is not Phase.OVER:
+        """Connect, and stay connected until `leave`, without waiting. One that is to come back later comes back then."""
+        idle = self._connecting is None and self._wire is None and self.session.connect_at_s is None
+        if idle and self.session.phase is not Phase.OVER:
             self._connecting = asyncio.create_task(self._connect(), name="connect")
 
     async def connect(self) -> None:
-        """`start`, and wait until the state is complete. Raises BadCredentials; for a server that is away it waits."""
+        """`start`, and wait until the state is complete; for a server that is away it waits.
+
+        Raises BadCredentials, also when the server sent this client away before, and ConnectionLost after `leave`.
+        """
+        self._begin()
         if self.session.phase is Phase.LIVE:
             return
         if self._ready is None or self._ready.done():
             self._ready = asyncio.get_running_loop().create_future()
-        self.start()
-        await self._ready
+        await asyncio.shield(self._ready)
 
     async def publish(
         self,
@@ -109,10 +117,12 @@ class Client:
         expires_at: datetime | None = None,
         replaces: str | None = None,
     ) -> Ok:
-        """Say something and wait until it is stored; a durable kind survives any number of reconnections until then.
+        """Say something and wait until it is stored; a durable kind survives any number of reconnections until then. Connects.
 
-        Raises Refused with the server's code, OutboxFull, and ConnectionLost when an ephemeral kind cannot be sent now.
+        Raises Refused with the server's code, OutboxFull, and ConnectionLost when an ephemeral kind cannot be sent now. With
+        the connection over for good: as `connect`.
         """
+        self._begin()
         ref = id or self.new_id()
         now_s = self._clock.monotonic()
         self.session.publish(ref, kind, raw_of(data), now_s, expires_at=expires_at, replaces=replaces)
@@ -139,7 +149,8 @@ class Client:
 
     async def leave(self) -> None:
         """Go on purpose: the others see it at once. Returns when the connection is closed."""
-        self._gone = asyncio.get_running_loop().create_future()
+        if self._gone is None:
+            self._gone = asyncio.get_running_loop().create_future()
         events = self.session.leave(self._clock.monotonic())
         if self.session.phase is Phase.OVER:
             if self._connecting is not None:
@@ -147,7 +158,7 @@ class Client:
             self._hand_on(events)
             self._end()
         self._pump()
-        await self._gone
+        await asyncio.shield(self._gone)
 
     def drop(self) -> None:
         """Lose the connection as a phone in a cellar does, without a word; then come back."""
@@ -176,6 +187,11 @@ class Client:
         """An id for a publication that nobody else makes."""
         return f"{self._prefix}-{next(self._numbers)}"
 
+    def _begin(self) -> None:
+        if self._over is not None:
+            raise self._over.with_traceback(None)
+        self.start()
+
     # -- the socket ---------------------------------------------------------------------------------------------------
 
     async def _connect(self, elsewhere: str = "") -> None:
@@ -199,7 +215,7 @@ class Client:
         except WSInvalidStatusError as error:
             status = int(error.response.status) if error.response else None
             reason = f"HTTP {status}"
-        except (OSError, WSError, TimeoutError) as error:
+        except (OSError, WSError, ValueError) as error:
             reason = str(error) or type(error).__name__
         finally:
             self._connecting = None
@@ -339,7 +355,8 @@ class Client:
                 case Settled():
                     self._settle(event)
                 case Closed(retry_in_s=None):
-                    self._end(BadCredentials() if event.code == BadCredentials.http_status else None)
+                    # The only other reason to stay away is that this side left.
+                    self._end(BadCredentials(event.reason) if self._gone is None else None)
                 case CaughtUp() if self._ready is not None and not self._ready.done():
                     self._ready.set_result(None)
             if self.state is not None:
@@ -361,11 +378,12 @@ class Client:
             answer.exception()  # nobody may be waiting any more
 
     def _end(self, error: RealtimeError | None = None) -> None:
-        """Nothing comes after this."""
-        if self._ready is not None and not self._ready.done():
-            self._ready.set_exception(error or RealtimeError("The client left."))
-        for answer in self._answers.values():
-            answer.cancel()
+        """Nothing comes after this: who waits is told why, and so is who asks later."""
+        self._over = self._over or error or ConnectionLost("The client left.")
+        for future in (self._ready, *self._answers.values()):
+            if future is not None and not future.done():
+                future.set_exception(self._over)
+                future.exception()  # nobody may be waiting any more
         self._answers.clear()
         if self._gone is not None and not self._gone.done():
             self._gone.set_result(None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from typing import Protocol
+from urllib.parse import urlsplit
 
 from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
 
@@ -13,6 +14,18 @@ ABNORMAL = 1006
 """The connection ended without a close frame (RFC 6455 section 7.1.5)."""
 NO_CODE = 1005
 STALLED_BYTES = 8_192
+
+
+def check_address(url: str) -> None:
+    """Raises ValueError for no address of a WebSocket: trying it again would not help."""
+    try:
+        parts = urlsplit(url)
+        host = (parts.hostname or "").encode("idna")
+        good = parts.scheme in ("ws", "wss") and host and parts.port != 0
+    except ValueError:
+        good = False
+    if not good:
+        raise ValueError(f"{url!r} is no address of a WebSocket, such as ws://localhost:8000/ws/weddings/rose-garden/")
 
 
 class Receiver(Protocol):

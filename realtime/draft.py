@@ -13,7 +13,7 @@ from realtime.access import may_publish
 from realtime.config import RealtimeConfig
 from realtime.errors import Invalid
 from realtime.kinds import FIRST, LAST, decode_data
-from realtime.messages import Sender, encode
+from realtime.messages import Id, Sender, encode
 from realtime.publication import Draft
 
 Payload = Mapping[str, object] | Struct | bytes | msgspec.Raw
@@ -46,7 +46,16 @@ def draft(
         raise Invalid("expires_at needs a time zone.", field="expires_at")
     if expires_at is not None and not FIRST < expires_at < LAST:
         raise Invalid("expires_at is no moment that everybody can read.", field="expires_at")
-    return Draft(room, found, id or uuid.uuid4().hex, raw, payload, sender, expires_at, replaces or "", received_s)
+    own = _id(id, "id") or uuid.uuid4().hex
+    return Draft(room, found, own, raw, payload, sender, expires_at, _id(replaces, "replaces"), received_s)
+
+
+def _id(given: str | None, field: str) -> str:
+    """As it was given, "" for none. Raises Invalid for what the wire forbids: Django code has no decoder before it."""
+    try:
+        return msgspec.convert(given, Id) if given else ""
+    except msgspec.ValidationError as error:
+        raise Invalid(f"{field}: {error}", field=field) from None
 
 
 def _field(message: str) -> str:

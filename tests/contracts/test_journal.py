@@ -129,8 +129,8 @@ def test_a_bug_in_a_command_refuses_that_one_only(journal: Journal) -> None:
 
 
 def test_a_draft_that_cannot_be_stored_does_not_take_the_others_with_it(journal: Journal) -> None:
-    broken = say("x", sender=Sender("m" * 500, "planner"), id="y" * 500)
-    bad, good = journal.commit([msgspec.structs.replace(broken, data=b"\xff"), say("2")])
+    broken = say("x", sender=Sender("m" * 500, "planner"))
+    bad, good = journal.commit([msgspec.structs.replace(broken, id="y" * 500, data=b"\xff"), say("2")])
     assert not isinstance(bad, Stored) and isinstance(good, Stored) and offsets() == [1]
 
 

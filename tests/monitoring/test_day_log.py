@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import OperationalError
+from django.db.models import QuerySet
 
 from realtime.drills.replay import ReplayDrill, paced, read
 from realtime.models import JournalEntry, Room
@@ -73,6 +75,17 @@ def test_another_file_is_misuse(tmp_path: Path, content: str) -> None:
             call_command("drill", *command)
         assert error.value.returncode == 2
     assert ReplayDrill.name == "replay"
+
+
+@pytest.mark.django_db
+def test_a_database_that_is_away_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(*_: object) -> None:
+        raise OperationalError("connection refused")
+
+    monkeypatch.setattr(QuerySet, "_fetch_all", away)
+    with pytest.raises(CommandError, match="connection refused") as error:
+        call_command("day_log", "export", "rose", str(tmp_path / "x"))
+    assert error.value.returncode == 1
 
 
 @pytest.mark.django_db

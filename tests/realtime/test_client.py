@@ -42,7 +42,7 @@ from realtime.client_events import (
 )
 from realtime.client_fleet import Door, rank
 from realtime.clock import SystemClock
-from realtime.errors import BadCredentials
+from realtime.errors import BadCredentials, RealtimeError
 from realtime.messages import (
     Ack,
     Error,
@@ -514,6 +514,75 @@ async def test_refused_at_the_door_is_an_error_not_a_loop() -> None:
     async with serving(acknowledge, status=403) as (url, _), Fleet(SystemClock()) as fleet:
         with pytest.raises(BadCredentials):
             await Client(url, "ticket", fleet).connect()
+
+
+async def test_publish_connects_by_itself_but_not_before_its_time() -> None:
+    async with serving(acknowledge) as (url, seen), Fleet(SystemClock()) as fleet, asyncio.timeout(5):
+        client = Client(url, "ticket", fleet)
+        assert (await client.publish("chat.crew", {"text": "Doors in five"})).offset == 4
+        client.drop()
+        at_s = client.session.connect_at_s
+        with pytest.raises(ConnectionLost):
+            await client.publish("reaction", {"target": "a", "emoji": "x"})
+        assert at_s is not None and client.session.connect_at_s == at_s and len(seen) == 1
+        await client.leave()
+
+
+async def test_refused_at_the_door_it_says_so_to_everyone_who_waits_or_asks_later() -> None:
+    async with serving(acknowledge, status=403) as (url, _), Fleet(SystemClock()) as fleet, asyncio.timeout(5):
+        client = Client(url, "ticket", fleet)
+        waiting = [client.connect(), client.publish("chat.crew", {"text": "x"}), client.connect()]
+        told = await asyncio.gather(*waiting, return_exceptions=True)
+        assert [type(error) for error in told] == [BadCredentials] * 3
+        for _ in range(2):
+            for ask in (client.connect, lambda: client.publish("chat.crew", {"text": "x"})):
+                with pytest.raises(BadCredentials):
+                    await ask()
+        await client.leave()
+
+
+@pytest.mark.parametrize(("code", "error"), [(4401, BadCredentials), (4403, BadCredentials), (4408, BadCredentials)])
+async def test_sent_away_for_good_what_waits_ends_with_the_reason(code: int, error: type[RealtimeError]) -> None:
+    def send_away(server: FakeServer, message: ToServer) -> None:
+        if isinstance(message, Publish):
+            server.tell(Goodbye(code, "this is over"))
+            server.transport.send_close(WSCloseCode(code))
+            server.transport.disconnect()
+
+    async with serving(send_away) as (url, _), Fleet(SystemClock()) as fleet, asyncio.timeout(5):
+        client = Client(url, "ticket", fleet)
+        with pytest.raises(error, match="this is over"):
+            await client.publish("chat.crew", {"text": "x"})
+        with pytest.raises(error, match="this is over"):
+            await client.connect()
+
+
+async def test_after_leaving_nothing_waits() -> None:
+    def only_see_off(server: FakeServer, message: ToServer) -> None:
+        if isinstance(message, Leave):
+            acknowledge(server, message)
+
+    async with serving(only_see_off) as (url, _), Fleet(SystemClock()) as fleet, asyncio.timeout(5):
+        client = Client(url, "ticket", fleet)
+        await client.connect()
+        unanswered = asyncio.create_task(client.publish("chat.crew", {"text": "x"}))
+        impatient = asyncio.create_task(client.leave())
+        await asyncio.sleep(0)  # noqa: TID251 - a turn of the loop, not a time
+        impatient.cancel()
+        await asyncio.gather(client.leave(), client.leave())
+        for ask in (unanswered, client.publish("chat.crew", {"text": "late"}), client.connect()):
+            with pytest.raises(ConnectionLost, match="left"):
+                await ask
+        await client.leave()
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["ws://127.0.0.1:abc/", "ws://127.0.0.1:70000/", "ws://a..b/", "http://a/", "ws:///ws/", "localhost:8000", "ws://[::1/"],
+)
+def test_an_address_that_leads_nowhere_is_an_error_at_once(url: str) -> None:
+    with pytest.raises(ValueError, match="address"):
+        Client(url, "ticket", Fleet(ManualClock()))
 
 
 async def test_the_fleet_wakes_clients_by_its_clock() -> None:

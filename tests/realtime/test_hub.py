@@ -148,7 +148,7 @@ async def test_who_missed_a_command_that_is_over_gets_what_it_did_and_not_the_co
     for seconds in (0, 90):
         await fleet.pass_s(seconds)
         if seconds and how == "is replaced":
-            hub.committed(fleet.commit("rose", "cue again", "cue.go", {"item": 1}, replaces="cue"))
+            hub.committed(fleet.commit("rose", "cue-again", "cue.go", {"item": 1}, replaces="cue"))
         for since, sender in ((1, BEN), (2, BEN), (1, Sender("guest", "guest"))):
             back = Member("rose", sender)
             await hub.join(back.connection, "e1", since, "")

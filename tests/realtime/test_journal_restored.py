@@ -7,6 +7,8 @@ from io import StringIO
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import OperationalError
+from django.db.models import QuerySet
 
 from realtime.models import Room
 
@@ -33,3 +35,13 @@ def test_a_wedding_that_does_not_exist_is_named_and_nothing_changes() -> None:
     with pytest.raises(CommandError, match="no such wedding: vila") as refused:
         call_command("journal_restored", "rose", "vila")
     assert refused.value.returncode == 2 and epochs() == before
+
+
+def test_a_database_that_is_away_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(*_: object) -> None:
+        raise OperationalError("connection refused")
+
+    monkeypatch.setattr(QuerySet, "_fetch_all", away)
+    with pytest.raises(CommandError, match="connection refused") as error:
+        call_command("journal_restored")
+    assert error.value.returncode == 1

@@ -101,6 +101,18 @@ def test_what_is_wrong_is_named_and_nothing_stored(
     assert stored() == []
 
 
+@pytest.mark.parametrize("field", ["id", "replaces"])
+@pytest.mark.parametrize("value", ["x" * 65, "a b", "é", "a\0"], ids=["too long", "a space", "no ASCII", "NUL"])
+def test_an_id_that_the_wire_forbids_is_refused_and_the_transaction_goes_on(alone: None, field: str, value: str) -> None:
+    with transaction.atomic():
+        Wedding.objects.update(vendors=3)
+        with pytest.raises(Invalid) as caught:
+            publish("w", "chat.crew", {"text": "1"}, **{field: value})  # type: ignore[arg-type]
+        publish("w", "chat.crew", {"text": "2"}, id="x" * 64)
+    assert caught.value.field == field and field in caught.value.message
+    assert stored() == [(1, '{"text":"2"}')] and Wedding.objects.get().vendors == 3
+
+
 async def test_from_a_coroutine_and_from_a_thread_beside_it(parts: Services) -> None:
     assert (await apublish("w", "chat.crew", {"text": "1"})).offset == 1
     assert (await sync_to_async(publish)("w", "chat.crew", {"text": "2"})).offset == 2

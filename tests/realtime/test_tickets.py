@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import OperationalError
 
 from realtime.access import read_ticket
 from realtime.clock import SystemClock
 from realtime.config import RealtimeConfig
-from realtime.errors import UnknownRoom
+from realtime.errors import JournalUnavailable, UnknownRoom
 from realtime.management.commands import tickets as module
 
 ROOM = "rose-garden"
@@ -59,8 +60,11 @@ def test_each_ticket_is_for_a_member_of_its_own(role: str) -> None:
     ("asked", "said"),
     [
         (("--wedding", "nobodys", "--role", "guest"), "there is no wedding 'nobodys'"),
-        (("--wedding", ROOM, "--role", "guest", "--count", "0"), "--count and --ttl must be at least 1"),
-        (("--wedding", ROOM, "--role", "guest", "--ttl", "0"), "--count and --ttl must be at least 1"),
+        (("--wedding", ROOM, "--role", "guest", "--count", "0"), "--count 0: from 1 to 100,000"),
+        (("--wedding", ROOM, "--role", "guest", "--count", "100001"), "--count 100001: from 1 to 100,000"),
+        (("--wedding", ROOM, "--role", "guest", "--ttl", "0"), "--ttl 0: from 1 to 2,592,000 s"),
+        (("--wedding", ROOM, "--role", "guest", "--ttl", "2592001"), "--ttl 2592001: .* 30 days"),
+        (("--wedding", ROOM, "--role", "guest", "--ttl", "9" * 23), "30 days"),
         (("--wedding", ROOM, "--role", "load"), "only with load testing on"),
     ],
 )
@@ -69,3 +73,13 @@ def test_what_it_cannot_do_it_says(parts: SimpleNamespace, asked: tuple[str, ...
     with pytest.raises(CommandError, match=said) as error:
         call_command("tickets", *asked)
     assert error.value.returncode == 2
+
+
+def test_a_journal_that_is_away_is_a_sentence(parts: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(room: str) -> None:
+        raise JournalUnavailable from OperationalError("connection refused")
+
+    monkeypatch.setattr(parts.journal, "position", away)
+    with pytest.raises(CommandError, match="connection refused") as error:
+        call_command("tickets", "--wedding", ROOM, "--role", "guest")
+    assert error.value.returncode == 1

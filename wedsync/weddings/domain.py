@@ -27,7 +27,16 @@ from realtime.models import Room
 from realtime.policy.windows import event_window
 from realtime.ports import Effect
 from realtime.roles import OPS, ROLES, VIEWS, Audience, Role, sees
-from wedsync.weddings.models import ApiToken, Member, RunSheetItem, Wedding, tellable
+from wedsync.weddings.models import (
+    MINUTES_MAX,
+    ApiToken,
+    Member,
+    RunSheetItem,
+    Wedding,
+    minutes_min,
+    start_faults,
+    tellable,
+)
 from wedsync.weddings.revocation import Revoked, revoked
 from wedsync.weddings.timeline import Conflict, Impossible, Item, Plan, reorder, shift
 
@@ -40,6 +49,9 @@ AROUND = timedelta(days=1)
 OVER = ("completed", "cancelled")
 NAMING = ("item", "after")
 """Fields of commands that hold the id of an item."""
+NAME_MAX = 120
+"""Characters of a name that the journal keeps; a user name may have 150."""
+TOO_FAR = "Something would be too long ago or too far ahead."
 
 # Written out: the ORM's statement, with a CASE for each column, took longer to make than to carry out, and others wait for it.
 _CHANGE = "UPDATE weddings_runsheetitem SET start = %s, planned = %s, minutes = %s, status = %s, version = %s WHERE id = %s"
@@ -138,7 +150,7 @@ class WeddingDomain:
             if (found := members.filter(user=user).first()) is not None:
                 return Sender(found.public_id, found.role, found.name)
             if user.is_staff and Wedding.objects.filter(slug=room).exists():
-                return Sender(f"u{user.pk}", "staff", user.get_username())
+                return _staff(user)
         joined = session.get("members", {}).get(room) if session is not None else None
         found = members.filter(join_key=joined).first() if joined is not None else None
         return None if found is None else Sender(found.public_id, found.role, found.name)
@@ -167,7 +179,11 @@ def _operator(user: Any) -> Sender | None:
     if user is None or not (user.is_authenticated and user.is_active and user.is_staff):
         return None
     Room.objects.get_or_create(name=OPS)
-    return Sender(f"u{user.pk}", "staff", user.get_username())
+    return _staff(user)
+
+
+def _staff(user: Any) -> Sender:
+    return Sender(f"u{user.pk}", "staff", user.get_username()[:NAME_MAX])
 
 
 def _utc(moment: datetime) -> str:
@@ -194,18 +210,36 @@ def _named(data: Struct, sheet: Mapping[int, RunSheetItem], sender: Sender) -> l
 
 
 def _plan(data: Struct, sheet: dict[int, RunSheetItem]) -> Plan:
-    """What moves. Raises Refused, also when something would come to a moment that not everybody can read."""
+    """What moves. Raises Refused, also when something would come to what a run sheet may not have."""
     try:
         plan = _worked_out(data, sheet)
-        readable = all(tellable(item.start, item.minutes) for item in plan.changed.values())
+        spoiled = _spoiled(plan, sheet)
     except OverflowError:
-        readable = False
-    if not readable:
-        raise Refused(
-            "Something would be too long ago or too far ahead.",
-            field="data.items" if isinstance(data, Restore) else "data.item",
-        )
+        spoiled = TOO_FAR
+    if spoiled:
+        raise Refused(spoiled, field="data.items" if isinstance(data, Restore) else "data.item")
     return plan
+
+
+def _spoiled(plan: Plan, sheet: Mapping[int, RunSheetItem]) -> str:
+    """Why this plan cannot be, "" when it can. What was wrong with a line before may stay so: the day has to go on."""
+    wedding = None
+    for pk, new in plan.changed.items():
+        if not tellable(new.start, new.minutes):
+            return TOO_FAR
+        old = sheet[pk]
+        wedding = wedding or old.wedding  # of all of them, read once
+        for fault in _faults(new.start, new.minutes, old.kind, wedding):
+            if fault not in _faults(old.start, old.minutes, old.kind, wedding):
+                return f"{old.title}: {fault}"
+    return ""
+
+
+def _faults(start: datetime, minutes: int, kind: str, wedding: Wedding) -> list[str]:
+    faults = start_faults(start, wedding)
+    if not minutes_min(kind) <= minutes <= MINUTES_MAX:
+        faults.append(f"From {minutes_min(kind)} to {MINUTES_MAX:,} minutes.")
+    return faults
 
 
 def _worked_out(data: Struct, sheet: dict[int, RunSheetItem]) -> Plan:

@@ -129,6 +129,18 @@ class Wedding(models.Model):
         return start.astimezone(self.zone), end.astimezone(self.zone)
 
 
+def start_faults(start: datetime, wedding: Wedding) -> list[str]:
+    """Why a line of its run sheet cannot begin then, in sentences; an import refuses the same."""
+    zone, faults = wedding.zone, []
+    if start.second or start.microsecond:
+        faults.append("Whole minutes are needed.")
+    # By the year first: the ends of the calendar cannot be told in every zone.
+    day = wedding.ceremony_at.astimezone(zone).date()
+    if start.year not in YEARS or abs(start.astimezone(zone).date() - day) > AROUND:
+        faults.append(f"This is not within {AROUND.days} days of the wedding on {day}.")
+    return faults
+
+
 @receiver(pre_delete, sender=Wedding)
 def close_room(instance: Wedding, **_: Any) -> None:
     """With its journal: another wedding of that name begins with an empty one. First, as writers lock the room before items."""
@@ -277,15 +289,8 @@ class RunSheetItem(models.Model):
             self._check_sheet()
 
     def _check_start(self) -> None:
-        if self.start is None:
-            return
-        zone, ceremony = self.wedding.zone, self.wedding.ceremony_at
-        if self.start.second or self.start.microsecond:
-            raise ValidationError({"start": "Whole minutes are needed."})
-        # By the year first: the ends of the calendar cannot be told in every zone.
-        day = ceremony.astimezone(zone).date()
-        if self.start.year not in YEARS or abs(self.start.astimezone(zone).date() - day) > AROUND:
-            raise ValidationError({"start": f"This is not within {AROUND.days} days of the wedding on {day}."})
+        if self.start is not None and (wrong := start_faults(self.start, self.wedding)):
+            raise ValidationError({"start": wrong})
 
     def _check_sheet(self) -> None:
         """That it and what it waits for can be told by their titles, and that nothing waits for itself."""

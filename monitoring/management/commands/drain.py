@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import getpass
-import math
 from typing import Any
 
 from django.conf import settings
@@ -21,6 +20,7 @@ from realtime.ports import Registry
 from realtime.report import Drain, WorkerReport
 
 MISUSE = 2
+DEADLINE_MAX_S = 86_400
 POLL_S = 0.2
 MORE_S = 15.0
 """Beyond the deadline: the last goodbyes, and the report that says that it has ended."""
@@ -47,8 +47,8 @@ class Command(ShellCommand):
         parser.add_argument("--by", default="", metavar="NAME", help="who asks for it (default: your login)")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        if not 0 < options["deadline"] < math.inf:  # nan is neither
-            raise CommandError("--deadline must be more than 0", returncode=MISUSE)
+        if not 0 < options["deadline"] <= DEADLINE_MAX_S:  # nan is neither
+            raise CommandError("--deadline must be more than 0 seconds, at most a day", returncode=MISUSE)
         if options["own"] and not settings.ENV.get("WEDSYNC_SLOT"):  # its default is somebody's slot
             raise CommandError("--self: WEDSYNC_SLOT is not set, this is no worker's environment", returncode=MISUSE)
         try:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import getpass
 import json
-import math
 import secrets
 import signal
 import sys
@@ -44,6 +43,7 @@ from realtime.drills.workloads import PROFILES, rooms
 from realtime.management.shell import ShellCommand, unwritable
 
 MISUSE = 2
+MINUTES_MAX = 7 * 24 * 60
 DATABASES = ("postgres", "postgresql", "sqlite")
 COMMON = {
     "action", "profile", "connections", "minutes", "seed", "workers", "database_url", "fault", "json", "html", "live",
@@ -352,8 +352,8 @@ def _sensible(options: dict[str, Any]) -> None:
     wrong = ""
     if people is not None and people < 2:
         wrong = f"--connections {people}: at least 2, somebody has to see what somebody says"
-    elif minutes is not None and not 0 < minutes < math.inf:
-        wrong = f"--minutes {minutes:g}: more than 0"
+    elif minutes is not None and not 0 < minutes <= MINUTES_MAX:
+        wrong = f"--minutes {minutes:g}: more than 0, at most a week"
     elif workers is not None and workers < 0:
         wrong = f"--workers {workers}: 0 for one Daphne, or how many the fleet has"
     elif url and url != OWN and urlsplit(url).scheme not in DATABASES:

@@ -10,6 +10,9 @@ from django.core.management.base import CommandError, CommandParser
 from realtime.bootstrap import services
 from realtime.management.shell import ShellCommand
 
+DAYS_MAX = 36_500
+"""A hundred years; the calendar has a beginning."""
+
 
 class Command(ShellCommand):
     help = (
@@ -24,8 +27,8 @@ class Command(ShellCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         parts = services()
         days = options["days"] if options["days"] is not None else parts.config.retention_days
-        if days < 1:
-            raise CommandError(f"--days {days}: at least 1, today's weddings need their history", returncode=2)
+        if not 1 <= days <= DAYS_MAX:
+            raise CommandError(f"--days {days}: from 1 to {DAYS_MAX:,}, today's weddings need their history", returncode=2)
         pruned = parts.journal.prune(parts.journal.old(days))
         if options["json"]:
             self.stdout.write(json.dumps({"pruned": pruned, "days": days}))

@@ -97,6 +97,7 @@ def test_one_that_lacks_something_is_listed_with_it_and_is_no_failure(monkeypatc
         (("kill", "--connections", "-1"), "--connections -1: at least 2"),
         (("kill", "--minutes", "0"), "--minutes 0: more than 0"),
         (("kill", "--minutes", "nan"), "--minutes nan: more than 0"),
+        (("kill", "--minutes", "1e300"), "--minutes 1e+300: more than 0, at most a week"),
         (("kill", "--workers", "-1"), "--workers -1: "),
         (("kill", "--profile", "none"), "--profile none: "),
         (("kill", "--database-url", "nonsense"), "--database-url nonsense: "),

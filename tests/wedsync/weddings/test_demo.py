@@ -206,7 +206,9 @@ def test_a_pause_that_cannot_be_is_refused(every: str) -> None:
         call_command("demo_day", f"--every={every}")
 
 
-@pytest.mark.parametrize("options", [["--every", "0"], ["--count", "1"]], ids=["no pause", "no demo"])
+@pytest.mark.parametrize(
+    "options", [["--every", "0"], ["--count", "1"], ["--count=-1"]], ids=["no pause", "no demo", "no count"]
+)
 def test_the_publisher_says_what_is_missing(options: list[str]) -> None:
     with pytest.raises(CommandError):
         call_command("demo_day", *options)

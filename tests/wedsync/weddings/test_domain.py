@@ -22,11 +22,12 @@ from realtime.messages import Sender, encode
 from realtime.models import JournalEntry, Room
 from realtime.policy.limits import message_limit
 from realtime.publication import Stored
-from realtime.roles import VIEWS, Audience, Role
+from realtime.roles import OPS, VIEWS, Audience, Role
 from tests.fakes import ManualClock
 from wedsync.weddings.domain import domain
+from wedsync.weddings.exporting import runsheet_csv
 from wedsync.weddings.models import EARLIEST, LATEST, MINUTES_MAX, ApiToken, Member, RunSheetItem, Wedding
-from wedsync.weddings.runsheets import Row, load
+from wedsync.weddings.runsheets import Row, load, read
 
 pytestmark = pytest.mark.django_db(transaction=True)
 NOON = datetime(2027, 6, 12, 12, 0, tzinfo=UTC)
@@ -238,6 +239,14 @@ def test_who_comes_in() -> None:
     assert domain.member("w", planner, joined) is None
 
 
+def test_the_longest_user_name_fits_into_the_journal() -> None:
+    wedding()
+    staff = get_user_model().objects.create_user("a" * 138 + "@x.example", is_staff=True)
+    for room in ("w", OPS):
+        who = domain.member(room, staff, {})
+        assert who is not None and who.member == f"u{staff.pk}" and who.name == "a" * 120
+
+
 def test_a_token_is_good_for_its_wedding_until_it_is_revoked() -> None:
     room = wedding()
     token = ApiToken.issue(room, "till")
@@ -346,6 +355,91 @@ def test_however_often_it_is_shifted_every_page_can_show_it(start: datetime, shi
     for room.timezone in ("Pacific/Kiritimati", "Etc/GMT+12"):
         for moment in room.window:
             assert 1970 <= moment.year <= 9999
+
+
+DAY = 1_440
+LINES = [(0, 30, "flex", "everyone", []), (60, 20, "buffer", "crew", []), (90, 10, "cue", "everyone", [0])]
+CROOKED = {
+    "before the days of the wedding": {"start": "1985-06-12T13:45:00Z"},
+    "after them": {"start": "2027-06-27T00:00:00Z"},
+    "no whole minute": {"start": "2027-06-12T12:00:17Z"},
+    "a part of a second": {"start": "2027-06-12T12:00:00.123456Z"},
+    "no time at all": {"minutes": 0},
+}
+
+
+@pytest.mark.parametrize("how", CROOKED.values(), ids=CROOKED)
+def test_nothing_goes_back_to_what_a_run_sheet_may_not_have(how: dict[str, Any]) -> None:
+    items = fill(wedding(), LINES)
+    before = list(RunSheetItem.objects.order_by("pk").values())
+    undo = back_to(items)
+    undo["items"][0] |= how
+    refusal = act(journal(), "timeline.restore", undo)
+    assert isinstance(refusal, RealtimeError) and (refusal.code, refusal.field) == ("refused", "data.items")
+    assert "item 0" in refusal.message
+    assert list(RunSheetItem.objects.order_by("pk").values()) == before
+
+
+def test_what_follows_does_not_leave_the_days_of_the_wedding() -> None:
+    first, last = fill(wedding(), [(0, 30, "flex", "everyone", []), (13 * DAY, 20, "cue", "everyone", [0])])
+    writer = journal()
+    assert isinstance(act(writer, "timeline.shift", {"item": first.pk, "minutes": DAY}), Stored)
+    refusal = act(writer, "timeline.shift", {"item": first.pk, "minutes": DAY})
+    assert isinstance(refusal, RealtimeError) and "14 days" in refusal.message and last.title in refusal.message
+
+
+@pytest.mark.parametrize(
+    "was",
+    [
+        {"start": NOON + timedelta(days=30)},
+        {"start": NOON + timedelta(seconds=17)},
+        {"minutes": 0},
+        {"minutes": 2 * MINUTES_MAX},
+    ],
+    ids=["another day", "no whole minute", "no time", "too long"],
+)
+def test_a_line_that_was_wrong_before_holds_nothing_up(was: dict[str, Any]) -> None:
+    first, cue = fill(wedding(), [LINES[0], (90, 10, "cue", "everyone", [0])])
+    RunSheetItem.objects.update(**was)
+    items = list(RunSheetItem.objects.order_by("pk"))
+    writer = journal()
+    assert isinstance(act(writer, "timeline.shift", {"item": first.pk, "minutes": 5}), Stored)
+    assert RunSheetItem.objects.get(pk=cue.pk).start == items[1].start + timedelta(minutes=5)
+    if items[0].minutes <= MINUTES_MAX:  # more than that cannot be said
+        assert isinstance(act(writer, "timeline.restore", back_to(items)), Stored)
+
+
+def test_a_line_that_was_wrong_before_gets_no_worse() -> None:
+    (item, *_) = fill(wedding(), LINES)
+    RunSheetItem.objects.filter(pk=item.pk).update(start=NOON + timedelta(seconds=17))
+    refusal = act(journal(), "timeline.restore", back_to([item]) | {"items": [back_to([item])["items"][0] | {"minutes": 0}]})
+    assert isinstance(refusal, RealtimeError)
+
+
+BACK = st.tuples(
+    st.integers(0, 2), st.integers(-16 * DAY * 60, 16 * DAY * 60).map(lambda s: s - s % 30), st.integers(0, MINUTES_MAX)
+)
+MOVE = st.tuples(st.integers(0, 2), st.integers(-DAY, DAY))
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.one_of(MOVE, BACK), max_size=20))
+def test_whatever_is_moved_the_run_sheet_can_be_edited_and_its_export_comes_back(said: list[tuple[int, ...]]) -> None:
+    Wedding.objects.all().delete()
+    Room.objects.all().delete()
+    room = wedding()
+    items, writer = fill(room, LINES), journal()
+    for n, much, *minutes in said:
+        if minutes:
+            version = RunSheetItem.objects.get(pk=items[n].pk).version
+            start = (NOON + timedelta(seconds=much)).isoformat()
+            back = {"item": items[n].pk, "version": version, "start": start, "minutes": minutes[0]}
+            act(writer, "timeline.restore", {"items": [back]})
+        else:
+            act(writer, "timeline.shift", {"item": items[n].pk, "minutes": much})
+    for item in room.items.all():
+        item.full_clean()
+    assert len(read(runsheet_csv(room), NOON.date(), room.zone)) == len(items)
 
 
 def test_an_item_remembers_when_it_was_planned() -> None:

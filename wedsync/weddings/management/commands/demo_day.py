@@ -32,6 +32,8 @@ class Command(ShellCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         if not 0 < options["every"] <= EVERY_MAX_S:  # nan is neither
             raise CommandError(f"--every {options['every']}: must be more than 0 seconds, at most a day", returncode=2)
+        if options["count"] is not None and options["count"] < 0:
+            raise CommandError(f"--count {options['count']}: 0 or more", returncode=2)
         stop = threading.Event()
         before = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGTERM, signal.SIGINT)}
         try:
