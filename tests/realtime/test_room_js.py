@@ -159,7 +159,8 @@ def test_the_page_is_told_why_something_waits_and_until_when() -> None:
         const room = new Room("r", { member: "m1", epoch: "e1", since: 7 });
         const told = [];
         room.addEventListener("pending", ({ detail }) => {
-          told.push(detail.entries.map(({ refused }) => refused && [refused.code, Math.round((refused.until - Date.now()) / 1000)]));
+          const left = ({ until }) => Math.round((until - Date.now()) / 1000);
+          told.push(detail.entries.map(({ refused }) => refused && [refused.code, left(refused)]));
         });
         room.start();
         await turn(3_000);

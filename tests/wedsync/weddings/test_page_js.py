@@ -188,6 +188,30 @@ console.log(JSON.stringify([held, left, shown()]));"""
     assert "All clear: not sent yet: too many alerts, goes out at 13:36:03" in over
 
 
+ACCOUNT = """
+const out = form({});
+page({ parts: { "form[action*=logout]": out } });
+Object.defineProperty(globalThis, "navigator", { value: { serviceWorker: {} } });
+const done = [];
+globalThis.caches = { delete: async (name) => done.push(name) };
+globalThis.BroadcastChannel = class { postMessage(word) { done.push(word); } };
+"""
+
+
+@pytest.mark.parametrize(
+    ("how", "done"),
+    [
+        ("", []),
+        ('out.fire("submit");', ["wedsync"]),
+        ('document.body.setAttribute("data-nobody", ""); await import(again);', ["wedsync", "nobody"]),
+    ],
+    ids=["somebody", "who logs out", "nobody"],
+)
+def test_what_the_device_keeps_goes_with_who_was_logged_in_and_the_other_tabs_hear_of_it(run: Any, how: str, done: Any) -> None:
+    load = 'const again = `${process.argv[2]}/account.js?again`; await load("account");'
+    assert run(ACCOUNT + load + how + "await soon(); console.log(JSON.stringify(done));") == done
+
+
 def test_news_of_another_journal_do_not_hide_those_of_this_one(run: Any) -> None:
     assert run(
         """
