@@ -29,29 +29,31 @@ TICKET_MAX_CHARS = 2_000
 
 
 class Ticket(Struct, frozen=True, array_like=True):
-    """What a ticket says, signed: this member may join this room until `expires_s` (Unix seconds)."""
+    """What a ticket says, signed: this member may join this room until `expires_s` (Unix seconds), and until `login`
+    is over ("": it came without an account)."""
 
     room: str
     member: Sender
     expires_s: int
     nonce: str
     reusable: bool
+    login: str = ""
 
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Ticket).decode
 
 
-def issue_ticket(room: str, member: Sender, *, now: datetime, ttl_s: int, reusable: bool = False) -> str:
+def issue_ticket(room: str, member: Sender, *, now: datetime, ttl_s: int, reusable: bool = False, login: str = "") -> str:
     """A ticket as URL-safe text without padding: `payload.signature`, fit for a subprotocol or an Authorization header."""
-    ticket = Ticket(room, member, int(now.timestamp()) + ttl_s, secrets.token_urlsafe(9), reusable)
+    ticket = Ticket(room, member, int(now.timestamp()) + ttl_s, secrets.token_urlsafe(9), reusable, login)
     payload = base64.urlsafe_b64encode(_encode(ticket)).rstrip(b"=").decode()
     return f"{payload}.{_signature(payload)}"
 
 
-def resume_ticket(room: str, member: Sender, now: datetime, config: RealtimeConfig) -> str:
+def resume_ticket(room: str, member: Sender, login: str, now: datetime, config: RealtimeConfig) -> str:
     """What lets this member come back without session or database."""
-    return issue_ticket(room, member, now=now, ttl_s=config.resume_ttl_s, reusable=True)
+    return issue_ticket(room, member, now=now, ttl_s=config.resume_ttl_s, reusable=True, login=login)
 
 
 def read_ticket(text: str, room: str, now: datetime, config: RealtimeConfig) -> Ticket:

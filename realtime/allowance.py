@@ -11,8 +11,9 @@ from realtime.messages import Sender
 from realtime.policy.limits import EMERGENCIES, Rate, TokenBucket, rate_of
 from realtime.roles import ROLES
 
-PAID_MAX = 4
-"""Emergencies of a member that are known by their ids: as many as it may have said in the time in which one is said again."""
+PAID_MAX = 8
+"""Emergencies of a member that are known by their ids: as many as it may have said, and ended, in the time in which one is said
+again."""
 MEMBERS_MAX = 50_000
 """Kept at once, about 10 MB: several times those that a worker holds. Beyond it the longest known begins anew."""
 
@@ -49,9 +50,9 @@ class Allowances:
         if (mine := self._of(room, sender, now_s)) is not None:
             _take(mine.usual, now_s)
 
-    def pay_emergency(self, room: str, sender: Sender, id: str) -> None:
+    def pay_emergency(self, room: str, sender: Sender, id: str, *, ends: bool = False) -> None:
         """The same for an emergency, which has an allowance of its own. One that was paid and is said again, since its sender
-        did not hear the answer, costs what any message does."""
+        did not hear the answer, costs what any message does; and so does what `ends` one."""
         now_s = self._clock.monotonic()
         if (mine := self._of(room, sender, now_s)) is None:
             return
@@ -60,7 +61,7 @@ class Allowances:
             return
         if mine.emergencies is None:
             mine.emergencies = TokenBucket(EMERGENCIES, now_s)
-        _take(mine.emergencies, now_s)
+        _take(mine.usual if ends else mine.emergencies, now_s)
         mine.paid = (*mine.paid, id)[-PAID_MAX:]
 
     def _of(self, room: str, sender: Sender, now_s: float) -> Allowance | None:

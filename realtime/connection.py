@@ -103,13 +103,14 @@ class Connection:
     """
 
     __slots__ = (
-        "_outbox", "_taken", "_unsent", "_waiter", "_watcher", "_wire", "acked", "behind", "closing", "deflate", "lost_total",
-        "member", "plan", "push", "renew_s", "return_s", "role", "room", "sent_total", "told", "view",
+        "_outbox", "_taken", "_unsent", "_waiter", "_watcher", "_wire", "acked", "behind", "closing", "deflate", "login",
+        "lost_total", "member", "plan", "push", "renew_s", "return_s", "role", "room", "sent_total", "told", "view",
     )  # fmt: skip
 
     def __init__(self, room: str, member: Sender, wire: Wire | None = None, watcher: Watcher | None = None) -> None:
         self.room = room
         self.member = member
+        self.login = ""
         self.role = ROLES[member.role]
         self.view = VIEWS[self.role]
         self.plan = USUAL

@@ -78,16 +78,17 @@ class RoomConsumer(AsyncConsumer):  # type: ignore[misc]  # Channels has no type
                 parts.hub.measures.joins_refused_total += 1
                 await self._send_away(scope, send, wait_s)
                 return None, ""
-            member, resume = await authenticate(knocked, room, parts)
+            member, login = await authenticate(knocked, room, parts)
         except BadCredentials as error:
             logger.info("refused at the door of %s: %s", room, error)
             await send({"type": "websocket.close"})  # before the upgrade: HTTP 403
             return None, ""
         await send({"type": "websocket.accept", "subprotocol": PROTOCOL if PROTOCOL in scope["subprotocols"] else None})
         connection = Connection(room, member, wire, parts.hub)
+        connection.login = login
         connection.plan = parts.connection_optimizer.plan(connection.stats())
         connection.renew_s = parts.renewal_s()
-        return connection, resume
+        return connection, parts.resume(connection)
 
     async def _send_away(self, scope: Any, send: Any, wait_s: float) -> None:
         """Nothing was done for this one yet, and nothing is until it comes back. A browser learns when only inside."""

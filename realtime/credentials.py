@@ -11,10 +11,10 @@ from django.conf import settings
 from django.http.cookie import parse_cookie
 from msgspec import Struct
 
-from realtime.access import Ticket, origin_allowed, read_ticket, resume_ticket, spend
+from realtime.access import Ticket, origin_allowed, read_ticket, spend
 from realtime.errors import BadCredentials
 from realtime.messages import Sender
-from realtime.revoked import withdrawn
+from realtime.revoked import LOGIN, withdrawn
 from realtime.roles import ROLES, Role
 from realtime.services import Services
 
@@ -53,18 +53,16 @@ def knock(scope: dict[str, Any], room: str, services: Services) -> Knock:
 
 
 async def authenticate(knocked: Knock, room: str, services: Services) -> tuple[Sender, str]:
-    """The member behind a handshake and a ticket for the next one. Raises BadCredentials."""
+    """The member behind a handshake and the login it comes from, "" without an account. Raises BadCredentials."""
     if knocked.ticket is not None:
-        member = await use(knocked.ticket, services)
-    else:
-        member = await _session_member(knocked.headers, room, services)
-    return member, resume_ticket(room, member, services.clock.now(), services.config)
+        return await use(knocked.ticket, services), knocked.ticket.login
+    return await _session_member(knocked.headers, room, services)
 
 
 def good_ticket(text: str, room: str, services: Services) -> Ticket:
     """A ticket of somebody who is still welcome. Raises BadCredentials. Whether it was used before, `use` finds out."""
     ticket = read_ticket(text, room, services.clock.now(), services.config)
-    if withdrawn(ticket.member, services.hub.revoked):
+    if withdrawn(ticket.member, ticket.login, services.hub.revoked):
         raise BadCredentials
     return ticket
 
@@ -90,10 +88,10 @@ def _session_key(headers: dict[str, str]) -> str | None:
     return parse_cookie(headers.get("cookie", "")).get(settings.SESSION_COOKIE_NAME)
 
 
-async def _session_member(headers: dict[str, str], room: str, services: Services) -> Sender:
+async def _session_member(headers: dict[str, str], room: str, services: Services) -> tuple[Sender, str]:
     session = import_module(settings.SESSION_ENGINE).SessionStore(_session_key(headers))
     user = await get_user({"session": session})
     member = await sync_to_async(services.domain.member)(room, user, session)
     if member is None:
         raise BadCredentials
-    return member
+    return member, await sync_to_async(session.get)(LOGIN, "")

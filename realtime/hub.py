@@ -308,7 +308,7 @@ class Hub:
         here = [c for room in self.rooms.values() for c in room.members()] if news else self.newcomers
         self.revoked, self.newcomers = revoked, set()
         for connection in here:
-            if withdrawn(connection.member, revoked):
+            if withdrawn(connection.member, connection.login, revoked):
                 connection.end(CloseCode.BAD_CREDENTIALS, "Your access was withdrawn, or is another one now: come in anew.")
 
     # -- every second -------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from realtime.alarms import Alarms, ended_by
 from realtime.allowance import Allowances
 from realtime.clock import Clock
 from realtime.config import RealtimeConfig
@@ -56,8 +57,14 @@ class Intake:
                 self.pay(room, sender)
             raise
         if urgent:
-            self._allowances.pay_emergency(room, sender, checked.id)
+            self._pay_emergency(checked)
         if sheds(self._hub.flushing.tuning.shed_level, ROLES[sender.role], checked.kind):
             self._hub.measures.shed[sender.role] += 1
             raise Overloaded(retry_after_ms=OVERLOADED_RETRY_MS)
         return checked
+
+    def _pay_emergency(self, checked: Draft) -> None:
+        room, over = self._hub.rooms.get(checked.room), ended_by(checked.payload)
+        alarms = room.alarms if room is not None else Alarms()
+        self._allowances.pay_emergency(checked.room, checked.sender, checked.id, ends=over in alarms)
+        alarms.end(over)  # also before it is stored: the next one is no news

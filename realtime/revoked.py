@@ -7,9 +7,11 @@ from collections.abc import Container
 from realtime.messages import Sender
 
 Revoked = Container[str | tuple[str, str]]
-"""Of members the id, whatever their role, and (id, role) where they have this role no more."""
+"""Members by id, whatever their role, and as (id, role) where they have this role no more; logins that are over by name."""
+LOGIN = "login"
+"""In the session of an account: the name of this login, which goes into every ticket that comes from it. No member has it."""
 
 
-def withdrawn(member: Sender, revoked: Revoked) -> bool:
-    """Whether this member is no longer what its ticket says."""
-    return member.member in revoked or (member.member, member.role) in revoked
+def withdrawn(member: Sender, login: str, revoked: Revoked) -> bool:
+    """Whether this member is no longer what its ticket says, or has logged out since ("": came without an account)."""
+    return member.member in revoked or (member.member, member.role) in revoked or (login != "" and login in revoked)

@@ -11,6 +11,7 @@ from itertools import islice, takewhile
 from math import inf
 from operator import itemgetter
 
+from realtime.alarms import Alarms
 from realtime.connection import PLAIN, Cohort, Connection, Item, joined
 from realtime.deflate import deflated
 from realtime.fence import fenced
@@ -73,6 +74,7 @@ class HeldRoom:
         self.heads = dict(position.heads)
         self.presence = presence
         self.receipts = ReceiptBook()
+        self.alarms = Alarms()
         self.window: deque[Frame] = deque()
         self.window_since = position.offset
         # [(offset, audience, when it is over)] of the commands in the window that are not to be replayed for ever.
@@ -156,6 +158,7 @@ class HeldRoom:
         stored = any(known.identity == frame.identity for known in self.window)
         if not stored and len(self.provisional) < PROVISIONAL_MAX:
             self.provisional[frame.identity] = frame
+            self.alarms.hear(frame.entry)
 
     def _overtake(self, frame: Frame) -> None:
         """What went ahead is over with its stored copy, and with whatever is stored about the same: an all-clear."""
@@ -236,6 +239,7 @@ class HeldRoom:
 
     def _remember(self, frame: Frame) -> None:
         self.window.append(frame)
+        self.alarms.hear(frame.entry)
         if frame.acts:
             self._note_end(frame.entry)
         self._window_n_bytes += frame.n_bytes

@@ -229,7 +229,7 @@ class Services:
 
     def resume(self, connection: Connection) -> str:
         """A fresh ticket for the next connection of this member."""
-        return resume_ticket(connection.room, connection.member, self.clock.now(), self.config)
+        return resume_ticket(connection.room, connection.member, connection.login, self.clock.now(), self.config)
 
     def _renew(self, connection: Connection) -> None:
         if connection.closing is None and self.clock.monotonic() >= connection.renew_s:

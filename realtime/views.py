@@ -92,7 +92,7 @@ async def _sender(request: HttpRequest, slug: str, parts: Services) -> tuple[Sen
         raise BadCredentials("An Authorization header with a bearer token is needed.")
     if "." in token:
         ticket = good_ticket(token, slug, parts)
-        if parts.ticked_s is None and withdrawn(ticket.member, await _revoked(parts)):
+        if parts.ticked_s is None and withdrawn(ticket.member, ticket.login, await _revoked(parts)):
             raise BadCredentials
         return await use(ticket, parts), False
     program = await sync_to_async(parts.domain.token)(slug, token)

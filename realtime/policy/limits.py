@@ -17,7 +17,7 @@ class Rate:
 
 
 EMERGENCIES = Rate(3 / 300, 3)
-"""P0 per person: three in five minutes."""
+"""P0 per person: three in five minutes; the all-clear of a known one is none of them."""
 STRIKES_MAX = 50
 """Messages beyond the rate in a row before the connection is closed: a client that waits as told never has two."""
 BODY_MAX_BYTES = 65_536

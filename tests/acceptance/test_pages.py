@@ -209,6 +209,21 @@ async def test_the_page_opens_without_a_server_and_takes_what_is_done_on_it(proc
         assert await planner.evaluate("caches.keys()") == [], "nobody reads it here after that"
 
 
+async def test_logging_out_anywhere_ends_other_tabs_and_leaves_nothing_on_the_device(
+    processes: Processes, chromium: str
+) -> None:
+    async with house(processes, chromium) as home:
+        board = await home.planner(await home.person())
+        await is_live(board)
+        await until(board, KEPT)
+        mine = await board.context.new_page()
+        await mine.goto("/")
+        await mine.get_by_test_id("logout").click()
+        await expect(mine.get_by_test_id("sentence")).to_contain_text("Log in")
+        await expect(board).to_have_url(re.compile("/login/"))
+        assert await mine.evaluate("caches.keys()") == []
+
+
 async def test_what_a_closed_tab_has_left_is_sent_by_another_one(processes: Processes, chromium: str) -> None:
     async with house(processes, chromium) as home:
         context = await home.person()

@@ -192,9 +192,22 @@ def test_a_snapshot_has_the_newest_of_each_key(journal: Journal) -> None:
     assert guest.latest == [] and guest.recent == []
 
 
+def test_a_kind_with_many_keys_pushes_no_other_out_of_a_snapshot(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("realtime.journal.LATEST_MAX", 3)
+    alert = draft(CONFIG, "a", "emergency.alert", {"alert": "a1", "category": "fire", "text": "Leave the hall"})
+    status = draft(CONFIG, "a", "vendor.status", {"vendor": "DJ", "status": "on_site"})
+    seats = [draft(CONFIG, "a", "seating.change", {"guest": f"g{n}", "table": "T1"}) for n in range(4)]
+    doors = [draft(CONFIG, "a", "guest.checkin", {"guest": f"g{n}"}) for n in range(5)]
+    journal.commit([alert, status, *seats, *doors])
+    assert [entry.offset for entry in journal.state("a", VIEWS[Role.PLANNER]).latest] == [1, 2, 4, 5, 6, 9, 10, 11]
+
+
 STEPS = st.lists(
     st.tuples(
-        st.sampled_from(["status", "say", "guests"]), st.sampled_from("abc"), st.sampled_from([None, 5, 50]), st.booleans()
+        st.sampled_from(["status", "seat", "say", "guests"]),
+        st.sampled_from("abc"),
+        st.sampled_from([None, 5, 50]),
+        st.booleans(),
     ),
     max_size=20,
 )
@@ -213,6 +226,8 @@ def test_a_snapshot_is_what_adding_up_the_log_gives(
         extra |= {"expires_at": clock.now() + timedelta(seconds=lasts_s)} if lasts_s else {}
         if what == "status":
             journal.commit([draft(CONFIG, room, "vendor.status", {"vendor": name, "status": "on_site"}, **extra)])
+        elif what == "seat":
+            journal.commit([draft(CONFIG, room, "seating.change", {"guest": name, "table": "T1"}, **extra)])
         else:
             journal.commit([draft(CONFIG, room, "chat.crew" if what == "say" else "chat.guests", {"text": name}, **extra)])
         clock.advance(2)
@@ -220,7 +235,8 @@ def test_a_snapshot_is_what_adding_up_the_log_gives(
     for view in {VIEWS[Role.GUEST], VIEWS[Role.VENDOR], VIEWS[Role.PLANNER]}:
         seen = [row for row in log if row.audience & view]
         newest = {(row.kind, row.key): row.offset for row in seen if row.key}
-        kept = sorted(newest.values(), reverse=True)[:2]
+        of_kind = [sorted(n for (kind, _), n in newest.items() if kind == each) for each in ("vendor.status", "seating.change")]
+        kept = [offset for offsets in of_kind for offset in offsets[-2:]]
         since = max((row.offset for row in seen), default=0) - 6
         fresh = [row for row in seen if not row.replaced and (row.expires_at is None or row.expires_at > clock.now())]
         state = journal.state(room, view)

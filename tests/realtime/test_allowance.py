@@ -39,12 +39,12 @@ def said(allowances: Allowances, member: Sender, times: int, room: str = ROOM) -
     return passed
 
 
-def cried(allowances: Allowances, *ids: str) -> list[bool]:
+def cried(allowances: Allowances, *ids: str, ends: bool = False) -> list[bool]:
     """Which of these emergencies may pass."""
     passed = []
     for id in ids:
         try:
-            allowances.pay_emergency(ROOM, VENDOR, id)
+            allowances.pay_emergency(ROOM, VENDOR, id, ends=ends)
             passed.append(True)
         except RateLimited:
             passed.append(False)
@@ -68,6 +68,13 @@ def test_three_emergencies_in_five_minutes_beside_all_else(allowances: Allowance
     assert cried(allowances, "a", "b", "c", "d") == [True, True, True, False]
     clock.advance(101)
     assert cried(allowances, "d", "e") == [True, False]
+
+
+def test_what_ends_an_emergency_takes_nothing_of_them_and_is_limited_as_everything_is(allowances: Allowances) -> None:
+    assert cried(allowances, "a", "b") == [True, True]
+    assert cried(allowances, "c", "d", "d", ends=True) == [True] * 3
+    assert cried(allowances, "e", "f") == [True, False]
+    assert sum(cried(allowances, *map(str, range(50)), ends=True)) == 20 - 3
 
 
 def test_one_that_is_said_again_takes_nothing_of_the_emergencies(allowances: Allowances, clock: ManualClock) -> None:

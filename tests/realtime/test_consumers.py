@@ -299,6 +299,31 @@ async def test_whoever_comes_back_has_no_more_to_say_than_before(site: Site) -> 
     assert len(site.journal.entries[ROOM]) == 10
 
 
+async def test_an_all_clear_is_no_emergency_and_gives_nobody_more_of_them(site: Site) -> None:
+    vendor, planner = await site.join(VENDOR), await site.join(PLANNER)
+    for socket in (vendor, planner):
+        await until(socket, "live")
+
+    async def said(socket: WebsocketCommunicator, id: str, alert: str, state: str) -> str:
+        data = {"alert": alert, "category": "fire", "text": "!", "state": state}
+        await socket.send_to(json.dumps({"t": "publish", "id": id, "kind": "emergency.alert", "data": data}))
+        while (answer := json.loads(await socket.receive_from())).get("ref") != id:
+            pass
+        return str(answer["t"])
+
+    for n in range(3):
+        assert await said(vendor, f"on{n}", f"a{n}", "active") == "ok"
+        assert await said(vendor if n else planner, f"off{n}", f"a{n}", "all_clear") == "ok"
+    assert await said(vendor, "off1", "a1", "all_clear") == "ok", "its answer was not heard"
+    assert await said(vendor, "on3", "a3", "active") == "error"
+    assert await said(vendor, "again", "a2", "all_clear") == "error", "it is over already"
+    assert await said(vendor, "made-up", "a9", "all_clear") == "error"
+    for n in range(3):
+        assert await said(planner, f"planner{n}", f"p{n}", "active") == "ok", "ended one of somebody else for nothing"
+    for socket in (vendor, planner):
+        await socket.disconnect()
+
+
 async def test_a_slip_and_what_is_said_again_take_no_emergency_away(site: Site) -> None:
     vendor = await site.join(VENDOR)
     await until(vendor, "live")

@@ -53,3 +53,15 @@ def test_an_emergency_that_is_refused_comes_again_when_it_may_and_holds_nothing_
     log.push(box.take(9000), box.dueAt === Infinity);
     """
     assert in_node(script) == [["fire"], ["chat"], 5000, [], ["fire"], [], True]
+
+
+def test_why_it_waits_is_known_until_it_is_said_again_on_another_connection() -> None:
+    script = """
+    box.add("fire", "emergency.alert", {}, "fire");
+    box.take(0);
+    box.postpone("fire", 5000, { code: "rate_limited", until: 9 });
+    log.push(box.entries()[0].refused);
+    box.again();
+    log.push(box.entries()[0].refused ?? null);
+    """
+    assert in_node(script) == [{"code": "rate_limited", "until": 9}, None]

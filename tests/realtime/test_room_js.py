@@ -146,6 +146,35 @@ def test_what_an_earlier_page_has_left_is_sent_and_kept_however_long_the_browser
     assert (sent, rows, pending) == (["new", "old"], [["old", 1], ["new", 2]], [["old", "new"], True])
 
 
+def test_the_page_is_told_why_something_waits_and_until_when() -> None:
+    said = in_room(
+        """
+        let refusing = true;
+        server.hear = (socket, { t, id }) => {
+          if (t !== "publish") return;
+          if (refusing) socket.says({ t: "error", ref: id, code: "rate_limited", message: "", retry_after_ms: 73_000 });
+          else socket.says({ t: "ok", ref: id, offset: 8 });
+        };
+        Date.now = () => performance.now() + 5_000_000;
+        const room = new Room("r", { member: "m1", epoch: "e1", since: 7 });
+        const told = [];
+        room.addEventListener("pending", ({ detail }) => {
+          const left = ({ until }) => Math.round((until - Date.now()) / 1000);
+          told.push(detail.entries.map(({ refused }) => refused && [refused.code, left(refused)]));
+        });
+        room.start();
+        await turn(3_000);
+        const published = room.publish("emergency.alert", { alert: "a" });
+        await turn(1_000);
+        const held = told.at(-1);
+        refusing = false;
+        await turn(75_000);
+        await published;
+        console.log(JSON.stringify([held, told.at(-1)]));"""
+    )
+    assert said == [[["rate_limited", 73]], []]
+
+
 def test_the_server_tells_the_time_when_it_is_asked() -> None:
     told = in_room(
         """

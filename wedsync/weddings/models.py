@@ -192,7 +192,11 @@ class Member(models.Model):
 
 
 class Withdrawn(models.Model):
-    """A role that a member has no more, or had until it was deleted, for as long as a ticket may speak of it."""
+    """A role that a member has no more, or had until it was deleted, for as long as a ticket may speak of it; in place of a
+    role also a login that is over, and then of no member."""
+
+    NOBODY = 0
+    """In place of the member, of a login."""
 
     KEPT = timedelta(days=1, seconds=settings.REALTIME.resume_ttl_s)
     """A day more than the last ticket lives: for clocks that differ, and for a worker that was cut off from the database."""

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import secrets
+from typing import Any
+
 from django.contrib.auth import get_user_model
+from django.http import HttpRequest
 from msgspec import Struct
 
 from realtime.clock import SystemClock
+from realtime.revoked import LOGIN
 from wedsync.weddings.models import Member, Withdrawn
 
 
 class Revoked(Struct, frozen=True):
-    """Members by their id, or (id, role they have no more). Accounts the other way round: all that are not staff now.
+    """Members by their id, or (id, role they have no more); logins by name. Accounts the other way round: those that are staff.
 
     A member of no table is welcome, since load tools and drills bring their own; an account is only ever in a ticket as staff.
     """
@@ -32,4 +37,16 @@ def revoked() -> Revoked:
     closed = [*pks.filter(revoked=True), *pks.filter(user__in=accounts.filter(is_active=False))]
     former = Withdrawn.standing(SystemClock().now()).values_list("member", "role")
     members: set[str | tuple[str, str]] = {f"m{pk}" for pk in closed}
-    return Revoked(frozenset(members | {(f"m{pk}", role) for pk, role in former}), frozenset(f"u{pk}" for pk in staff))
+    members |= {role if pk == Withdrawn.NOBODY else (f"m{pk}", role) for pk, role in former}
+    return Revoked(frozenset(members), frozenset(f"u{pk}" for pk in staff))
+
+
+def logged_in(request: HttpRequest, **_: Any) -> None:
+    """Name the login. Not after the session's key, which changes while somebody stays logged in."""
+    request.session[LOGIN] = f"s:{secrets.token_urlsafe(9)}"
+
+
+def logged_out(request: HttpRequest, **_: Any) -> None:
+    """What came in by this login goes, on this device; others of the same person have a login of their own."""
+    if login := request.session.get(LOGIN):
+        Withdrawn.note([(Withdrawn.NOBODY, login)])

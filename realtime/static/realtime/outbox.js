@@ -7,7 +7,8 @@
  * not the emergency.
  *
  * @typedef {{id: string, n: number, text: string, kind: string, data: any, at: number, inFlight: boolean, promised: boolean,
- *   notBefore?: number}} Pending
+ *   notBefore?: number, refused?: {code: string, until: number}}} Pending `refused`: why it has not gone out yet, and until when
+ *   (ms since 1970)
  */
 
 import { URGENT } from "./state.js";
@@ -123,10 +124,11 @@ export class Outbox {
     if (entry) Object.assign(entry, { promised: true, inFlight: false });
   }
 
-  /** Refused for now: from `at` on, one at a time until answers come. @param {string} id @param {number} at */
-  postpone(id, at) {
+  /** Refused for now: from `at` on, one at a time until answers come. @param {string} id @param {number} at
+   * @param {{code: string, until: number}} [refused] */
+  postpone(id, at, refused) {
     const entry = this.#pending.get(id);
-    if (entry) Object.assign(entry, { promised: false, inFlight: false, notBefore: at });
+    if (entry) Object.assign(entry, { promised: false, inFlight: false, notBefore: at, refused });
     if (entry && URGENT.has(entry.kind)) return;
     this.#window = 1;
     this.retryAt = Math.max(this.retryAt, at);
@@ -140,7 +142,7 @@ export class Outbox {
 
   /** The connection was lost: everything has to be said again, in order. */
   again() {
-    for (const entry of this.#pending.values()) Object.assign(entry, { promised: false, inFlight: false, notBefore: 0 });
+    for (const entry of this.#pending.values()) Object.assign(entry, { promised: false, inFlight: false, notBefore: 0, refused: undefined });
   }
 
   /** The texts that may be sent now. @param {number} now @returns {string[]} */

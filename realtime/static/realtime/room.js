@@ -423,7 +423,9 @@ export class Room extends EventTarget {
 
   #error({ ref = "", code, message, field, retry_after_ms }) {
     if (this.#outbox.has(ref) && TRY_AGAIN.has(code)) {
-      this.#outbox.postpone(ref, performance.now() + (retry_after_ms || RETRY_MS));
+      const wait = retry_after_ms || RETRY_MS;
+      this.#outbox.postpone(ref, performance.now() + wait, { code, until: Date.now() + wait });
+      this.#tellPending();
       this.#arm();
     } else {
       this.#settle(ref, null, new PublishError(code, message, field));

@@ -48,7 +48,7 @@ export function page({ member = "m1", role = "planner", items = [], parts = {}, 
   const start = { slug: "r", member, role, zone: "UTC", now: clock.now, maxBytes: 4096, people: [], changes: [], seen: [], epoch: "e", snapshot: { offset: 1, items, latest: [], recent: [] } };
   const fields = Object.fromEntries(["preview", "toasts", ...names].map((name) => [name, Object.assign(new Node(), { dataset: { field: name }, parentElement: new Node() })]));
   globalThis.document = Object.assign(new Node(), {
-    documentElement: new Node(), activeElement: null, visibilityState: "visible",
+    documentElement: new Node(), body: new Node("body"), activeElement: null, visibilityState: "visible",
     getElementById: (id) => Object.assign(new Node(), { textContent: id === "start" ? JSON.stringify(start) : "", content: new Node() }),
     querySelector: (selector) => parts[selector] ?? null,
     querySelectorAll: (selector) => (selector.startsWith("body [data-field]") ? Object.values(fields) : []),

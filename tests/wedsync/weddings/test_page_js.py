@@ -168,6 +168,50 @@ console.log(JSON.stringify([waits, left, stays, shown()]));"""
     assert "Come in" in told, "an emergency that waits is one"
 
 
+def test_an_emergency_that_may_not_go_out_yet_is_not_said_to_be_on_its_way(run: Any) -> None:
+    held, left, over = run(
+        CLEARING
+        + """
+room.phase = "live";
+const refused = { code: "rate_limited", until: Date.parse("2027-06-12T13:36:03Z") };
+const second = { ...fire, alert: "y", text: "Storm" };
+setPending([{ ...wait("2", second), refused, inFlight: false }], true);
+const held = shown();
+setPending([{ ...wait("2", second), refused, inFlight: true }], true);
+const left = shown();
+room.state.take({ ...about, id: "1", data: fire, offset: 2, prev: 1 });
+setPending([{ ...wait("3", over), refused, inFlight: false }], true);
+console.log(JSON.stringify([held, left, shown()]));"""
+    )
+    assert "not sent yet: too many alerts, goes out at 13:36:03" in held and "sending" not in held
+    assert "sending…" in left and "not sent" not in left
+    assert "All clear: not sent yet: too many alerts, goes out at 13:36:03" in over
+
+
+ACCOUNT = """
+const out = form({});
+page({ parts: { "form[action*=logout]": out } });
+Object.defineProperty(globalThis, "navigator", { value: { serviceWorker: {} } });
+const done = [];
+globalThis.caches = { delete: async (name) => done.push(name) };
+globalThis.BroadcastChannel = class { postMessage(word) { done.push(word); } };
+"""
+
+
+@pytest.mark.parametrize(
+    ("how", "done"),
+    [
+        ("", []),
+        ('out.fire("submit");', ["wedsync"]),
+        ('document.body.setAttribute("data-nobody", ""); await import(again);', ["wedsync", "nobody"]),
+    ],
+    ids=["somebody", "who logs out", "nobody"],
+)
+def test_what_the_device_keeps_goes_with_who_was_logged_in_and_the_other_tabs_hear_of_it(run: Any, how: str, done: Any) -> None:
+    load = 'const again = `${process.argv[2]}/account.js?again`; await load("account");'
+    assert run(ACCOUNT + load + how + "await soon(); console.log(JSON.stringify(done));") == done
+
+
 def test_news_of_another_journal_do_not_hide_those_of_this_one(run: Any) -> None:
     assert run(
         """

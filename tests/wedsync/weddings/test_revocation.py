@@ -8,12 +8,16 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from asgiref.sync import sync_to_async
+from channels.testing import WebsocketCommunicator
 from django.contrib.auth import get_user_model
 from django.core import serializers
 from django.test import Client
 
+from realtime.bootstrap import services
 from realtime.messages import Sender
 from realtime.revoked import withdrawn
+from realtime.routing import router
 from wedsync.weddings.models import Member, Wedding, Withdrawn
 from wedsync.weddings.revocation import revoked
 
@@ -28,7 +32,7 @@ def planner() -> Member:
 
 def good(member: Member, role: str) -> bool:
     """Whether a ticket that says this is good."""
-    return not withdrawn(Sender(member.public_id, role), revoked())
+    return not withdrawn(Sender(member.public_id, role), "", revoked())
 
 
 def demoted(user: Any) -> None:
@@ -48,9 +52,9 @@ LOST: list[tuple[str, Callable[[Any], object]]] = [
 def test_former_staff_are_known_to_a_process_that_never_met_them(lose: Callable[[Any], object]) -> None:
     user = get_user_model().objects.create_user("ada", is_staff=True)
     staff = Sender(f"u{user.pk}", "staff", "ada")
-    assert not withdrawn(staff, revoked())
+    assert not withdrawn(staff, "", revoked())
     lose(user)
-    assert withdrawn(staff, revoked())
+    assert withdrawn(staff, "", revoked())
 
 
 @pytest.mark.parametrize(
@@ -59,7 +63,7 @@ def test_former_staff_are_known_to_a_process_that_never_met_them(lose: Callable[
 )
 def test_who_is_in_no_table_is_welcome(member: Sender) -> None:
     planner()
-    assert not withdrawn(member, revoked())
+    assert not withdrawn(member, "", revoked())
 
 
 def test_a_member_in_another_role_is_no_longer_what_it_was_and_may_become_it_again() -> None:
@@ -88,9 +92,9 @@ DELETED: list[tuple[str, Callable[[Member], object]]] = [
 def test_a_deleted_member_is_out(delete: Callable[[Member], object]) -> None:
     member = planner()
     ticket = Sender(member.public_id, "planner", "Sam")
-    assert not withdrawn(ticket, revoked())
+    assert not withdrawn(ticket, "", revoked())
     delete(member)
-    assert withdrawn(ticket, revoked())
+    assert withdrawn(ticket, "", revoked())
 
 
 def test_in_the_admin_a_member_is_deleted_and_stays_with_its_wedding(admin_client: Client) -> None:
@@ -136,7 +140,7 @@ def test_a_member_that_was_deleted_by_mistake_is_welcome_again_when_it_was_resto
     member = planner()
     kept = serializers.serialize("json", Member.objects.all())
     member.delete()
-    assert withdrawn(Sender(f"m{json.loads(kept)[0]['pk']}", "planner"), revoked())
+    assert withdrawn(Sender(f"m{json.loads(kept)[0]['pk']}", "planner"), "", revoked())
     for restored in serializers.deserialize("json", kept):
         restored.save()
     assert good(Member.objects.get(), "planner")
@@ -148,4 +152,58 @@ def test_a_wedding_with_many_guests_is_deleted_in_a_few_statements(django_assert
     gone = [Sender(member.public_id, member.role) for member in Member.objects.all()]
     with django_assert_max_num_queries(40):
         wedding.delete()
-    assert all(withdrawn(member, revoked()) for member in gone)
+    assert all(withdrawn(member, "", revoked()) for member in gone)
+
+
+def test_a_login_is_over_when_it_is_logged_out_of_and_no_other_of_the_same_person(client: Client) -> None:
+    member = planner()
+    member.user = get_user_model().objects.create_user("sam", password="long enough")
+    member.save()
+    other = Client()
+    for device in (client, other):
+        device.post("/login/", {"username": "sam", "password": "long enough"})
+    mine, theirs = client.session["login"], other.session["login"]
+    client.post(f"/join/{member.join_key}/")
+    assert client.session["login"] == mine, "under another key of the session"
+    me = Sender(member.public_id, "planner")
+    assert not withdrawn(me, mine, revoked())
+    client.post("/logout/")
+    assert [withdrawn(me, login, revoked()) for login in (mine, theirs, "")] == [True, False, False]
+    client.post("/logout/")
+    assert Withdrawn.objects.count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_logging_out_ends_the_connections_of_that_login_and_voids_what_would_bring_them_back() -> None:
+    devices = [Client(), Client()]
+    user = await sync_to_async(get_user_model().objects.create_user)("ada", is_staff=True)
+    await sync_to_async(planner)()
+    services.cache_clear()
+    parts = services()
+
+    async def told(device: Client, resume: str = "") -> tuple[WebsocketCommunicator, str]:
+        """A connection with a session, or a ticket that came from it; and the next ticket, "" for one that is not let in."""
+        cookie = device.cookies["sessionid"].value
+        headers = [(b"host", b"h"), (b"origin", b"https://h"), (b"cookie", f"sessionid={cookie}".encode())]
+        offered = ["wedsync.v1", f"ticket.{resume}"] if resume else None
+        socket = WebsocketCommunicator(router(parts), "/ws/weddings/w/", headers=headers, subprotocols=offered)
+        accepted = (await socket.connect())[0]
+        return socket, json.loads(await socket.receive_from())["resume"] if accepted else ""
+
+    for device in devices:
+        await sync_to_async(device.force_login)(user)
+    (mine, ticket), (theirs, other) = [await told(device) for device in devices]
+    (again, ticket) = await told(devices[0], ticket)
+    await sync_to_async(devices[0].post)("/logout/")
+    parts.hub.expel(await sync_to_async(revoked)())
+    for socket in (mine, again):
+        while (message := await socket.receive_output())["type"] != "websocket.close":
+            pass
+        assert message["code"] == 4401
+    devices[0].cookies["sessionid"] = "gone"
+    assert (await told(devices[0], ticket))[1] == "", "also a ticket that came by a ticket"
+    stays, _ = await told(devices[1], other)
+    for socket in (theirs, stays):
+        await socket.disconnect()
+    await parts.stop()
+    services.cache_clear()

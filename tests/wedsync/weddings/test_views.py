@@ -135,6 +135,18 @@ def test_logging_in_leads_on_and_logging_out_needs_a_post(wedding: Wedding) -> N
     assert client.get("/weddings/w/").status_code == 302
 
 
+def test_where_nobody_is_logged_in_the_page_says_so_and_every_page_looks_after_what_the_device_keeps(wedding: Wedding) -> None:
+    planner, nobody = Client(), Client()
+    planner.force_login(user := get_user_model().objects.create_user("sam"))
+    member(wedding, "planner", user=user)
+    guest = joined(member(wedding, "guest"))
+    assert ["data-nobody" in text(nobody.get(path)) for path in ("/", "/login/")] == [True, True]
+    assert ["data-nobody" in text(client.get("/")) for client in (planner, guest)] == [False, False]
+    assert "data-nobody" not in text(guest.get("/login/")), "a guest has a session, without an account"
+    for path in ("/", "/weddings/w/", "/weddings/none/"):
+        assert "weddings/account.js" in text(planner.get(path))
+
+
 # -- what a page holds ------------------------------------------------------------------------------------------------
 
 

@@ -4,6 +4,8 @@ const SAVE_MS = 10_000;
 const usable = "serviceWorker" in navigator && "caches" in window; // only over https, and on this machine
 /** Whether this page is a copy that was kept for when there is no network. */
 export const isCopy = document.documentElement.hasAttribute("data-copy");
+/** Every page of this site that is open in this browser. @type {BroadcastChannel | null} */
+export const tabs = "BroadcastChannel" in window ? new BroadcastChannel(KEPT) : null;
 const state = () => `${location.pathname}state`;
 const owner = () => `${location.pathname}owner`;
 

@@ -23,6 +23,11 @@ export const pending = () => waiting.entries;
 export const pendingIsKept = () => waiting.kept;
 export const setPending = (entries, kept) => Object.assign(waiting, { entries, kept });
 export const sending = () => (room.phase === "live" ? "sending…" : "waiting to be sent");
+/** The same of an emergency: the time that it goes out at, and no countdown, which would be read out every second. */
+export function alerting({ refused, inFlight }) {
+  const held = room.phase === "live" && refused?.code === "rate_limited" && !inFlight;
+  return held ? `not sent yet: too many alerts, goes out at ${exactly(refused.until)}` : sending();
+}
 
 // -- time at the venue ------------------------------------------------------------------------------------------------
 

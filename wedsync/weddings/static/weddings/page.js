@@ -1,7 +1,7 @@
 /** The live page of a wedding: keeps what the server rendered current. Data goes into `textContent`, never into markup. */
 import { NOT_YOU } from "../realtime/room.js";
 import { offerUndo, remember, showBehind } from "./behind.js";
-import { forget, keep } from "./keep.js";
+import { forget, keep, tabs } from "./keep.js";
 import { at, checkClock, fields, now, room, setPending, start, toast } from "./live.js";
 import { rememberPending, settled, showCues, showDoor, showIssues, showVendors } from "./people.js";
 import { showMine, showNow, showSheet, tellMoved } from "./plan.js";
@@ -51,7 +51,7 @@ room.addEventListener("settled", ({ detail: { ref, error, mine } }) => {
 room.addEventListener("welcome", ({ detail }) => detail.replaced && (forgetChanges(), forgetMeasured()));
 for (const name of ["snapshot", "confirmed", "live", "present", "receipts", "state"]) room.addEventListener(name, draw);
 room.addEventListener("refused", ({ detail }) => (detail.code === NOT_YOU ? location.reload() : (forget(), refused(detail))));
-document.querySelector("form[action*=logout]")?.addEventListener("submit", forget);
+tabs?.addEventListener("message", () => (room.leave(), location.reload())); // nobody is logged in any more
 for (const name of ["online", "offline"]) addEventListener(name, showConnection);
 
 document.documentElement.setAttribute("data-live", "");

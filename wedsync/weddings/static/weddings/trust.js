@@ -2,7 +2,7 @@
 import { newId } from "../realtime/room.js";
 import { fresh } from "../realtime/state.js";
 import { list } from "./dom.js";
-import { at, capital, exactly, fields, now, onPress, onSubmit, pending, pendingIsKept, room, say, sending, start, word } from "./live.js";
+import { alerting, at, capital, exactly, fields, now, onPress, onSubmit, pending, pendingIsKept, room, say, start, word } from "./live.js";
 import { isCopy } from "./keep.js";
 import { iSaw, seenBy, seenButton } from "./people.js";
 
@@ -67,18 +67,18 @@ export function showAlerts() {
   const known = new Set(told().map((pub) => pub.data.alert)); // also those that are over
   const waiting = pending().filter((entry) => entry.kind === "emergency.alert");
   const queued = waiting.filter((entry) => isActive(entry) && !known.has(entry.data.alert));
-  const clearing = new Set(waiting.filter((entry) => !isActive(entry)).map((entry) => entry.data.alert));
-  const lines = [...shown.map((pub) => ({ pub, data: pub.data })), ...queued.map(({ data }) => ({ data }))];
-  const nodes = list(fields.alerts, lines, ({ pub, data }) => {
+  const clearing = new Map(waiting.filter((entry) => !isActive(entry)).map((entry) => [entry.data.alert, entry]));
+  const lines = [...shown.map((pub) => ({ pub, data: pub.data })), ...queued.map((entry) => ({ data: entry.data, entry }))];
+  const nodes = list(fields.alerts, lines, ({ pub, data, entry }) => {
     const about = `emergency ${data.alert}`;
     const mine = pub?.from.member === start.member;
     return [
       data.alert,
       ["strong", "", capital(word(data.category))],
       ["span", "what", data.text],
-      ["span", "", [data.where, pub ? `${mine ? "you" : pub.from.name || word(pub.from.role)}, ${at(pub.at)}` : sending()].filter(Boolean).join(" · ")],
+      ["span", "", [data.where, pub ? `${mine ? "you" : pub.from.name || word(pub.from.role)}, ${at(pub.at)}` : alerting(entry)].filter(Boolean).join(" · ")],
       pub && !mine && start.role !== "display" ? seenButton(about, "I have seen this") : [],
-      clearing.has(data.alert) ? ["span", "", `All clear: ${sending()}`] : pub && alarms ? ["button", "", "All clear", { type: "button", "data-clear": data.alert, "data-testid": "all-clear" }] : [],
+      clearing.has(data.alert) ? ["span", "", `All clear: ${alerting(clearing.get(data.alert))}`] : pub && alarms ? ["button", "", "All clear", { type: "button", "data-clear": data.alert, "data-testid": "all-clear" }] : [],
     ];
   });
   nodes.forEach((node) => (node.className = "alert"));
