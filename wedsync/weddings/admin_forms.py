@@ -7,6 +7,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from django import forms
+from django.forms.fields import InvalidJSONInput
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils import timezone
@@ -41,14 +42,22 @@ class VenueTimeAdmin(ModelAdmin):  # type: ignore[misc]
         return form
 
 
+class AsTyped(forms.JSONField):
+    """Shows what was typed again, not what it means: that may be half an emoji, which no page can hold."""
+
+    def bound_data(self, data: Any, initial: Any) -> Any:
+        return InvalidJSONInput(data) if isinstance(data, str) else data
+
+
 class ItemForm(forms.ModelForm):  # type: ignore[type-arg]
     """Remembers what it showed: of a form that stood open while the day moved, only what was changed in it is meant."""
 
-    shown = forms.JSONField(required=False, widget=forms.HiddenInput)
+    shown = AsTyped(required=False, widget=forms.HiddenInput)
 
     class Meta:
         model = RunSheetItem
         exclude = ()
+        field_classes = {"who": AsTyped, "depends_on": AsTyped}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -12,6 +12,7 @@ from django.contrib.auth.models import Permission
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.http import HttpResponse
 from django.test import Client
+from django.utils.html import escape
 
 from realtime.kinds import KINDS, Shift
 from realtime.messages import Sender
@@ -133,6 +134,17 @@ def test_what_was_changed_here_and_elsewhere_is_refused(admin: Client) -> None:
     answer = admin.post(url, form | {"start_1": "11:11:00", "notes": "new"})
     assert answer.status_code == 200 and "changed by somebody else meanwhile" in answer.content.decode()
     assert (ceremony().notes, ceremony().start) == (before.notes, before.start + timedelta(minutes=20))
+
+
+@pytest.mark.parametrize("field", ["who", "depends_on", "shown"])
+@pytest.mark.parametrize("typed", [r'["\ud83d"]', r'["a\u0000b"]'])
+def test_half_a_sign_is_refused_and_shown_as_it_was_typed(admin: Client, field: str, typed: str) -> None:
+    before, url = ceremony(), f"/admin/weddings/runsheetitem/{ceremony().pk}/change/"
+    answer = admin.post(url, opened(admin, url) | {field: typed, "minutes": "0"})
+    text = answer.content.decode()
+    assert answer.status_code == 200 and escape(typed) in text
+    assert ("Names without" in text) == (field == "who")
+    assert (ceremony().who, ceremony().version) == (before.who, before.version)
 
 
 def test_who_may_only_look_sees_no_form(admin: Client) -> None:
