@@ -39,6 +39,7 @@ globalThis.FormData = class {
   [Symbol.iterator]() { return Object.entries(this.of.elements).map(([name, { value }]) => [name, value])[Symbol.iterator](); }
 };
 globalThis.IntersectionObserver = class { observe() {} };
+globalThis.WebSocket = class { addEventListener() {} close() {} }; // nobody is there
 globalThis.addEventListener = () => {};
 globalThis.location = { protocol: "https:", host: "h", pathname: "/weddings/r/", href: "https://h/weddings/r/" };
 Object.defineProperty(globalThis, "navigator", { value: { onLine: true }, configurable: true });

@@ -113,6 +113,51 @@ fields.toasts.children.at(-1).children.at(-1).fire("click"); await soon(); conso
     assert [(back["item"], back["start"][11:16], back["version"]) for back in taken_back] == [(5, "13:35", 2), (6, "14:30", 2)]
 
 
+MOVED = """
+const items = [item(1, "13:00", "Photos"), item(5, "13:35", "Ceremony"), item(6, "14:05", "Drinks")];
+const names = ["now", "next", "clock", "alerts", "connection", "waiting"];
+const fields = page({ member: "g1", role: "guest", items, names });
+await load("page");
+const { room } = await load("live");
+let offset = 1;
+const hear = (kind, data, result) => {
+  const from = { member: "m1", role: "planner" };
+  const pub = { kind, id: `${++offset}`, offset, from, at: "2027-06-12T13:34:00Z", data, result };
+  room.state.take(pub);
+  room.dispatchEvent(new CustomEvent("publication", { detail: { pub, via: "live" } }));
+};
+const told = () => fields.toasts.children.map((node) => node.text);
+await soon();
+"""
+
+
+@pytest.mark.parametrize(
+    ("heard", "told"),
+    [
+        ('hear("timeline.items", { items: [...items.slice(0, 2), { ...items[2], title: "Punch", version: 2 }] });', []),
+        (
+            'hear("timeline.items", { items: [items[0], item(5, "13:45", "Ceremony", { version: 2 }), items[2]] });',
+            ["Ceremony: now 13:45"],
+        ),
+        ('hear("timeline.event", { item: 6 }, { items: [{ ...items[2], status: "in_progress", version: 2 }] });', []),
+        (
+            'const moved = [item(1, "13:10", "Photos", { version: 2 }), item(6, "14:15", "Drinks", { version: 2 })];'
+            'hear("timeline.shift", { item: 6, minutes: 10 }, { items: moved }); hear("timeline.items", { items: moved });',
+            ["Drinks: now 14:15"],
+        ),
+        ('hear("timeline.items", { items: [item(9, "15:00", "Cake")] });', []),
+        (
+            'const over = item(1, "13:10", "Photos", { status: "cancelled", version: 2 });'
+            'hear("timeline.items", { items: [over, item(5, "13:45", "Ceremony", { version: 2 })] });',
+            ["Ceremony: now 13:45"],
+        ),
+    ],
+    ids=["another title", "moved by hand", "only begun", "the one that was shifted, once", "new", "over"],
+)
+def test_guests_are_told_what_has_moved_and_nothing_else(run: Any, heard: str, told: list[str]) -> None:
+    assert run(MOVED + heard + "console.log(JSON.stringify(told()));") == told
+
+
 ALERT = """
 const fields = page({ member: "g1", role: "guest", names: ["alerts", "connection", "waiting"] });
 const { showAlerts } = await load("trust");
