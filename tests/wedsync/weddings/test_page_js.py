@@ -281,6 +281,66 @@ console.log(JSON.stringify([before, [error() - 60_000, asked]]));"""
     assert after == [0, 1], "asked once; a device that has slept gets the answer that its clock is right"
 
 
+COPY = """
+const files = new Map();
+const cache = {
+  match: async (name) => files.get(name) && new Response(files.get(name)),
+  put: async (name, answer) => void files.set(name, await answer.text()),
+  keys: async () => [],
+  addAll: async () => {},
+};
+globalThis.caches = { open: async () => cache };
+navigator.serviceWorker = { register: async () => {}, ready: Promise.resolve() };
+page({ member: "m1" });
+document.documentElement.attributes["data-copy"] = COPY;
+if (!COPY) delete document.documentElement.attributes["data-copy"];
+"""
+
+
+@pytest.mark.parametrize("wrong_ms", [-10_800_000, 0, 10_800_000])
+def test_a_copy_knows_how_wrong_the_clock_of_its_device_is(run: Any, wrong_ms: int) -> None:
+    kept = run(
+        COPY.replace("COPY", "false")
+        + f"""
+clock.now += {wrong_ms};
+const {{ keep }} = await load("keep");
+const {{ remembered }} = await load("live");
+await keep("m1", remembered);
+for (const hear of document.heard.visibilitychange) hear();
+await soon();
+console.log(JSON.stringify(files.get("/weddings/r/state")));"""
+    )
+    error = run(
+        COPY.replace("COPY", "true")
+        + f"""
+files.set("/weddings/r/state", {json.dumps(kept)});
+const right = clock.now + 60_000;
+clock.now = right + {wrong_ms};
+const {{ now }} = await load("live");
+console.log(JSON.stringify(now() - right));"""
+    )
+    assert abs(error) < 1_000
+
+
+def test_what_is_kept_follows_a_clock_that_was_set(run: Any) -> None:
+    first, then = run(
+        COPY.replace("COPY", "false")
+        + """
+const { keep } = await load("keep");
+const { remembered, room } = await load("live");
+await keep("m1", remembered);
+const saved = async () => {
+  for (const hear of document.heard.visibilitychange) hear();
+  await soon();
+  return JSON.parse(files.get("/weddings/r/state")).skew;
+};
+const first = await saved();
+room.dispatchEvent(new CustomEvent("time", { detail: { at: clock.now + 600_000, asked: clock.now } }));
+console.log(JSON.stringify([first, await saved()]));"""
+    )
+    assert (first, then) == (0, 600_000)
+
+
 WORKER = """
 const kept = new Map();
 const cache = {

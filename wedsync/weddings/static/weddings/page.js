@@ -2,7 +2,7 @@
 import { NOT_YOU } from "../realtime/room.js";
 import { offerUndo, remember, showBehind, startBefore } from "./behind.js";
 import { forget, keep } from "./keep.js";
-import { at, checkClock, fields, now, room, setPending, start, toast } from "./live.js";
+import { at, checkClock, fields, now, remembered, room, setPending, start, toast } from "./live.js";
 import { rememberPending, settled, showCues, showDoor, showIssues, showVendors } from "./people.js";
 import { showMine, showNow, showSheet, tellMoved } from "./plan.js";
 import { CHANGES, changed, forgetChanges, heard, showAnnouncements, showChat, showNews, showPhotos, toEnd } from "./talk.js";
@@ -65,4 +65,4 @@ showPhotos();
 draw();
 toEnd();
 room.start();
-keep(start.member, () => room.remembered());
+keep(start.member, remembered);
