@@ -90,13 +90,18 @@ def _me(request: HttpRequest, slug: str) -> Sender | None:
 @page
 @require_http_methods(["GET", "HEAD", "POST"])
 def join(request: HttpRequest, key: str) -> HttpResponse:
-    """A join link: says who is meant; the button makes this browser that member. Looking alone (link previews) does nothing."""
+    """A join link: says who is meant; the button makes this browser that member. Looking alone (link previews) does nothing.
+
+    Who is logged in stays who they are: an account that is somebody else here has to log out first.
+    """
     member = Member.welcome().select_related("wedding").filter(join_key=key).first()
     if member is None:
         return _not_found(request, NO_LINK)
-    if request.method != "POST":
-        return render(request, "weddings/join.html", {"member": member, "wedding": member.wedding})
     slug = member.wedding.slug
+    me = domain.member(slug, request.user, None)
+    other = me if me is not None and me.member != member.public_id else None
+    if request.method != "POST" or other is not None:
+        return render(request, "weddings/join.html", {"member": member, "wedding": member.wedding, "other": other})
     # By the link and not by the member: with a new link whoever came in by the old one is out.
     request.session["members"] = request.session.get("members", {}) | {slug: member.join_key}
     request.session.cycle_key()  # a session id that somebody else planted is worth nothing now

@@ -88,6 +88,32 @@ def test_joining_gives_the_session_a_new_id_and_keeps_the_other_wedding(wedding:
     assert client.get("/weddings/w/").status_code == client.get("/weddings/x/").status_code == 200
 
 
+@pytest.mark.parametrize(("role", "is_staff"), [("planner", False), ("guest", False), ("", True)], ids=str)
+def test_a_link_of_somebody_else_is_not_joined_by_who_is_logged_in(wedding: Wedding, role: str, is_staff: bool) -> None:
+    guest, client = member(wedding, "guest"), Client()
+    user = get_user_model().objects.create_user("sam", is_staff=is_staff)
+    if role:
+        member(wedding, role, "Sam", user=user)
+    client.force_login(user)
+    for answer in (client.get(f"/join/{guest.join_key}/"), client.post(f"/join/{guest.join_key}/")):
+        page = text(answer)
+        assert f"You are logged in as <strong>{'Sam' if role else 'sam'}</strong>" in page
+        assert "You join as" not in page and "Log out to join as Maya" in page
+    assert "members" not in client.session, "a page that was open before somebody logged in elsewhere"
+    assert client.post("/logout/", {"next": f"/join/{guest.join_key}/"})["Location"] == f"/join/{guest.join_key}/"
+    assert "You join as <strong>Maya</strong>" in text(client.get(f"/join/{guest.join_key}/"))
+
+
+def test_who_is_logged_in_joins_by_their_own_link_and_where_the_account_is_nobody(wedding: Wedding) -> None:
+    users = [get_user_model().objects.create_user(name) for name in ("maya", "eve")]
+    for user, someone in zip(users, (member(wedding, "guest", user=users[0]), member(wedding, "guest", "Eve")), strict=True):
+        client = Client()
+        client.force_login(user)
+        assert "You join as" in text(client.get(f"/join/{someone.join_key}/"))
+        assert client.post(f"/join/{someone.join_key}/").status_code == 302
+        assert f'<span class="who">{someone.name}, guest</span>' in text(client.get("/weddings/w/"))
+
+
 def test_the_join_form_is_protected_against_other_sites(wedding: Wedding) -> None:
     client = Client(enforce_csrf_checks=True)
     assert client.post(f"/join/{member(wedding, 'guest').join_key}/").status_code == 403
