@@ -40,6 +40,7 @@ SCRIPTS = [f"realtime/{name}.js" for name in ("room", "moving", "link", "outbox"
 ]
 """Loaded at once instead of one after the other, as the imports would have it."""
 NO_LINK = "This join link does not work. It may have been replaced; please ask the person who sent it for a new one."
+NO_SHIFT = "Choose an item, and whole minutes: at most 1,440, which is a day."
 NO_WEDDING = "There is no wedding here that you may enter. If you were invited, open your join link again."
 
 
@@ -142,8 +143,8 @@ def preview(request: HttpRequest, slug: str) -> HttpResponse:
     try:
         asked = msgspec.convert(request.GET.dict(), Shift, strict=False)
         return JsonResponse(domain.preview(slug, asked, me))
-    except msgspec.ValidationError as error:
-        return JsonResponse({"error": str(error)}, status=422)
+    except msgspec.ValidationError:
+        return JsonResponse({"error": NO_SHIFT}, status=422)
     except Refused as error:
         return JsonResponse({"error": error.message}, status=409)
 

@@ -341,6 +341,85 @@ console.log(JSON.stringify([first, await saved()]));"""
     assert (first, then) == (0, 600_000)
 
 
+DOOR = """
+const names = ["inside", "doorwaiting", "vendors", "arrived", "mystate"];
+const fields = page({ names, people: PEOPLE, trade: "Photographer" });
+const { room, setPending } = await load("live");
+const { showDoor, showVendors } = await load("people");
+let offset = 1;
+const at = "2027-06-12T13:34:00Z";
+const store = (kind, data, from) => room.state.take({ kind, id: `${++offset}`, offset, from, at, data });
+const wait = (kind, data) => ({ id: `${data.guest}`, kind, data, at: clock.now });
+"""
+ANN = {"member": "m7", "role": "vendor", "name": "Ann", "trade": "Photographer"}
+BOB = {"member": "m1", "role": "vendor", "name": "Bob", "trade": "Photographer"}
+
+
+def at_the_door(*people: dict[str, str]) -> str:
+    return DOOR.replace("PEOPLE", json.dumps(people))
+
+
+@pytest.mark.parametrize(
+    ("stored", "waiting", "said"),
+    [
+        ([], [("a", 1)], "1 more: waiting to be sent"),
+        ([], [("a", 1), ("b", 5), ("b", 0)], "1 more: waiting to be sent"),
+        ([], [("a", 1), ("a", 0)], ""),
+        ([("a", 2)], [("a", 0)], "2 fewer: waiting to be sent"),
+        ([("a", 2)], [("a", 2)], ""),
+    ],
+    ids=["counted", "another one taken back", "taken back", "taken back what is stored", "stored already"],
+)
+def test_what_waits_at_the_door_is_what_will_change(
+    run: Any, stored: list[tuple[str, int]], waiting: list[tuple[str, int]], said: str
+) -> None:
+    data = [[{"guest": guest, "party": n, "arrived": n > 0} for guest, n in rows] for rows in (stored, waiting)]
+    assert (
+        run(
+            at_the_door()
+            + f"""
+const [stored, waiting] = {json.dumps(data)};
+for (const data of stored) store("guest.checkin", data, {{ member: "m1" }});
+setPending(waiting.map((data) => wait("guest.checkin", data)), true);
+showDoor();
+console.log(JSON.stringify(fields.doorwaiting.textContent));"""
+        )
+        == said
+    )
+
+
+@pytest.mark.parametrize(
+    ("by", "mine", "board"),
+    [(ANN, "Photographer is here, said by Ann.", "said by Ann"), (BOB, "You are here.", "said by you")],
+    ids=["another of the trade", "me"],
+)
+def test_two_vendors_of_one_trade_have_its_state_and_are_told_who_said_it(
+    run: Any, by: dict[str, str], mine: str, board: str
+) -> None:
+    mystate, vendors = run(
+        at_the_door(ANN, BOB)
+        + f"""
+store("vendor.status", {{ vendor: "Photographer", status: "on_site" }}, {json.dumps(by)});
+showVendors();
+console.log(JSON.stringify([fields.mystate.textContent, fields.vendors.text]));"""
+    )
+    assert mystate == f"{mine} Everybody knows since 13:34."
+    assert board in vendors
+
+
+def test_what_a_planner_says_of_a_vendor_is_told_as_said_by_the_planner(run: Any) -> None:
+    late = '{ vendor: "Photographer", status: "delayed", delay_minutes: 20, reason: "a flat tyre" }'
+    mystate, vendors = run(
+        at_the_door(BOB)
+        + f"""
+store("vendor.status", {late}, {{ member: "m2", role: "planner", name: "Sam" }});
+showVendors();
+console.log(JSON.stringify([fields.mystate.textContent, fields.vendors.text]));"""
+    )
+    assert mystate == "Photographer is 20 min late: a flat tyre, said by Sam. Everybody knows since 13:34."
+    assert "said by" not in vendors, "there is one of them"
+
+
 WORKER = """
 const kept = new Map();
 const cache = {

@@ -209,6 +209,8 @@ def test_an_alarm_is_on_the_page_until_the_all_clear(wedding: Wedding) -> None:
     assert ">To the &lt;lake&gt;</span>" in text(client.get("/weddings/w/"))
     act(writer, "emergency.alert", {"alert": "a", "category": "fire", "text": "All good", "state": "all_clear"}, crew)
     assert 'class="alert"' not in text(client.get("/weddings/w/"))
+    act(writer, "emergency.alert", {"alert": "b", "category": "weather_shelter", "text": "Come in"}, crew)
+    assert "<strong>Weather shelter</strong>" in text(client.get("/weddings/w/"))
 
 
 @pytest.mark.parametrize("path", ["/", "/login/", "/join/nonsense/", "/weddings/w/"])
@@ -234,6 +236,9 @@ def test_a_preview_is_for_those_who_plan(wedding: Wedding) -> None:
     assert "no such item" in planner.get("/weddings/w/preview/?item=99999&minutes=10").json()["error"]
     statuses = [planner.get(f"/weddings/w/preview/?{query}").status_code for query in ("item=99999&minutes=1", "item=x", "")]
     assert statuses == [409, 422, 422]
+    for minutes in ("2000", "-1441", "7.5", "soon", ""):
+        said = planner.get(f"/weddings/w/preview/?item={item}&minutes={minutes}").json()["error"]
+        assert said == "Choose an item, and whole minutes: at most 1,440, which is a day."
     for role in ("couple", "vendor", "guest", "display"):
         assert joined(member(wedding, role, role)).get(asked).status_code == 403
     assert Client().get(asked).status_code == 403
@@ -248,6 +253,9 @@ def test_the_board_names_the_vendors_and_what_they_said_last(wedding: Wedding) -
     board = text(joined(member(wedding, "planner", "Sam")).get("/weddings/w/"))
     assert "Late 20 min" in board and "&lt;traffic&gt;" in board
     assert "florist" in board and '"people": [{"member"' in board
+    assert "said by" not in board, "there is one DJ"
+    member(wedding, "vendor", "Dan", title="DJ")
+    assert "said by Dee" in text(joined(member(wedding, "planner", "Sam")).get("/weddings/w/"))
     guest = text(joined(member(wedding, "guest")).get("/weddings/w/"))
     assert "traffic" not in guest and "florist" not in guest and '"people": []' in guest
 
