@@ -288,7 +288,7 @@ from wedsync.weddings.models import Member, RunSheetItem, Wedding
 wedding = Wedding.objects.get(slug="rose-garden")
 name = "Alexandrina-Maximiliane von Hohenstein-Wittgenberg & Bartholomew Featherstonehaugh-Cholmondeley III"
 zone = "America/Argentina/ComodRivadavia"
-Wedding.objects.filter(pk=wedding.pk).update(names=name, venue=name, timezone=zone, invited_guests=0)
+Wedding.objects.filter(pk=wedding.pk).update(names="W" * 130, venue=name, timezone=zone, invited_guests=0)
 for n in range(30):
     Member.objects.create(wedding=wedding, name=f"{name} {n}", role="vendor", title=f"trade {n}")
 for n in range(60):
@@ -312,6 +312,8 @@ async def test_long_names_fit_and_long_lists_are_one_tap_away(processes: Process
             if page is not stranger:
                 await is_live(page)
             assert await page.evaluate("document.documentElement.scrollWidth") <= 390, page.url
+        await pages[-1].goto("/")
+        assert await pages[-1].evaluate("document.documentElement.scrollWidth") <= 390, "the list of weddings"
         cues = planner.get_by_test_id("cues")
         total = await cues.locator("li").count()
         assert total > 60 and await cues.locator("li:visible").count() <= 12

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from typing import Any
+from datetime import datetime
+from typing import Any, ClassVar
 from zoneinfo import ZoneInfo
 
 from django import forms
+from django.db import models
+from django.forms.fields import InvalidJSONInput
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils import timezone
@@ -14,12 +16,51 @@ from django.utils.functional import cached_property
 from unfold.admin import ModelAdmin
 
 from wedsync.weddings.models import RunSheetItem
+from wedsync.weddings.tables import YEARS, at_venue, local_time, wall_clock
+
+UTC = ZoneInfo("UTC")
+
+
+class VenueTimeField(forms.MultiValueField):
+    """A day and a time by the clocks of the venue, as tables have them: of a time that exists twice the first is meant, the
+    second with its offset behind it (`01:30+00:00`). What is left alone stays as it is stored, to the second."""
+
+    zone = UTC
+    stored: datetime | None = None
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__((forms.DateField(), forms.CharField()), **kwargs)
+
+    def prepare_value(self, value: Any) -> Any:
+        if not isinstance(value, datetime):
+            return value
+        return [value.astimezone(self.zone).date(), wall_clock(value, self.zone).partition(" ")[2]]
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        return super().has_changed(self.prepare_value(initial), data)
+
+    def compress(self, data_list: Any) -> datetime:
+        """The moment. Raises ValidationError with a sentence for one that the clocks of the venue never show."""
+        day, clock = data_list
+        if self.stored is not None and data_list == self.prepare_value(self.stored):
+            return self.stored
+        if day.year not in YEARS:
+            raise forms.ValidationError(f"A year from {YEARS[0]} to {YEARS[-1]} is needed.")
+        try:
+            local = local_time(f"{day.isoformat()} {clock}")
+        except ValueError:
+            raise forms.ValidationError(f"{clock[:40]!r} is not a time such as 14:30.") from None
+        try:
+            return at_venue(local, self.zone)
+        except ValueError as error:
+            raise forms.ValidationError(f"{error}.") from None
 
 
 class VenueTimeAdmin(ModelAdmin):  # type: ignore[misc]
     """Its forms show and take `moment` by the clocks of the venue, as the lists do."""
 
     moment: str
+    formfield_overrides: ClassVar[dict[Any, Any]] = {models.DateTimeField: {"form_class": VenueTimeField}}
 
     def venue_zone(self, request: HttpRequest, obj: Any) -> ZoneInfo | None:
         """Of the wedding as the form sends it, else of `obj`. None when no venue is chosen yet."""
@@ -37,18 +78,28 @@ class VenueTimeAdmin(ModelAdmin):  # type: ignore[misc]
         form = super().get_form(request, obj, change, **kwargs)
         if self.moment in form.base_fields:
             zone = self.venue_zone(request, obj)
-            form.base_fields[self.moment].help_text = f"At the venue, {zone.key if zone else 'by its clocks'}."
+            field = form.base_fields[self.moment]
+            field.zone, field.stored = zone or UTC, obj and getattr(obj, self.moment)
+            field.help_text = f"At the venue, {zone.key if zone else 'by its clocks'}."
         return form
+
+
+class AsTyped(forms.JSONField):
+    """Shows what was typed again, not what it means: that may be half an emoji, which no page can hold."""
+
+    def bound_data(self, data: Any, initial: Any) -> Any:
+        return InvalidJSONInput(data) if isinstance(data, str) else data
 
 
 class ItemForm(forms.ModelForm):  # type: ignore[type-arg]
     """Remembers what it showed: of a form that stood open while the day moved, only what was changed in it is meant."""
 
-    shown = forms.JSONField(required=False, widget=forms.HiddenInput)
+    shown = AsTyped(required=False, widget=forms.HiddenInput)
 
     class Meta:
         model = RunSheetItem
         exclude = ()
+        field_classes = {"who": AsTyped, "depends_on": AsTyped}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -5,6 +5,7 @@ The scripts (`static/weddings/people.js`, `trust.js`) work out the same from the
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
@@ -93,7 +94,8 @@ def shown(
     latest: dict[str, list[dict[str, Any]]] = {}
     for pub in [*snapshot["latest"], *snapshot["recent"]]:
         latest.setdefault(pub["kind"], []).append(pub | {"at": datetime.fromisoformat(pub["at"]).astimezone(wedding.zone)})
-    alerts = [pub for pub in latest.get("emergency.alert", ()) if pub["data"].get("state", "active") == "active"]
+    told = [pub | {"word": pub["data"]["category"].replace("_", " ")} for pub in latest.get("emergency.alert", ())]
+    alerts = [pub for pub in told if pub["data"].get("state", "active") == "active"]
     issues = [pub for pub in latest.get("issue.report", ()) if pub["data"].get("state") != "resolved"]
     checkins = [pub["data"] for pub in latest.get("guest.checkin", ())]
     return {
@@ -109,14 +111,16 @@ def shown(
 def _vendors(
     said: Iterable[dict[str, Any]], people: Sequence[dict[str, str]], rows: Sequence[dict[str, Any]]
 ) -> list[dict[str, Any]]:
-    """Every vendor with what they said last, and when their first item begins."""
+    """Every trade with what was said of it last, by whom where several are of it, and when its first item begins."""
     status = {pub["data"]["vendor"]: pub for pub in said}
-    names = list(dict.fromkeys([p["trade"] for p in people if p["role"] == "vendor"] + list(status)))
+    trades = Counter(p["trade"] for p in people if p["role"] == "vendor")
+    names = list(dict.fromkeys([*trades, *status]))
     return [
         {
             "name": name,
             "word": WORDS[status[name]["data"]["status"]] if name in status else "expected",
             "said": status.get(name),
+            "shared": trades[name] > 1,
             "first": next((row["at"] for row in rows if concerns(row["who_list"], name)), None),
         }
         for name in names

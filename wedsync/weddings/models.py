@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import secrets
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -34,6 +35,8 @@ MINUTES_MAX = 2 * 24 * 60
 """Of one line of a run sheet."""
 WHO_MAX = 500
 """Characters of the names in one line."""
+NO_TEXT = re.compile(r"[\0\ud800-\udfff]")
+"""What JSON can spell and nobody can be told: UTF-8 has no half of a pair, PostgreSQL and CSV no NUL."""
 ITEMS_MAX = 1_000
 """Everybody's phone holds all of the run sheet; the longest that we have seen has 24 lines."""
 EARLIEST, LATEST = FIRST + timedelta(days=1), LAST - timedelta(days=1)
@@ -281,8 +284,9 @@ class RunSheetItem(models.Model):
         self.who, self.depends_on = ([] if value is None else value for value in (self.who, self.depends_on))
         if not isinstance(self.who, list) or not all(isinstance(name, str) for name in self.who):
             raise ValidationError({"who": 'A list of names is needed, such as ["DJ", "florist"].'})
-        if tuple(self.who) != listed(written := "; ".join(self.who)) or len(written) > WHO_MAX:
-            raise ValidationError({"who": f"Names without ';', each once, {WHO_MAX} characters together."})
+        written = "; ".join(self.who)
+        if tuple(self.who) != listed(written) or len(written) > WHO_MAX or NO_TEXT.search(written):
+            raise ValidationError({"who": f"Names without ';' or half an emoji, each once, {WHO_MAX} characters together."})
         if not isinstance(self.depends_on, list) or not all(type(n) is int for n in self.depends_on):
             raise ValidationError({"depends_on": "A list of item ids is needed, such as [4, 7]."})
         self.depends_on = list(dict.fromkeys(self.depends_on))

@@ -40,6 +40,7 @@ SCRIPTS = [f"realtime/{name}.js" for name in ("room", "moving", "link", "outbox"
 ]
 """Loaded at once instead of one after the other, as the imports would have it."""
 NO_LINK = "This join link does not work. It may have been replaced; please ask the person who sent it for a new one."
+NO_SHIFT = "Choose an item, and whole minutes: at most 1,440, which is a day."
 NO_WEDDING = "There is no wedding here that you may enter. If you were invited, open your join link again."
 
 
@@ -90,13 +91,18 @@ def _me(request: HttpRequest, slug: str) -> Sender | None:
 @page
 @require_http_methods(["GET", "HEAD", "POST"])
 def join(request: HttpRequest, key: str) -> HttpResponse:
-    """A join link: says who is meant; the button makes this browser that member. Looking alone (link previews) does nothing."""
+    """A join link: says who is meant; the button makes this browser that member. Looking alone (link previews) does nothing.
+
+    Who is logged in stays who they are: an account that is somebody else here has to log out first.
+    """
     member = Member.welcome().select_related("wedding").filter(join_key=key).first()
     if member is None:
         return _not_found(request, NO_LINK)
-    if request.method != "POST":
-        return render(request, "weddings/join.html", {"member": member, "wedding": member.wedding})
     slug = member.wedding.slug
+    me = domain.member(slug, request.user, None)
+    other = me if me is not None and me.member != member.public_id else None
+    if request.method != "POST" or other is not None:
+        return render(request, "weddings/join.html", {"member": member, "wedding": member.wedding, "other": other})
     # By the link and not by the member: with a new link whoever came in by the old one is out.
     request.session["members"] = request.session.get("members", {}) | {slug: member.join_key}
     request.session.cycle_key()  # a session id that somebody else planted is worth nothing now
@@ -137,8 +143,8 @@ def preview(request: HttpRequest, slug: str) -> HttpResponse:
     try:
         asked = msgspec.convert(request.GET.dict(), Shift, strict=False)
         return JsonResponse(domain.preview(slug, asked, me))
-    except msgspec.ValidationError as error:
-        return JsonResponse({"error": str(error)}, status=422)
+    except msgspec.ValidationError:
+        return JsonResponse({"error": NO_SHIFT}, status=422)
     except Refused as error:
         return JsonResponse({"error": error.message}, status=409)
 

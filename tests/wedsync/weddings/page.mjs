@@ -26,6 +26,7 @@ export class Node {
   removeAttribute(name) { delete this.attributes[name]; }
   toggleAttribute() {}
   remove() {}
+  after() {}
   get text() { return [this.textContent, ...this.children.map((child) => child.text ?? child)].filter(Boolean).join(" "); }
 }
 
@@ -39,13 +40,14 @@ globalThis.FormData = class {
   [Symbol.iterator]() { return Object.entries(this.of.elements).map(([name, { value }]) => [name, value])[Symbol.iterator](); }
 };
 globalThis.IntersectionObserver = class { observe() {} };
+globalThis.WebSocket = class { addEventListener() {} close() {} }; // nobody is there
 globalThis.addEventListener = () => {};
 globalThis.location = { protocol: "https:", host: "h", pathname: "/weddings/r/", href: "https://h/weddings/r/" };
 Object.defineProperty(globalThis, "navigator", { value: { onLine: true }, configurable: true });
 
 /** `items` of the run sheet; `parts`: {selector: node}; `names`: of the fields. Gives {name: field}. */
-export function page({ member = "m1", role = "planner", items = [], parts = {}, names = [] }) {
-  const start = { slug: "r", member, role, zone: "UTC", now: clock.now, maxBytes: 4096, people: [], changes: [], seen: [], epoch: "e", snapshot: { offset: 1, items, latest: [], recent: [] } };
+export function page({ member = "m1", role = "planner", items = [], parts = {}, names = [], people = [], trade = "" }) {
+  const start = { slug: "r", member, role, zone: "UTC", now: clock.now, maxBytes: 4096, people, trade, changes: [], seen: [], epoch: "e", snapshot: { offset: 1, items, latest: [], recent: [] } };
   const fields = Object.fromEntries(["preview", "toasts", ...names].map((name) => [name, Object.assign(new Node(), { dataset: { field: name }, parentElement: new Node() })]));
   globalThis.document = Object.assign(new Node(), {
     documentElement: new Node(), body: new Node("body"), activeElement: null, visibilityState: "visible",

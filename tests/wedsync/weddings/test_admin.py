@@ -12,6 +12,7 @@ from django.contrib.auth.models import Permission
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.http import HttpResponse
 from django.test import Client
+from django.utils.html import escape
 
 from realtime.kinds import KINDS, Shift
 from realtime.messages import Sender
@@ -135,6 +136,17 @@ def test_what_was_changed_here_and_elsewhere_is_refused(admin: Client) -> None:
     assert (ceremony().notes, ceremony().start) == (before.notes, before.start + timedelta(minutes=20))
 
 
+@pytest.mark.parametrize("field", ["who", "depends_on", "shown"])
+@pytest.mark.parametrize("typed", [r'["\ud83d"]', r'["a\u0000b"]'])
+def test_half_a_sign_is_refused_and_shown_as_it_was_typed(admin: Client, field: str, typed: str) -> None:
+    before, url = ceremony(), f"/admin/weddings/runsheetitem/{ceremony().pk}/change/"
+    answer = admin.post(url, opened(admin, url) | {field: typed, "minutes": "0"})
+    text = answer.content.decode()
+    assert answer.status_code == 200 and escape(typed) in text
+    assert ("Names without" in text) == (field == "who")
+    assert (ceremony().who, ceremony().version) == (before.who, before.version)
+
+
 def test_who_may_only_look_sees_no_form(admin: Client) -> None:
     reader = get_user_model().objects.create_user("reader", is_staff=True)
     reader.user_permissions.add(Permission.objects.get(codename="view_runsheetitem"))
@@ -148,7 +160,7 @@ def test_forms_show_and_take_the_time_at_the_venue(admin: Client) -> None:
     url = f"/admin/weddings/runsheetitem/{item.pk}/change/"
     assert "At the venue, Europe/London." in admin.get(url).content.decode()
     form = opened(admin, url)
-    assert form["start_1"] == "14:35:00"
+    assert form["start_1"] == "14:35"
     assert admin.post(url, form | {"start_1": "14:40:00"}).status_code == 302
     assert ceremony().start == item.start + timedelta(minutes=5)
     del form["shown"]
@@ -163,15 +175,57 @@ def test_the_ceremony_is_told_and_taken_by_the_clocks_of_the_zone_in_the_form(ad
     wedding = Wedding.objects.get(slug="harbour-loft")
     url = f"/admin/weddings/wedding/{wedding.pk}/change/"
     form = opened(admin, url)
-    assert (form["ceremony_at_0"], form["ceremony_at_1"]) == ("2027-07-03", "17:00:00")
+    assert (form["ceremony_at_0"], form["ceremony_at_1"]) == ("2027-07-03", "17:00")
     assert admin.post(url, form).status_code == 302
     assert Wedding.objects.get(slug="harbour-loft").ceremony_at == wedding.ceremony_at
     new = form | {"slug": "barn", "timezone": "America/Denver", "ceremony_at_1": "14:30"}
     assert admin.post("/admin/weddings/wedding/add/", new).status_code == 302
     assert Wedding.objects.get(slug="barn").ceremony_at == datetime(2027, 7, 3, 20, 30, tzinfo=UTC)
     answer = admin.post(url, form | {"ceremony_at_0": "2027-03-14", "ceremony_at_1": "02:30"})
-    assert "interpreted in time zone America/New_York" in answer.content.decode(), "the clocks went forward"
+    assert "02:30 does not exist on 2027-03-14 in America/New_York" in answer.content.decode(), "the clocks went forward"
     assert admin.post(url, form | {"timezone": "Mars"}).status_code == 200
+
+
+@pytest.mark.parametrize(("hour", "shown"), [(0, "01:30"), (1, "01:30+00:00")], ids=["first", "second"])
+def test_an_item_in_the_hour_that_exists_twice_is_edited_like_any_other(admin: Client, hour: int, shown: str) -> None:
+    start = datetime(2027, 10, 31, hour, 30, tzinfo=UTC)
+    Wedding.objects.filter(slug="rose-garden").update(ceremony_at=start)
+    RunSheetItem.objects.filter(pk=ceremony().pk).update(start=start)
+    url = f"/admin/weddings/runsheetitem/{ceremony().pk}/change/"
+    form = opened(admin, url)
+    assert (form["start_0"], form["start_1"]) == ("2027-10-31", shown)
+    assert admin.post(url, form | {"notes": "the band stays"}).status_code == 302
+    assert (ceremony().notes, ceremony().start) == ("the band stays", start)
+    for typed, moved in (("01:45", timedelta()), ("1:45 AM +00:00", timedelta(hours=1)), ("01:45+01:00", timedelta())):
+        assert admin.post(url, opened(admin, url) | {"start_1": typed}).status_code == 302
+        assert ceremony().start == datetime(2027, 10, 31, 0, 45, tzinfo=UTC) + moved
+
+
+@pytest.mark.parametrize(
+    ("day", "clock", "reason"),
+    [
+        ("2027-07-03", "25:00", "is not a time such as 14:30"),
+        ("2027-07-03", "14:30+05:00", "clocks in America/New_York are not at +05:00 then"),
+        ("0207-07-03", "14:30", "A year from 2000 to 2099 is needed."),
+        ("2027-07-03", "", "This field is required."),
+        ("soon", "14:30", "Enter a valid date."),
+    ],
+)
+def test_a_time_that_the_venue_never_shows_is_refused_with_a_sentence(admin: Client, day: str, clock: str, reason: str) -> None:
+    before = Wedding.objects.get(slug="harbour-loft")
+    url = f"/admin/weddings/wedding/{before.pk}/change/"
+    answer = admin.post(url, opened(admin, url) | {"ceremony_at_0": day, "ceremony_at_1": clock})
+    assert answer.status_code == 200 and reason in answer.content.decode()
+    assert Wedding.objects.get(slug="harbour-loft").ceremony_at == before.ceremony_at
+
+
+def test_seconds_that_no_form_shows_stay_while_the_time_is_left_alone(admin: Client) -> None:
+    precise = datetime(2027, 7, 3, 21, 0, 7, 500, tzinfo=UTC)
+    Wedding.objects.filter(slug="harbour-loft").update(ceremony_at=precise)
+    url = f"/admin/weddings/wedding/{Wedding.objects.get(slug='harbour-loft').pk}/change/"
+    assert admin.post(url, opened(admin, url) | {"venue": "Pier 4"}).status_code == 302
+    changed = Wedding.objects.get(slug="harbour-loft")
+    assert (changed.venue, changed.ceremony_at) == ("Pier 4", precise)
 
 
 @pytest.mark.parametrize("whole", [False, True], ids=["one", "several at once"])

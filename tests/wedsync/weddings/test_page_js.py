@@ -113,6 +113,51 @@ fields.toasts.children.at(-1).children.at(-1).fire("click"); await soon(); conso
     assert [(back["item"], back["start"][11:16], back["version"]) for back in taken_back] == [(5, "13:35", 2), (6, "14:30", 2)]
 
 
+MOVED = """
+const items = [item(1, "13:00", "Photos"), item(5, "13:35", "Ceremony"), item(6, "14:05", "Drinks")];
+const names = ["now", "next", "clock", "alerts", "connection", "waiting"];
+const fields = page({ member: "g1", role: "guest", items, names });
+await load("page");
+const { room } = await load("live");
+let offset = 1;
+const hear = (kind, data, result) => {
+  const from = { member: "m1", role: "planner" };
+  const pub = { kind, id: `${++offset}`, offset, from, at: "2027-06-12T13:34:00Z", data, result };
+  room.state.take(pub);
+  room.dispatchEvent(new CustomEvent("publication", { detail: { pub, via: "live" } }));
+};
+const told = () => fields.toasts.children.map((node) => node.text);
+await soon();
+"""
+
+
+@pytest.mark.parametrize(
+    ("heard", "told"),
+    [
+        ('hear("timeline.items", { items: [...items.slice(0, 2), { ...items[2], title: "Punch", version: 2 }] });', []),
+        (
+            'hear("timeline.items", { items: [items[0], item(5, "13:45", "Ceremony", { version: 2 }), items[2]] });',
+            ["Ceremony: now 13:45"],
+        ),
+        ('hear("timeline.event", { item: 6 }, { items: [{ ...items[2], status: "in_progress", version: 2 }] });', []),
+        (
+            'const moved = [item(1, "13:10", "Photos", { version: 2 }), item(6, "14:15", "Drinks", { version: 2 })];'
+            'hear("timeline.shift", { item: 6, minutes: 10 }, { items: moved }); hear("timeline.items", { items: moved });',
+            ["Drinks: now 14:15"],
+        ),
+        ('hear("timeline.items", { items: [item(9, "15:00", "Cake")] });', []),
+        (
+            'const over = item(1, "13:10", "Photos", { status: "cancelled", version: 2 });'
+            'hear("timeline.items", { items: [over, item(5, "13:45", "Ceremony", { version: 2 })] });',
+            ["Ceremony: now 13:45"],
+        ),
+    ],
+    ids=["another title", "moved by hand", "only begun", "the one that was shifted, once", "new", "over"],
+)
+def test_guests_are_told_what_has_moved_and_nothing_else(run: Any, heard: str, told: list[str]) -> None:
+    assert run(MOVED + heard + "console.log(JSON.stringify(told()));") == told
+
+
 ALERT = """
 const fields = page({ member: "g1", role: "guest", names: ["alerts", "connection", "waiting"] });
 const { showAlerts } = await load("trust");
@@ -278,6 +323,145 @@ console.log(JSON.stringify([before, [error() - 60_000, asked]]));"""
     )
     assert before == [0, 0]
     assert after == [0, 1], "asked once; a device that has slept gets the answer that its clock is right"
+
+
+COPY = """
+const files = new Map();
+const cache = {
+  match: async (name) => files.get(name) && new Response(files.get(name)),
+  put: async (name, answer) => void files.set(name, await answer.text()),
+  keys: async () => [],
+  addAll: async () => {},
+};
+globalThis.caches = { open: async () => cache };
+navigator.serviceWorker = { register: async () => {}, ready: Promise.resolve() };
+page({ member: "m1" });
+document.documentElement.attributes["data-copy"] = COPY;
+if (!COPY) delete document.documentElement.attributes["data-copy"];
+"""
+
+
+@pytest.mark.parametrize("wrong_ms", [-10_800_000, 0, 10_800_000])
+def test_a_copy_knows_how_wrong_the_clock_of_its_device_is(run: Any, wrong_ms: int) -> None:
+    kept = run(
+        COPY.replace("COPY", "false")
+        + f"""
+clock.now += {wrong_ms};
+const {{ keep }} = await load("keep");
+const {{ remembered }} = await load("live");
+await keep("m1", remembered);
+for (const hear of document.heard.visibilitychange) hear();
+await soon();
+console.log(JSON.stringify(files.get("/weddings/r/state")));"""
+    )
+    error = run(
+        COPY.replace("COPY", "true")
+        + f"""
+files.set("/weddings/r/state", {json.dumps(kept)});
+const right = clock.now + 60_000;
+clock.now = right + {wrong_ms};
+const {{ now }} = await load("live");
+console.log(JSON.stringify(now() - right));"""
+    )
+    assert abs(error) < 1_000
+
+
+def test_what_is_kept_follows_a_clock_that_was_set(run: Any) -> None:
+    first, then = run(
+        COPY.replace("COPY", "false")
+        + """
+const { keep } = await load("keep");
+const { remembered, room } = await load("live");
+await keep("m1", remembered);
+const saved = async () => {
+  for (const hear of document.heard.visibilitychange) hear();
+  await soon();
+  return JSON.parse(files.get("/weddings/r/state")).skew;
+};
+const first = await saved();
+room.dispatchEvent(new CustomEvent("time", { detail: { at: clock.now + 600_000, asked: clock.now } }));
+console.log(JSON.stringify([first, await saved()]));"""
+    )
+    assert (first, then) == (0, 600_000)
+
+
+DOOR = """
+const names = ["inside", "doorwaiting", "vendors", "arrived", "mystate"];
+const fields = page({ names, people: PEOPLE, trade: "Photographer" });
+const { room, setPending } = await load("live");
+const { showDoor, showVendors } = await load("people");
+let offset = 1;
+const at = "2027-06-12T13:34:00Z";
+const store = (kind, data, from) => room.state.take({ kind, id: `${++offset}`, offset, from, at, data });
+const wait = (kind, data) => ({ id: `${data.guest}`, kind, data, at: clock.now });
+"""
+ANN = {"member": "m7", "role": "vendor", "name": "Ann", "trade": "Photographer"}
+BOB = {"member": "m1", "role": "vendor", "name": "Bob", "trade": "Photographer"}
+
+
+def at_the_door(*people: dict[str, str]) -> str:
+    return DOOR.replace("PEOPLE", json.dumps(people))
+
+
+@pytest.mark.parametrize(
+    ("stored", "waiting", "said"),
+    [
+        ([], [("a", 1)], "1 more: waiting to be sent"),
+        ([], [("a", 1), ("b", 5), ("b", 0)], "1 more: waiting to be sent"),
+        ([], [("a", 1), ("a", 0)], ""),
+        ([("a", 2)], [("a", 0)], "2 fewer: waiting to be sent"),
+        ([("a", 2)], [("a", 2)], ""),
+    ],
+    ids=["counted", "another one taken back", "taken back", "taken back what is stored", "stored already"],
+)
+def test_what_waits_at_the_door_is_what_will_change(
+    run: Any, stored: list[tuple[str, int]], waiting: list[tuple[str, int]], said: str
+) -> None:
+    data = [[{"guest": guest, "party": n, "arrived": n > 0} for guest, n in rows] for rows in (stored, waiting)]
+    assert (
+        run(
+            at_the_door()
+            + f"""
+const [stored, waiting] = {json.dumps(data)};
+for (const data of stored) store("guest.checkin", data, {{ member: "m1" }});
+setPending(waiting.map((data) => wait("guest.checkin", data)), true);
+showDoor();
+console.log(JSON.stringify(fields.doorwaiting.textContent));"""
+        )
+        == said
+    )
+
+
+@pytest.mark.parametrize(
+    ("by", "mine", "board"),
+    [(ANN, "Photographer is here, said by Ann.", "said by Ann"), (BOB, "You are here.", "said by you")],
+    ids=["another of the trade", "me"],
+)
+def test_two_vendors_of_one_trade_have_its_state_and_are_told_who_said_it(
+    run: Any, by: dict[str, str], mine: str, board: str
+) -> None:
+    mystate, vendors = run(
+        at_the_door(ANN, BOB)
+        + f"""
+store("vendor.status", {{ vendor: "Photographer", status: "on_site" }}, {json.dumps(by)});
+showVendors();
+console.log(JSON.stringify([fields.mystate.textContent, fields.vendors.text]));"""
+    )
+    assert mystate == f"{mine} Everybody knows since 13:34."
+    assert board in vendors
+
+
+def test_what_a_planner_says_of_a_vendor_is_told_as_said_by_the_planner(run: Any) -> None:
+    late = '{ vendor: "Photographer", status: "delayed", delay_minutes: 20, reason: "a flat tyre" }'
+    mystate, vendors = run(
+        at_the_door(BOB)
+        + f"""
+store("vendor.status", {late}, {{ member: "m2", role: "planner", name: "Sam" }});
+showVendors();
+console.log(JSON.stringify([fields.mystate.textContent, fields.vendors.text]));"""
+    )
+    assert mystate == "Photographer is 20 min late: a flat tyre, said by Sam. Everybody knows since 13:34."
+    assert "said by" not in vendors, "there is one of them"
 
 
 WORKER = """

@@ -88,6 +88,32 @@ def test_joining_gives_the_session_a_new_id_and_keeps_the_other_wedding(wedding:
     assert client.get("/weddings/w/").status_code == client.get("/weddings/x/").status_code == 200
 
 
+@pytest.mark.parametrize(("role", "is_staff"), [("planner", False), ("guest", False), ("", True)], ids=str)
+def test_a_link_of_somebody_else_is_not_joined_by_who_is_logged_in(wedding: Wedding, role: str, is_staff: bool) -> None:
+    guest, client = member(wedding, "guest"), Client()
+    user = get_user_model().objects.create_user("sam", is_staff=is_staff)
+    if role:
+        member(wedding, role, "Sam", user=user)
+    client.force_login(user)
+    for answer in (client.get(f"/join/{guest.join_key}/"), client.post(f"/join/{guest.join_key}/")):
+        page = text(answer)
+        assert f"You are logged in as <strong>{'Sam' if role else 'sam'}</strong>" in page
+        assert "You join as" not in page and "Log out to join as Maya" in page
+    assert "members" not in client.session, "a page that was open before somebody logged in elsewhere"
+    assert client.post("/logout/", {"next": f"/join/{guest.join_key}/"})["Location"] == f"/join/{guest.join_key}/"
+    assert "You join as <strong>Maya</strong>" in text(client.get(f"/join/{guest.join_key}/"))
+
+
+def test_who_is_logged_in_joins_by_their_own_link_and_where_the_account_is_nobody(wedding: Wedding) -> None:
+    users = [get_user_model().objects.create_user(name) for name in ("maya", "eve")]
+    for user, someone in zip(users, (member(wedding, "guest", user=users[0]), member(wedding, "guest", "Eve")), strict=True):
+        client = Client()
+        client.force_login(user)
+        assert "You join as" in text(client.get(f"/join/{someone.join_key}/"))
+        assert client.post(f"/join/{someone.join_key}/").status_code == 302
+        assert f'<span class="who">{someone.name}, guest</span>' in text(client.get("/weddings/w/"))
+
+
 def test_the_join_form_is_protected_against_other_sites(wedding: Wedding) -> None:
     client = Client(enforce_csrf_checks=True)
     assert client.post(f"/join/{member(wedding, 'guest').join_key}/").status_code == 403
@@ -195,6 +221,8 @@ def test_an_alarm_is_on_the_page_until_the_all_clear(wedding: Wedding) -> None:
     assert ">To the &lt;lake&gt;</span>" in text(client.get("/weddings/w/"))
     act(writer, "emergency.alert", {"alert": "a", "category": "fire", "text": "All good", "state": "all_clear"}, crew)
     assert 'class="alert"' not in text(client.get("/weddings/w/"))
+    act(writer, "emergency.alert", {"alert": "b", "category": "weather_shelter", "text": "Come in"}, crew)
+    assert "<strong>Weather shelter</strong>" in text(client.get("/weddings/w/"))
 
 
 @pytest.mark.parametrize("path", ["/", "/login/", "/join/nonsense/", "/weddings/w/"])
@@ -220,6 +248,9 @@ def test_a_preview_is_for_those_who_plan(wedding: Wedding) -> None:
     assert "no such item" in planner.get("/weddings/w/preview/?item=99999&minutes=10").json()["error"]
     statuses = [planner.get(f"/weddings/w/preview/?{query}").status_code for query in ("item=99999&minutes=1", "item=x", "")]
     assert statuses == [409, 422, 422]
+    for minutes in ("2000", "-1441", "7.5", "soon", ""):
+        said = planner.get(f"/weddings/w/preview/?item={item}&minutes={minutes}").json()["error"]
+        assert said == "Choose an item, and whole minutes: at most 1,440, which is a day."
     for role in ("couple", "vendor", "guest", "display"):
         assert joined(member(wedding, role, role)).get(asked).status_code == 403
     assert Client().get(asked).status_code == 403
@@ -234,6 +265,9 @@ def test_the_board_names_the_vendors_and_what_they_said_last(wedding: Wedding) -
     board = text(joined(member(wedding, "planner", "Sam")).get("/weddings/w/"))
     assert "Late 20 min" in board and "&lt;traffic&gt;" in board
     assert "florist" in board and '"people": [{"member"' in board
+    assert "said by" not in board, "there is one DJ"
+    member(wedding, "vendor", "Dan", title="DJ")
+    assert "said by Dee" in text(joined(member(wedding, "planner", "Sam")).get("/weddings/w/"))
     guest = text(joined(member(wedding, "guest")).get("/weddings/w/"))
     assert "traffic" not in guest and "florist" not in guest and '"people": []' in guest
 

@@ -101,6 +101,9 @@ let before = new Map();
 /** What the plan is now: what a change of mine is taken back to. */
 export const remember = () => (before = new Map([...room.state.items.values()].map((item) => [item.id, { start: item.start, minutes: item.minutes }])));
 
+/** When it began until the news that are being told. */
+export const startBefore = (id) => before.get(id)?.start;
+
 /** What my changes have moved, and the buttons that take it back: the last ones, by id. */
 const offers = new Map();
 const OFFERS_MAX = 20;

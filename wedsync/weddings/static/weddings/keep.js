@@ -31,12 +31,13 @@ export async function keep(member, snapshot) {
     const parts = performance.getEntriesByType("resource").map(({ name }) => name).filter((name) => name.includes("/static/"));
     // The first time nothing went through the worker yet.
     if (!(await kept.match(location.href))) await kept.addAll([location.href, ...new Set(parts)]);
-    let saved = -1;
+    let saved = "";
     const save = () => {
       const known = snapshot();
-      if (known.snapshot.offset === saved) return;
-      saved = known.snapshot.offset;
-      kept.put(state(), new Response(JSON.stringify(known))).catch(() => (saved = -1)); // a full disk
+      const news = `${known.snapshot.offset} ${known.skew}`;
+      if (news === saved) return;
+      saved = news;
+      kept.put(state(), new Response(JSON.stringify(known))).catch(() => (saved = "")); // a full disk
     };
     document.addEventListener("visibilitychange", save);
     setInterval(save, SAVE_MS); // a page that is killed is not told before

@@ -42,7 +42,7 @@ const WRONG_MS = 2_000;
 // Not `timeOrigin`: it may be of a clock that stood still while the device slept.
 const loaded = Date.now() - performance.now() + (performance.getEntriesByType("navigation")[0]?.responseStart ?? performance.now());
 const wrong = (ms) => (Math.abs(ms) > WRONG_MS ? ms : 0);
-let skew = isCopy ? 0 : wrong(start.now - loaded);
+let skew = isCopy ? (start.skew ?? 0) : wrong(start.now - loaded); // a copy was served in another hour
 const pace = () => Date.now() - performance.now();
 let known = pace();
 let doubted = isCopy;
@@ -59,6 +59,8 @@ room.addEventListener("time", ({ detail: { at: theirs, asked } }) => {
   [skew, doubted] = [wrong(theirs + took / 2 - Date.now()), false];
 });
 export const now = () => Date.now() + skew;
+/** What a copy of this page goes on from. */
+export const remembered = () => ({ ...room.remembered(), skew });
 export const exactly = (moment) => seconds.format(moment + skew);
 export const signed = (minutes) => `${minutes > 0 ? "+" : "−"}${Math.abs(minutes)} min`;
 /** How long until then, in the words of a person. */

@@ -1,8 +1,8 @@
 /** The live page of a wedding: keeps what the server rendered current. Data goes into `textContent`, never into markup. */
 import { NOT_YOU } from "../realtime/room.js";
-import { offerUndo, remember, showBehind } from "./behind.js";
+import { offerUndo, remember, showBehind, startBefore } from "./behind.js";
 import { forget, keep, tabs } from "./keep.js";
-import { at, checkClock, fields, now, room, setPending, start, toast } from "./live.js";
+import { at, checkClock, fields, now, remembered, room, setPending, start, toast } from "./live.js";
 import { rememberPending, settled, showCues, showDoor, showIssues, showVendors } from "./people.js";
 import { showMine, showNow, showSheet, tellMoved } from "./plan.js";
 import { CHANGES, changed, forgetChanges, heard, showAnnouncements, showChat, showNews, showPhotos, toEnd } from "./talk.js";
@@ -30,12 +30,12 @@ room.addEventListener("publication", ({ detail: { pub, via } }) => {
   if (CHANGES.has(pub.kind)) changed(pub);
   if (pub.kind === "photo.new") showPhotos(pub);
   measure(pub);
-  offerUndo(pub, via === "live");
   if (via === "live" && pub.from.member !== start.member) {
     heard(pub);
-    if (!plans) tellMoved(pub);
+    if (!plans) tellMoved(pub, startBefore);
     if (!plans && pub.kind === "announcement") toast(pub.data.text); // and so is read out
   }
+  offerUndo(pub, via === "live"); // last: from here on this is what was before
   draw();
 });
 room.addEventListener("pending", ({ detail }) => {
@@ -65,4 +65,4 @@ showPhotos();
 draw();
 toEnd();
 room.start();
-keep(start.member, () => room.remembered());
+keep(start.member, remembered);

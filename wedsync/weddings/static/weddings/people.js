@@ -15,25 +15,30 @@ const waits = (kind, field, value) => pending().findLast((entry) => entry.kind =
 
 // -- vendors ----------------------------------------------------------------------------------------------------------
 
+/** The state is that of the trade, whoever of it has said so. */
 const vendorState = (name) => room.state.latest("vendor.status").find((pub) => pub.data.vendor === name);
+
+const saidBy = (pub) => `said by ${pub.from.member === start.member ? "you" : who(pub.from)}`;
 
 export function showVendors() {
   showMyState();
   if (!fields.vendors) return;
   const said = new Set(room.state.latest("vendor.status").map((pub) => pub.data.vendor));
-  const names = [...new Set([...start.people.filter((p) => p.role === "vendor").map((p) => p.trade), ...said])];
+  const trades = start.people.filter((p) => p.role === "vendor").map((p) => p.trade);
+  const names = [...new Set([...trades, ...said])];
   const sheet = room.state.sheet();
   const lines = names.map((name) => {
     const pub = vendorState(name);
     const queued = waits("vendor.status", "vendor", name);
     const state = pub?.data.status ?? "pending";
-    return { name, pub, queued, state, first: sheet.find((item) => concerns(item, name)) };
+    const by = pub && trades.indexOf(name) !== trades.lastIndexOf(name) ? saidBy(pub) : ""; // which of them
+    return { name, pub, by, queued, state, first: sheet.find((item) => concerns(item, name)) };
   });
-  const nodes = list(fields.vendors, lines, ({ name, pub, queued, state, first }) => [
+  const nodes = list(fields.vendors, lines, ({ name, pub, by, queued, state, first }) => [
     name,
     ["strong", "", name],
     ["span", `pill ${HERE.includes(state) ? "good" : state === "delayed" ? "warn" : ""}`, capital(word(state)) + (pub?.data.delay_minutes ? ` ${pub.data.delay_minutes} min` : "")],
-    ["span", "soft", pub ? [pub.data.reason, `${HERE.includes(state) ? "since" : "told"} ${at(pub.at)}`].filter(Boolean).join(", ") : first ? `for ${at(first.start)}` : ""],
+    ["span", "soft", pub ? [pub.data.reason, `${HERE.includes(state) ? "since" : "told"} ${at(pub.at)}`, by].filter(Boolean).join(", ") : first ? `for ${at(first.start)}` : ""],
     queued ? ["span", "sending", sending()] : plans && !HERE.includes(state) ? press("Here", "here", name, { label: `${name} is here` }) : [],
   ]);
   nodes.forEach((node, n) => (node.dataset.state = lines[n].state));
@@ -49,9 +54,11 @@ function showMyState() {
   const pub = vendorState(start.trade);
   const queued = waits("vendor.status", "vendor", start.trade);
   const { status, delay_minutes: minutes, reason } = (queued ?? pub)?.data ?? {};
-  const said = !status ? "You have not checked in yet." : status === "delayed" ? `You are ${minutes ? `${minutes} min ` : ""}late${reason ? `: ${reason}` : ""}.` : `You are ${word(status)}.`;
+  const mine = queued !== undefined || pub?.from.member === start.member;
+  const state = status === "delayed" ? `${minutes ? `${minutes} min ` : ""}late${reason ? `: ${reason}` : ""}` : word(status);
+  const said = !status ? "You have not checked in yet." : mine ? `You are ${state}.` : `${start.trade} is ${state}, ${saidBy(pub)}.`;
   fields.mystate.textContent = `${said} ${queued ? capital(sending()) : pub ? `Everybody knows since ${at(pub.at)}.` : ""}`;
-  for (const button of document.querySelectorAll("[data-status-to]")) button.setAttribute("aria-pressed", String(button.dataset.statusTo === status));
+  for (const button of document.querySelectorAll("[data-status-to]")) button.setAttribute("aria-pressed", String(mine && button.dataset.statusTo === status));
 }
 
 onPress(document.getElementById("arrival"), "status-to", (_, { statusTo }) => say("vendor.status", { vendor: start.trade, status: statusTo }));
@@ -164,12 +171,16 @@ const counted = []; // ids of my own counts on this page, so that a slip can be 
 
 export function showDoor() {
   if (!fields.inside) return;
-  const entries = room.state.latest("guest.checkin").map((pub) => pub.data);
-  const inside = entries.reduce((sum, data) => sum + (data.arrived ?? true ? (data.party ?? 1) : 0), 0);
+  const parties = new Map();
+  const count = ({ guest, arrived = true, party = 1 }) => parties.set(guest, arrived ? party : 0);
+  const total = () => [...parties.values()].reduce((sum, party) => sum + party, 0);
+  for (const pub of room.state.latest("guest.checkin")) count(pub.data);
+  const inside = total();
   fields.inside.textContent = String(inside);
   if (fields.inmeter) fields.inmeter.value = inside;
-  const waiting = pending().filter((entry) => entry.kind === "guest.checkin").reduce((sum, { data }) => sum + (data.party ?? 1), 0);
-  fields.doorwaiting.textContent = waiting ? `${waiting} more: ${sending()}` : "";
+  for (const entry of pending()) if (entry.kind === "guest.checkin") count(entry.data);
+  const more = total() - inside;
+  fields.doorwaiting.textContent = more ? `${Math.abs(more)} ${more > 0 ? "more" : "fewer"}: ${sending()}` : "";
 }
 
 onPress(document.getElementById("door"), "party", (_, { party }) => {

@@ -148,9 +148,10 @@ export function showMine() {
   if (!mine.length) list(fields.mine, [0], () => [0, ["span", "soft", "Nothing on the run sheet names you."]]);
 }
 
-/** Tell those who do not plan what has moved; the planner sees it anyway. */
-export function tellMoved(pub) {
-  const items = pub.result?.items ?? (pub.kind === "timeline.items" ? pub.data.items : undefined);
-  const first = items?.find((item) => item.id === pub.data.item) ?? items?.[0];
-  if (first && !OVER.includes(first.status)) toast(`${first.title}: now ${at(first.start)}`);
+/** Tell those who do not plan what has moved; the planner sees it anyway. `before(id)`: its start until now; of new ones none. */
+export function tellMoved(pub, before) {
+  const items = pub.result?.items ?? (pub.kind === "timeline.items" ? pub.data.items : []);
+  const moved = items.filter(({ id, start: to, status }) => (before(id) ?? to) !== to && !OVER.includes(status));
+  const first = moved.find((item) => item.id === pub.data.item) ?? moved[0];
+  if (first) toast(`${first.title}: now ${at(first.start)}`);
 }
