@@ -68,6 +68,7 @@ ENV = _environment()
 # The web process of a fleet counts its calls of the databases for /metrics. Workers do not: each cursor costs a new class.
 DATABASE_BACKENDS = "django_prometheus.db.backends" if ENV.get("WEDSYNC_SLOT") == "web" else "django.db.backends"
 DEBUG = ENV.get("WEDSYNC_DEBUG", "") == "1"
+HTTPS = ENV.get("WEDSYNC_HTTPS", "") == "1"
 SECRET_KEY = ENV.get("SECRET_KEY", "insecure-only-for-tests-and-debug" if DEBUG else "")
 ALLOWED_HOSTS = ENV.get("WEDSYNC_ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]").split(",")
 CSRF_TRUSTED_ORIGINS = [o for o in ENV.get("WEDSYNC_ORIGINS", "").split(",") if o]
@@ -194,7 +195,9 @@ WHITENOISE_USE_FINDERS = True
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SESSION_ENGINE = "wedsync.sessions"
 SESSION_COOKIE_SAMESITE = "Lax"
-SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = ENV.get("WEDSYNC_HTTPS", "") == "1"
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
+# TLS ends at a proxy, which alone knows how somebody came. Without it a form's `Origin: https://...` is another site's.
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS else None
 
 LOGGING = {
     "version": 1,
