@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from django.http import HttpRequest
-from django.http.response import HttpResponseBase
+from django.http import HttpRequest, HttpResponsePermanentRedirect
 from django.middleware.common import CommonMiddleware
 
 ASKED_BY_MACHINES = ("/healthz", "/openz", "/readyz", "/metrics")
@@ -15,7 +14,7 @@ class NamedHostMiddleware(CommonMiddleware):
     A kubelet and Prometheus name the address of the pod, HAProxy's checks name nothing (HTTP/1.0). What they are told leads
     nobody anywhere: no page, no link and no cookie is made of that name."""
 
-    def process_request(self, request: HttpRequest) -> HttpResponseBase | None:
+    def process_request(self, request: HttpRequest) -> HttpResponsePermanentRedirect | None:
         path = request.path_info
         if path in ASKED_BY_MACHINES or path.startswith("/metrics/"):
             return None
