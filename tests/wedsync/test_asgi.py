@@ -41,6 +41,11 @@ def test_a_plain_daphne_without_what_it_needs_says_so_and_ends(env: dict[str, st
     assert done.stderr.splitlines()[-1].startswith("wedsync: ") and done.stderr.endswith(f"{end}\n")
 
 
+def test_a_control_loop_without_a_key_does_not_wait_for_the_first_report(tmp_path: Path) -> None:
+    done = run("manage.py", "control_loop", var=tmp_path)
+    assert (done.returncode, done.stderr) == (2, "manage.py: The SECRET_KEY setting must not be empty.\n")
+
+
 def test_a_history_without_tables_is_one_as_well(tmp_path: Path) -> None:
     assert run("manage.py", "migrate", "-v0", var=tmp_path, **KEY).returncode == 0
     done = run(*DAPHNE, var=tmp_path, **KEY)
