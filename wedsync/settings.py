@@ -11,13 +11,13 @@ from wedsync.environment import database, environment, settings_of
 BASE_DIR = Path(__file__).resolve().parent.parent
 VAR_DIR = Path(os.environ.get("WEDSYNC_VAR", BASE_DIR / "var"))
 
-ENV = environment(VAR_DIR)
-PROJECT, REALTIME = settings_of(ENV)
+# Not a setting itself: a debug page shows those, and its fields are secrets.
+_project, REALTIME = settings_of(environment(VAR_DIR))
 # The web process of a fleet counts its calls of the databases for /metrics. Workers do not: each cursor costs a new class.
 DATABASE_BACKENDS = "django_prometheus.db.backends" if REALTIME.slot == "web" else "django.db.backends"
-DEBUG = PROJECT.debug
-SECRET_KEY = PROJECT.secret_key or ("insecure-only-for-tests-and-debug" if DEBUG else "")
-ALLOWED_HOSTS = list(PROJECT.allowed_hosts)
+DEBUG = _project.debug
+SECRET_KEY = _project.secret_key or ("insecure-only-for-tests-and-debug" if DEBUG else "")
+ALLOWED_HOSTS = list(_project.allowed_hosts)
 CSRF_TRUSTED_ORIGINS = list(REALTIME.origins)
 
 INSTALLED_APPS = [
@@ -66,13 +66,13 @@ TEMPLATES = [
 ]
 
 DATABASES = {
-    "default": database("DATABASE_URL", PROJECT.database_url, VAR_DIR / "wedsync.sqlite3", DATABASE_BACKENDS),
+    "default": database("DATABASE_URL", _project.database_url, VAR_DIR / "wedsync.sqlite3", DATABASE_BACKENDS),
     # What monitoring writes, apart from the journal: prune and roll-ups must not hold its lock.
-    "history": database("HISTORY_DATABASE_URL", PROJECT.history_database_url, VAR_DIR / "history.sqlite3", DATABASE_BACKENDS),
+    "history": database("HISTORY_DATABASE_URL", _project.history_database_url, VAR_DIR / "history.sqlite3", DATABASE_BACKENDS),
 }
 DATABASE_ROUTERS = ["monitoring.router.HistoryRouter"]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
-REDIS_URL = PROJECT.redis_url
+REDIS_URL = _project.redis_url
 if REDIS_URL:
     CHANNEL_LAYERS = {
         "default": {
@@ -99,7 +99,7 @@ else:
     }
 
 # Who scrapes /metrics sends it as a bearer token; empty: open to all who reach it.
-METRICS_TOKEN = PROJECT.metrics_token
+METRICS_TOKEN = _project.metrics_token
 
 UNFOLD = {
     "SITE_TITLE": "WedSync",
@@ -119,13 +119,13 @@ UNFOLD = {
 }  # fmt: skip
 
 # How alerts leave by e-mail.
-EMAIL_HOST = PROJECT.email_host
-EMAIL_PORT = PROJECT.email_port
-EMAIL_HOST_USER = PROJECT.email_host_user
-EMAIL_HOST_PASSWORD = PROJECT.email_host_password
-EMAIL_USE_TLS = PROJECT.email_use_tls
+EMAIL_HOST = _project.email_host
+EMAIL_PORT = _project.email_port
+EMAIL_HOST_USER = _project.email_host_user
+EMAIL_HOST_PASSWORD = _project.email_host_password
+EMAIL_USE_TLS = _project.email_use_tls
 EMAIL_TIMEOUT = 10
-DEFAULT_FROM_EMAIL = PROJECT.default_from_email
+DEFAULT_FROM_EMAIL = _project.default_from_email
 
 AUTH_PASSWORD_VALIDATORS = [{"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"}]
 LOGIN_URL = "login"
@@ -141,15 +141,15 @@ WHITENOISE_USE_FINDERS = True
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SESSION_ENGINE = "wedsync.sessions"
 SESSION_COOKIE_SAMESITE = "Lax"
-SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = PROJECT.https
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = _project.https
 # TLS ends at a proxy, which alone knows how somebody came. Without it a form's `Origin: https://...` is another site's.
-SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if PROJECT.https else None
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if _project.https else None
 
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "root": {"handlers": ["stderr"], "level": PROJECT.log_level},
+    "root": {"handlers": ["stderr"], "level": _project.log_level},
     "loggers": {name: {"level": "INFO"} for name in ("realtime", "wedsync", "monitoring")},
 }
