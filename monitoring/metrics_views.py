@@ -60,7 +60,8 @@ async def targets(request: HttpRequest) -> HttpResponse:
         return _text(AWAY, 503)
     hosts = {report.slot: report.host for report in reports}
     slots = [*hosts, *(slot for slot in (figures.missing if figures is not None else ()) if slot not in hosts)]
-    address = request.get_host()
+    # As it is: Prometheus names the server by its number, or by a name inside, and asks there again.
+    address = request.headers.get("Host") or f"{request.META['SERVER_NAME']}:{request.META['SERVER_PORT']}"
     found = [_target(address, f"/metrics/workers/{slot}", worker=slot, host=hosts.get(slot, "")) for slot in slots]
     return JsonResponse([*found, _target(address, "/metrics", job="wedsync-web")], safe=False)
 

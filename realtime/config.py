@@ -5,14 +5,15 @@ The environment variable of a field is `WEDSYNC_` and its name in capitals; docs
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, get_origin
 
 import msgspec
 from msgspec import Meta, Struct
 
 Positive = Annotated[float, Meta(gt=0)]
 Count = Annotated[int, Meta(ge=1)]
+Origin = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9+.-]*://[^/\s]+$")]
 
 
 class RealtimeConfig(Struct, frozen=True):
@@ -106,7 +107,7 @@ class RealtimeConfig(Struct, frozen=True):
     # The scaler never wants more workers: those of a machine share its cores.
     workers_most: Count = 2
     # Extra exact origins (scheme://host:port, comma separated) that may use the session; the page's own is always allowed.
-    origins: tuple[str, ...] = ()
+    origins: tuple[Origin, ...] = ()
     # Entries older than this may be pruned by `manage.py prune_journal`.
     retention_days: Count = 90
     # Members one worker lets in a second; the others are told when to come back. What was measured of one core, until
@@ -128,16 +129,18 @@ class RealtimeConfig(Struct, frozen=True):
     @classmethod
     def from_env(cls, env: Mapping[str, str], **defaults: object) -> RealtimeConfig:
         """Defaults, overridden by the environment. Raises ValueError naming the variable that is wrong."""
-        values: dict[str, object] = dict(defaults)
-        for field in msgspec.structs.fields(cls):
-            name = f"WEDSYNC_{field.name.upper()}"
-            if name not in env:
-                continue
-            raw: object = env[name]
-            if field.name == "origins":
-                raw = tuple(part.strip() for part in env[name].split(",") if part.strip())
-            try:
-                values[field.name] = msgspec.convert(raw, field.type, strict=False)
-            except msgspec.ValidationError as error:
-                raise ValueError(f"{name}={env[name]!r}: {error}") from None
-        return cls(**values)  # type: ignore[arg-type]
+        return cls(**defaults | given(cls, env, lambda field: f"WEDSYNC_{field.upper()}"))  # type: ignore[arg-type]
+
+
+def given(cls: type[Struct], env: Mapping[str, str], variable: Callable[[str], str]) -> dict[str, object]:
+    """{field of `cls`: value} for those whose `variable` stands in `env`. Raises ValueError naming one that cannot be right."""
+    fields = {variable(field.name): field for field in msgspec.structs.fields(cls)}
+    return {field.name: _value(name, env[name], field.type) for name, field in fields.items() if name in env}
+
+
+def _value(name: str, text: str, kind: Any) -> object:
+    raw = tuple(part.strip() for part in text.split(",") if part.strip()) if get_origin(kind) is tuple else text
+    try:
+        return msgspec.convert(raw, kind, strict=False)
+    except msgspec.ValidationError as error:
+        raise ValueError(f"{name}={text!r}: {'expected 1 or 0' if kind is bool else error}") from None

@@ -70,6 +70,17 @@ def _address(text: str) -> tuple[str, int]:
     return found[1].strip("[]"), int(found[2] or SENTINEL_PORT)
 
 
+def checked(url: str) -> str:
+    """The same. Raises ValueError with a sentence for one that cannot be right; nobody is asked."""
+    try:
+        if url and urlsplit(url).scheme != "sentinel":
+            ConnectionPool.from_url(url)
+    except ValueError:  # what it says may hold a part of the password
+        raise ValueError(f"REDIS_URL: expected redis://host:port/0, rediss://..., unix://... or {_FORM}") from None
+    Sentinels.of(url)
+    return url
+
+
 def layer_host(url: str) -> dict[str, Any]:
     """One of the `hosts` of channels-redis. Reads have no time limit: redis-py's default of 5 s kills an idle subscription."""
     never_ends = {"socket_timeout": None, "socket_connect_timeout": CONNECT_S}

@@ -6,8 +6,10 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import Any
 
+from asgiref.sync import sync_to_async
 from django.core.asgi import get_asgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "wedsync.settings")
@@ -18,7 +20,11 @@ from channels.routing import ProtocolTypeRouter  # noqa: E402 - models are there
 from realtime.bootstrap import services, when_running  # noqa: E402
 from realtime.compression import CompressionMiddleware  # noqa: E402
 from realtime.routing import router  # noqa: E402
+from realtime.startup import obstacle  # noqa: E402
 
+if "daphne.cli" in sys.modules and (missing := obstacle()):  # a plain Daphne; for the processes of a fleet `serve` has asked
+    sys.stderr.write(f"wedsync: {missing}\n")
+    sys.exit(2)
 parts = services()
 _rooms = CompressionMiddleware(router(parts), parts.config)
 _protocols = ProtocolTypeRouter({"http": django_application, "websocket": _rooms})
@@ -30,6 +36,9 @@ async def application(scope: Any, receive: Any, send: Any) -> None:
         await _protocols(scope, receive, send)
         return
     await receive()
+    if missing := await sync_to_async(obstacle)():
+        await send({"type": "lifespan.startup.failed", "message": missing})
+        return
     await parts.start()
     await send({"type": "lifespan.startup.complete"})
     await receive()

@@ -2,75 +2,23 @@
 
 import os
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 from django.templatetags.static import static
 
-from realtime.config import RealtimeConfig
 from realtime.redis_url import CachePool, layer_host
+from wedsync.environment import database, environment, settings_of
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 VAR_DIR = Path(os.environ.get("WEDSYNC_VAR", BASE_DIR / "var"))
 
-
-def _environment() -> dict[str, str]:
-    """`var/env` (NAME=value a line) below the process environment, so that commands need no variables of their own."""
-    try:
-        lines = (VAR_DIR / "env").read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
-        lines = []
-    written = dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
-    return written | dict(os.environ)
-
-
-def _database(url: str, default_file: str) -> dict[str, object]:
-    """A Django database from `postgres://user:pw@host:port/name` (`?host=` for a socket directory) or a SQLite file."""
-    parts = urlsplit(url or f"sqlite:///{VAR_DIR / default_file}")
-    if parts.scheme == "sqlite":
-        Path(parts.path).parent.mkdir(parents=True, exist_ok=True)
-        return {
-            "ENGINE": f"{DATABASE_BACKENDS}.sqlite3",
-            "NAME": parts.path,
-            # Kept open: opening the file and setting it up costs as much as a small commit.
-            "CONN_MAX_AGE": None,
-            "OPTIONS": {
-                "transaction_mode": "IMMEDIATE",
-                "timeout": 10,
-                # FULL: an acknowledged publication survives a power cut, not only a crash of the process.
-                "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",
-            },
-            "TEST": {"NAME": str(VAR_DIR / f"test-{default_file}")},
-        }
-    if parts.scheme not in ("postgres", "postgresql"):
-        raise ValueError(f"DATABASE_URL: {parts.scheme!r} is not supported; use postgres://... or sqlite:///path")
-    query = dict(pair.split("=", 1) for pair in parts.query.split("&") if "=" in pair)
-    return {
-        "ENGINE": "realtime.adapters.postgresql",
-        "NAME": parts.path.lstrip("/"),
-        "USER": unquote(parts.username or ""),
-        "PASSWORD": unquote(parts.password or ""),
-        "HOST": unquote(query.get("host", parts.hostname or "")),
-        "PORT": str(parts.port or ""),
-        "CONN_MAX_AGE": 600,
-        "CONN_HEALTH_CHECKS": True,
-        # Of a machine that is gone: TCP alone would wait for a quarter of an hour.
-        "OPTIONS": {
-            "connect_timeout": 5,
-            "tcp_user_timeout": 10_000,
-            "keepalives_idle": 10,
-            "keepalives_interval": 3,
-            "keepalives_count": 3,
-        },
-    }
-
-
-ENV = _environment()
+# Not a setting itself: a debug page shows those, and its fields are secrets.
+_project, REALTIME = settings_of(environment(VAR_DIR))
 # The web process of a fleet counts its calls of the databases for /metrics. Workers do not: each cursor costs a new class.
-DATABASE_BACKENDS = "django_prometheus.db.backends" if ENV.get("WEDSYNC_SLOT") == "web" else "django.db.backends"
-DEBUG = ENV.get("WEDSYNC_DEBUG", "") == "1"
-SECRET_KEY = ENV.get("SECRET_KEY", "insecure-only-for-tests-and-debug" if DEBUG else "")
-ALLOWED_HOSTS = ENV.get("WEDSYNC_ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]").split(",")
-CSRF_TRUSTED_ORIGINS = [o for o in ENV.get("WEDSYNC_ORIGINS", "").split(",") if o]
+DATABASE_BACKENDS = "django_prometheus.db.backends" if REALTIME.slot == "web" else "django.db.backends"
+DEBUG = _project.debug
+SECRET_KEY = _project.secret_key or ("insecure-only-for-tests-and-debug" if DEBUG else "")
+ALLOWED_HOSTS = list(_project.allowed_hosts)
+CSRF_TRUSTED_ORIGINS = list(REALTIME.origins)
 
 INSTALLED_APPS = [
     "unfold",
@@ -93,7 +41,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
-    "django.middleware.common.CommonMiddleware",
+    "wedsync.middleware.NamedHostMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
@@ -118,13 +66,13 @@ TEMPLATES = [
 ]
 
 DATABASES = {
-    "default": _database(ENV.get("DATABASE_URL", ""), "wedsync.sqlite3"),
+    "default": database("DATABASE_URL", _project.database_url, VAR_DIR / "wedsync.sqlite3", DATABASE_BACKENDS),
     # What monitoring writes, apart from the journal: prune and roll-ups must not hold its lock.
-    "history": _database(ENV.get("HISTORY_DATABASE_URL", ""), "history.sqlite3"),
+    "history": database("HISTORY_DATABASE_URL", _project.history_database_url, VAR_DIR / "history.sqlite3", DATABASE_BACKENDS),
 }
 DATABASE_ROUTERS = ["monitoring.router.HistoryRouter"]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
-REDIS_URL = ENV.get("REDIS_URL", "")
+REDIS_URL = _project.redis_url
 if REDIS_URL:
     CHANNEL_LAYERS = {
         "default": {
@@ -150,9 +98,8 @@ else:
         }
     }
 
-REALTIME = RealtimeConfig.from_env(ENV)
 # Who scrapes /metrics sends it as a bearer token; empty: open to all who reach it.
-METRICS_TOKEN = ENV.get("WEDSYNC_METRICS_TOKEN", "")
+METRICS_TOKEN = _project.metrics_token
 
 UNFOLD = {
     "SITE_TITLE": "WedSync",
@@ -172,13 +119,13 @@ UNFOLD = {
 }  # fmt: skip
 
 # How alerts leave by e-mail.
-EMAIL_HOST = ENV.get("EMAIL_HOST", "localhost")
-EMAIL_PORT = int(ENV.get("EMAIL_PORT", "25"))
-EMAIL_HOST_USER = ENV.get("EMAIL_HOST_USER", "")
-EMAIL_HOST_PASSWORD = ENV.get("EMAIL_HOST_PASSWORD", "")
-EMAIL_USE_TLS = ENV.get("EMAIL_USE_TLS", "") == "1"
+EMAIL_HOST = _project.email_host
+EMAIL_PORT = _project.email_port
+EMAIL_HOST_USER = _project.email_host_user
+EMAIL_HOST_PASSWORD = _project.email_host_password
+EMAIL_USE_TLS = _project.email_use_tls
 EMAIL_TIMEOUT = 10
-DEFAULT_FROM_EMAIL = ENV.get("DEFAULT_FROM_EMAIL", "wedsync@localhost")
+DEFAULT_FROM_EMAIL = _project.default_from_email
 
 AUTH_PASSWORD_VALIDATORS = [{"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"}]
 LOGIN_URL = "login"
@@ -194,13 +141,15 @@ WHITENOISE_USE_FINDERS = True
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SESSION_ENGINE = "wedsync.sessions"
 SESSION_COOKIE_SAMESITE = "Lax"
-SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = ENV.get("WEDSYNC_HTTPS", "") == "1"
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = _project.https
+# TLS ends at a proxy, which alone knows how somebody came. Without it a form's `Origin: https://...` is another site's.
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if _project.https else None
 
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "root": {"handlers": ["stderr"], "level": ENV.get("WEDSYNC_LOG_LEVEL", "WARNING")},
+    "root": {"handlers": ["stderr"], "level": _project.log_level},
     "loggers": {name: {"level": "INFO"} for name in ("realtime", "wedsync", "monitoring")},
 }

@@ -28,9 +28,9 @@ def members(group: int) -> list[psutil.Process]:
 
 
 def test_it_starts_says_how_to_get_in_and_leaves_nothing_behind(tmp_path: Path) -> None:
-    port, log = free_port(), tmp_path / "out"
+    host, port, log = "127.0.0.2", free_port(), tmp_path / "out"
     env = {k: v for k, v in os.environ.items() if not k.startswith(("WEDSYNC_", "DJANGO"))}
-    env |= {"PORT": str(port), "WEDSYNC_VAR": str(tmp_path / "var")}
+    env |= {"HOST": host, "PORT": str(port), "WEDSYNC_VAR": str(tmp_path / "var")}
     with log.open("wb") as output:
         server = subprocess.Popen(
             [ROOT / "script/server"], stdout=output, stderr=output, env=env, start_new_session=True, preexec_fn=die_with_parent
@@ -39,8 +39,8 @@ def test_it_starts_says_how_to_get_in_and_leaves_nothing_behind(tmp_path: Path) 
         wait_until(lambda: "Ctrl-C ends everything." in log.read_text() or server.poll() is not None, "it is up", 120)
         said = log.read_text()
         assert server.poll() is None, said
-        assert answers(f"http://127.0.0.1:{port}/healthz") and answers(f"http://127.0.0.1:{port}/static/realtime/room.js")
-        for what in (f"http://127.0.0.1:{port}/", "log in as planner", "rose-garden", "join as guest", "logins.json"):
+        assert answers(f"http://{host}:{port}/login/") and answers(f"http://{host}:{port}/static/realtime/room.js")
+        for what in (f"http://{host}:{port}/", "log in as planner", "rose-garden", "join as guest", "logins.json"):
             assert what in said
         assert (tmp_path / "var/env").stat().st_mode & 0o077 == 0 and (tmp_path / "var/logins.json").stat().st_mode & 0o077 == 0
         again = subprocess.run([ROOT / "script/server"], env=env, capture_output=True, text=True, timeout=60, check=False)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from io import StringIO
-from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -114,16 +113,18 @@ def test_a_deadline_that_cannot_be_is_refused(told: Callable[..., MemoryRegistry
     assert error.value.returncode == 2 and orders(registry, "a") == []
 
 
-def test_the_end_of_a_pod_is_no_decision_and_the_last_one_goes_too(told: Callable[..., MemoryRegistry], settings: Any) -> None:
+def test_the_end_of_a_pod_is_no_decision_and_the_last_one_goes_too(
+    told: Callable[..., MemoryRegistry], monkeypatch: pytest.MonkeyPatch
+) -> None:
     registry = told(report("a", "w1"))
-    settings.ENV = {"WEDSYNC_SLOT": "w1"}
+    monkeypatch.setenv("WEDSYNC_SLOT", "w1")
     drain("--self")
     assert len(orders(registry, "a")) == 1 and not AuditEntry.objects.exists()
 
 
-def test_a_shell_is_in_no_slot(told: Callable[..., MemoryRegistry], settings: Any) -> None:
+def test_a_shell_is_in_no_slot(told: Callable[..., MemoryRegistry], monkeypatch: pytest.MonkeyPatch) -> None:
     registry = told(report("a", "w1"), report("b", "w2"))
-    settings.ENV = {}
+    monkeypatch.delenv("WEDSYNC_SLOT", raising=False)
     with pytest.raises(CommandError, match="WEDSYNC_SLOT is not set") as refused:
         drain("--self")
     assert refused.value.returncode == 2 and orders(registry, "a") == []

@@ -6,6 +6,7 @@ import asyncio
 import signal
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from monitoring.control import LEASE, run
@@ -30,6 +31,7 @@ class Command(BaseCommand):
         parser.add_argument("--metrics-host", default="127.0.0.1", help="address for that (default 127.0.0.1)")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        settings.SECRET_KEY  # noqa: B018 - day reports are signed: without one this raises, now and not at night
         board = Board()
         if options["metrics_port"] is None:
             asyncio.run(self._run(board))

@@ -13,14 +13,13 @@ from typing import Any
 from django.conf import settings
 from django.core.management import get_commands
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections
-from django.db.migrations.executor import MigrationExecutor
 
 from realtime.clock import SystemClock
 from realtime.fleet import processes, remote
 from realtime.fleet.children import Plan
 from realtime.fleet.control import Control
 from realtime.fleet.supervisor import Supervisor
+from realtime.startup import obstacle
 
 MISUSE = 2
 SQLITE_WORKERS = 2
@@ -44,7 +43,8 @@ class Command(BaseCommand):
         workers = self._workers(options["workers"])
         if not 0 <= options["port"] < 65_536:  # the kernel would take the rest of a division
             raise CommandError(f"--port {options['port']}: from 1 to 65535, or 0 for any", returncode=MISUSE)
-        _require_tables()
+        if missing := obstacle():  # every process of the fleet would say the same in its own words
+            raise CommandError(missing, returncode=MISUSE)
         try:
             with remote.alone(settings.VAR_DIR):
                 self._serve(workers, options["host"], options["port"])
@@ -121,22 +121,3 @@ class Command(BaseCommand):
     def _log(self, line: str) -> None:
         self.stderr.write(f"serve: {line}")
         self.stderr.flush()
-
-
-def _require_tables() -> None:
-    """Every process of the fleet would say the same in its own words. A database that is away now is no reason not to start."""
-    for alias in connections:
-        connection = connections[alias]
-        try:
-            executor = MigrationExecutor(connection)
-            missing = executor.migration_plan(executor.loader.graph.leaf_nodes())
-        except DatabaseError:
-            continue
-        finally:
-            connection.close()
-        if missing:
-            name = "" if alias == DEFAULT_DB_ALIAS else f" --database {alias}"
-            raise CommandError(
-                f"the database {alias} is not up to date ({len(missing)} migrations): manage.py migrate{name}",
-                returncode=MISUSE,
-            )

@@ -10,8 +10,8 @@ from django.core.management import CommandError, call_command
 from django.db import connections
 from django.db.backends.sqlite3.base import DatabaseWrapper
 
+from realtime import startup
 from realtime.fleet import remote
-from realtime.management.commands import serve
 
 pytestmark = pytest.mark.django_db(databases=["default", "history"])
 
@@ -21,7 +21,7 @@ def test_a_database_without_tables_is_told_once_and_how_it_gets_them(
     alias: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     empty = DatabaseWrapper(connections[alias].settings_dict | {"NAME": tmp_path / "empty.sqlite3"}, alias)
-    monkeypatch.setattr(serve, "connections", {alias: empty})
+    monkeypatch.setattr(startup, "connections", {alias: empty})
     with pytest.raises(
         CommandError, match=rf"the database {alias} is not up to date \(\d+ migrations\): manage.py migrate"
     ) as told:
@@ -30,9 +30,16 @@ def test_a_database_without_tables_is_told_once_and_how_it_gets_them(
     assert ("--database history" in str(told.value)) == (alias == "history")
 
 
+def test_without_a_key_nothing_is_begun(settings: Any) -> None:
+    settings.SECRET_KEY = ""
+    with pytest.raises(CommandError, match="^SECRET_KEY is not set: ") as told:
+        call_command("serve", port=0)
+    assert told.value.returncode == 2
+
+
 def test_a_database_that_is_away_is_no_reason_not_to_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     away = DatabaseWrapper(connections["default"].settings_dict | {"NAME": tmp_path / "no folder" / "x.sqlite3"}, "default")
-    monkeypatch.setattr(serve, "connections", {"default": away})
+    monkeypatch.setattr(startup, "connections", {"default": away})
     begun: list[Any] = []
 
     def begin(*address: Any) -> None:
