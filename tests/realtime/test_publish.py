@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,22 +12,24 @@ import pytest
 from asgiref.sync import sync_to_async
 from channels.testing import WebsocketCommunicator
 from django.conf import settings
+from django.core.exceptions import SynchronousOnlyOperation
 from django.db import OperationalError, transaction
 from django.test import AsyncClient
 
 from realtime.access import issue_ticket
 from realtime.bootstrap import services
-from realtime.errors import Forbidden, Invalid, RealtimeError, Refused, UnknownRoom
+from realtime.errors import Forbidden, Invalid, JournalUnavailable, RealtimeError, Refused, Unanswered, UnknownRoom
 from realtime.messages import Sender
 from realtime.models import JournalEntry, OutboxEntry
 from realtime.performance_optimizer import Tuning
-from realtime.publish import apublish, publish
+from realtime.publish import Published, apublish, publish
 from realtime.routing import router
 from realtime.services import Services
 from wedsync.weddings.models import ApiToken, Wedding
 
 pytestmark = pytest.mark.django_db(transaction=True)
 URL = "/api/weddings/w/publish/"
+FIRE = {"alert": "a", "category": "fire", "text": "out"}
 
 
 @pytest.fixture
@@ -53,6 +55,20 @@ def alone(wedding: Wedding) -> Any:
     services.cache_clear()
     yield
     services.cache_clear()
+
+
+@pytest.fixture
+def gate(parts: Services, monkeypatch: pytest.MonkeyPatch) -> Iterator[asyncio.Event]:
+    """The writer of the process does nothing until this is set."""
+    opened, works = asyncio.Event(), parts.committer._in_thread
+
+    async def in_thread(function: Any, *args: Any) -> Any:
+        await opened.wait()
+        return await works(function, *args)
+
+    monkeypatch.setattr(parts.committer, "_in_thread", in_thread)
+    yield opened
+    opened.set()
 
 
 def stored() -> list[tuple[int, str]]:
@@ -104,6 +120,68 @@ def test_what_is_wrong_is_named_and_nothing_stored(
 async def test_from_a_coroutine_and_from_a_thread_beside_it(parts: Services) -> None:
     assert (await apublish("w", "chat.crew", {"text": "1"})).offset == 1
     assert (await sync_to_async(publish)("w", "chat.crew", {"text": "2"})).offset == 2
+
+
+BOTH = pytest.mark.parametrize("say", [apublish, sync_to_async(publish)], ids=["apublish", "publish"])
+
+
+@BOTH
+async def test_an_emergency_is_answered_when_it_has_left_without_the_journal(gate: asyncio.Event, say: Any) -> None:
+    assert await say("w", "emergency.alert", FIRE, id="f") == Published("f", provisional=True)
+    gate.set()
+    assert await say("w", "emergency.alert", FIRE, id="f") == Published("f", 1, duplicate=True)
+
+
+@BOTH
+async def test_what_the_journal_does_not_answer_in_time_can_be_said_again(
+    gate: asyncio.Event, say: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as impatient, pytest.raises(Unanswered) as caught:
+        impatient.setattr("realtime.publish.ANSWER_S", 0.01)
+        await say("w", "chat.crew", {"text": "1"})
+    assert caught.value.id in caught.value.message
+    gate.set()
+    assert await say("w", "chat.crew", {"text": "1"}, id=caught.value.id) == Published(caught.value.id, 1, duplicate=True)
+
+
+@BOTH
+@pytest.mark.parametrize("running", [True, False], ids=["beside the hub", "alone"])
+async def test_a_commit_that_fails_names_the_id_to_say_again(
+    wedding: Wedding, running: bool, say: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lost(drafts: Any) -> Any:
+        raise JournalUnavailable
+
+    services.cache_clear()
+    parts = services()
+    monkeypatch.setattr(parts.journal, "commit", lost)
+    if running:
+        await parts.start()
+    with pytest.raises(Unanswered) as caught:
+        await say("w", "chat.crew", {"text": "1"}, id="x")
+    assert (caught.value.id, caught.value.retry_after_ms) == ("x", 1_000)
+    await parts.stop()
+    services.cache_clear()
+
+
+async def test_publish_does_not_stop_a_loop(parts: Services) -> None:
+    with pytest.raises(SynchronousOnlyOperation, match="apublish"):
+        publish("w", "chat.crew", {"text": "1"})
+    assert await sync_to_async(stored)() == []
+
+
+def test_a_loop_for_a_moment_tells_the_other_processes_and_is_nobodys_home(alone: None) -> None:
+    parts, told = services(), []
+    parts.announce = lambda entries: told.extend((entry.kind, entry.offset) for entry in entries)
+    for kind, data in [("chat.crew", {"text": "1"}), ("reaction", {"target": "t", "emoji": "x"})]:
+        asyncio.run(apublish("w", kind, data))
+    assert told == [("chat.crew", 1), ("reaction", 0)]
+    assert parts.loop is None and publish("w", "chat.crew", {"text": "2"}).offset == 2
+
+
+async def test_a_loop_beside_that_of_the_hub_publishes_through_it(parts: Services) -> None:
+    beside = sync_to_async(lambda: asyncio.run(apublish("w", "chat.crew", {"text": "1"})), thread_sensitive=False)
+    assert (await beside()).offset == 1
 
 
 async def test_a_transaction_beside_the_hub_is_swept_at_once(parts: Services) -> None:
