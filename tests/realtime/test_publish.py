@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -321,6 +321,55 @@ async def test_an_emergency_over_http_goes_ahead_after_a_restart_without_the_dat
     ticket = issue_ticket("w", Sender("m1", "planner"), now=parts.clock.now(), ttl_s=60, reusable=True)
     alert = {"kind": "emergency.alert", "data": {"alert": "a", "category": "fire", "text": "out"}}
     assert (await post(alert, ticket))[0] == 201
+
+
+@pytest.fixture
+def away(parts: Services, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Call it, and no API token can be looked up any more."""
+
+    def lookup(room: str, token: str) -> Any:
+        raise OperationalError
+
+    return lambda: monkeypatch.setattr(parts.domain, "token", lookup)
+
+
+async def test_over_http_without_the_database_a_program_is_told_to_come_back(parts: Services, away: Callable[[], None]) -> None:
+    key = await token()
+    away()
+    status, answer = await post({"kind": "emergency.alert", "data": FIRE}, key)
+    assert (status, answer["error"]["code"], answer["error"]["retry_after_ms"]) == (503, "journal_unavailable", 1_000)
+
+
+@pytest.mark.parametrize("welcome", [True, False], ids=["good lately", "withdrawn since"])
+async def test_over_http_without_the_database_the_alarm_of_a_program_goes_out(
+    parts: Services, gate: asyncio.Event, away: Callable[[], None], welcome: bool
+) -> None:
+    gate.set()
+    key = await token()
+    assert (await post(chat("1"), key))[0] == 201
+    gate.clear()
+    if not welcome:
+        await sync_to_async(ApiToken.objects.all().delete)()
+    parts.hub.expel(await sync_to_async(parts.domain.revoked)())
+    away()
+    status, answer = await post({"kind": "emergency.alert", "data": FIRE, "id": "f"}, key)
+    if welcome:
+        assert (status, answer) == (202, {"id": "f", "provisional": True})
+    else:
+        assert (status, answer["error"]["code"]) == (503, "journal_unavailable")
+
+
+async def test_over_http_an_emergency_with_a_ticket_is_answered_when_it_has_left(parts: Services, gate: asyncio.Event) -> None:
+    alarm = {"kind": "emergency.alert", "data": FIRE, "id": "f"}
+    assert await post(alarm, held_by(parts, "planner")) == (202, {"id": "f", "provisional": True})
+
+
+async def test_over_http_what_was_not_answered_in_time_names_its_id(
+    parts: Services, gate: asyncio.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("realtime.publish.ANSWER_S", 0.01)
+    status, answer = await post(chat("1"), held_by(parts, "guest"))
+    assert (status, answer["error"]["code"]) == (503, "journal_unavailable") and answer["error"]["id"]
 
 
 async def test_readiness_names_what_is_wrong(parts: Services) -> None:
