@@ -134,6 +134,10 @@ def _sweep(parts: Services) -> None:
         parts.loop.call_soon_threadsafe(parts.committer.sweep_soon)
         return
     try:
-        parts.announce(parts.journal.sweep())
+        more = True
+        while more:
+            swept = parts.journal.sweep()
+            parts.announce(swept.entries)
+            more = swept.more
     except JournalUnavailable:
         return

@@ -90,6 +90,13 @@ def test_inside_a_transaction_it_follows_the_commit(alone: None) -> None:
     assert stored() == [(1, '{"text":"1"}')] and not OutboxEntry.objects.exists()
 
 
+def test_all_of_a_big_transaction_follows_its_commit(alone: None) -> None:
+    with transaction.atomic():
+        for n in range(600):
+            publish("w", "chat.crew", {"text": str(n)})
+    assert len(stored()) == 600
+
+
 def test_inside_a_transaction_that_fails_it_never_happens(alone: None) -> None:
     with pytest.raises(KeyError), transaction.atomic():
         publish("w", "chat.crew", {"text": "1"})
