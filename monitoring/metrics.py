@@ -213,8 +213,8 @@ def _history() -> Iterator[Metric[Figures]]:
     )
     yield Metric(
         "wedsync_history_dropped_total", "counter", "Rows of history that will never be in its database.",
-        "It was away for more than a quarter of an hour, or when the control loop ended, or the clock was set back and has that "
-        "time twice; charts and day reports have a hole.",
+        "It was away for more than a quarter of an hour, or when the control loop ended, or the clock was set back and has "
+        "that time twice; charts and day reports have a hole.",
         "Say so in the day report.", lambda f: f.history_dropped_total,
     )
     yield Metric(

@@ -74,16 +74,20 @@ def build(config: RealtimeConfig) -> Services:
         config, journal, clock, writing, committed=hub.committed, provisional=hub.provisional, forget=hub.forget
     )
 
+    async def tell(entries: Sequence[Entry]) -> None:
+        async with asyncio.timeout(config.mailbox_timeout_s):
+            for entry in entries:
+                message = {"type": "parcels", "room": entry.room, "parcels": [parcel_of(process, entry)]}
+                await layer.group_send(group_name(entry.room), message)
+
     def announce(entries: Sequence[Entry]) -> None:
         """Tell the processes that hold members what this one, without a loop of its own, has stored."""
-        if alone:
+        if alone or not entries:
             return  # they ask the journal every second
-        for entry in entries:
-            message = {"type": "parcels", "room": entry.room, "parcels": [parcel_of(process, entry)]}
-            try:
-                async_to_sync(layer.group_send)(group_name(entry.room), message)
-            except Exception as error:
-                logger.warning("the other processes will find %s/%d by themselves: %r", entry.room, entry.offset, error)
+        try:
+            async_to_sync(tell)(entries)
+        except Exception as error:
+            logger.warning("the other processes will find by themselves what is new: %r", error)
 
     return Services(config, clock, domain, journal, mailbox, committer, hub, reading, announce, registry)
 

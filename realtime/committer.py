@@ -13,7 +13,7 @@ from realtime.clock import Clock
 from realtime.config import RealtimeConfig
 from realtime.errors import JournalUnavailable
 from realtime.kinds import Priority
-from realtime.publication import Draft, Entry, Outcome, Stored
+from realtime.publication import Draft, Entry, Outcome, Stored, Swept
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ class Writer(Protocol):
     """What the committer calls in its thread (`realtime.journal.Journal`)."""
 
     def commit(self, drafts: Sequence[Draft]) -> list[Outcome]: ...
-    def sweep(self) -> list[Entry]: ...
+    def sweep(self) -> Swept: ...
 
 
 class Submission:
@@ -138,7 +138,9 @@ class Committer:
             try:
                 if self._sweep_wanted:
                     self._sweep_wanted = False
-                    self._offer(await self._in_thread(self._writer.sweep))
+                    swept: Swept = await self._in_thread(self._writer.sweep)
+                    self._offer(swept.entries)
+                    self._sweep_wanted |= swept.more  # after those who wait for a commit
                 if self.n_waiting:
                     await self._commit()
                 self.down = False

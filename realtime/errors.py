@@ -71,9 +71,20 @@ class Overloaded(RealtimeError):
 
 
 class JournalUnavailable(RealtimeError):
-    """The journal cannot store anything now; nothing was published. Keep the message and send it again."""
+    """The journal cannot store anything now; nothing was acknowledged. Keep the message and send it again."""
 
     code, http_status = "journal_unavailable", 503
+
+
+class Unanswered(JournalUnavailable):
+    """Whether the journal has stored this is not known. Send it again with the same id: it is stored once."""
+
+    def __init__(self, id: str, *, retry_after_ms: int = 0) -> None:
+        super().__init__(
+            f"Whether the journal has stored {id} is not known. Send it again with this id: it is stored once.",
+            retry_after_ms=retry_after_ms or 1_000,
+        )
+        self.id = id
 
 
 class BadCredentials(RealtimeError):

@@ -23,7 +23,7 @@ from realtime.kinds import KINDS, decode_data
 from realtime.messages import Sender
 from realtime.models import JournalEntry, OutboxEntry, Room, new_epoch
 from realtime.ports import Domain
-from realtime.publication import Draft, Entry, Outcome, Position, State, Stored
+from realtime.publication import Draft, Entry, Outcome, Position, State, Stored, Swept
 from realtime.roles import head_of
 
 logger = logging.getLogger(__name__)
@@ -74,17 +74,20 @@ class Journal:
                 return [RealtimeError("The journal refused this publication.")]
             return [outcome for draft in drafts for outcome in self.commit([draft])]
 
-    def sweep(self, limit: int = 256) -> list[Entry]:
-        """Publish what committed transactions left in the outbox, in the order of its ids. Returns the new entries."""
+    def sweep(self, limit: int = 256) -> Swept:
+        """Publish what committed transactions left in the outbox, in the order of its ids, `limit` rows at the most."""
         try:
             waiting = list(OutboxEntry.objects.filter(failed="").order_by("id").values_list("pk", "room__name")[:limit])
+            if not waiting:
+                return Swept()
             try:
-                return self._sweep({name for _, name in waiting}, [pk for pk, _ in waiting]) if waiting else []
+                entries = self._sweep({name for _, name in waiting}, [pk for pk, _ in waiting])
             except (OperationalError, InterfaceError):
                 raise
             except DatabaseError:
                 # One row that cannot be stored must not hold up the others for ever: find it and set it aside.
-                return [entry for pk, name in waiting for entry in self._sweep_alone(name, pk)]
+                entries = [entry for pk, name in waiting for entry in self._sweep_alone(name, pk)]
+            return Swept(tuple(entries), len(waiting) == limit)
         except (OperationalError, InterfaceError) as error:
             raise JournalUnavailable from error
 
@@ -142,7 +145,9 @@ class Journal:
         OutboxEntry.objects.bulk_create([row], ignore_conflicts=True)
 
     def prune(self, before: datetime) -> int:
-        """Delete entries older than `before` that are not current state. Returns how many; the rooms' floors move up."""
+        """Delete entries older than `before` that are not current state. Returns how many; the rooms' floors move up. What was
+        refused before then goes too."""
+        OutboxEntry.objects.filter(at__lt=before).exclude(failed="").delete()
         pruned = 0
         for room_id in list(Room.objects.order_by("id").values_list("pk", flat=True)):
             with transaction.atomic():

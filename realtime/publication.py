@@ -56,6 +56,13 @@ class Stored(Struct, frozen=True):
     duplicate: bool = False
 
 
+class Swept(Struct, frozen=True):
+    """What one look into the outbox has published, in order. `more`: it took all it may take at once."""
+
+    entries: tuple[Entry, ...] = ()
+    more: bool = False
+
+
 class Position(Struct, frozen=True):
     """Where a room's journal stands. `heads` is {audience: its last offset}; entries up to `floor` may be gone."""
 

@@ -26,6 +26,7 @@ from realtime.others import FLEET
 from realtime.performance_optimizer import Reading, RealtimePerformanceOptimizer
 from realtime.policy.admission import Admission
 from realtime.ports import Domain, Mailbox, Registry
+from realtime.programs import Programs
 from realtime.report import Drain, Move, WorkerState
 from realtime.reporting import reporting, say_goodbye
 
@@ -98,7 +99,7 @@ class Services:
         self.state: WorkerState = "starting"
         self.reason = "not started yet"
         self.started_s = clock.now().timestamp()
-        self.intake = Intake(config, hub, clock)
+        self.intake, self.programs = Intake(config, hub, clock), Programs(clock)
         self.admission = Admission(config.admission_per_s, clock.monotonic())
         self.canaries = Canaries(mailbox, clock, hub.process)
         self.obey: Callable[[Drain | Move], None] = _cannot

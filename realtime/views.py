@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import datetime
 from functools import partial
 
 import msgspec
 from asgiref.sync import sync_to_async
-from django.db import DatabaseError, connection
+from django.db import DatabaseError, Error, connection
 from django.http import HttpRequest, JsonResponse
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST
@@ -16,7 +17,7 @@ from msgspec import Struct
 from realtime.bootstrap import services
 from realtime.credentials import bearer, good_ticket, use
 from realtime.draft import draft
-from realtime.errors import BadCredentials, Malformed, RealtimeError, TooLarge
+from realtime.errors import BadCredentials, JournalUnavailable, Malformed, RealtimeError, TooLarge, Unanswered
 from realtime.messages import Id, Sender
 from realtime.policy.limits import message_limit
 from realtime.publish import submit
@@ -45,6 +46,8 @@ def _failure(error: RealtimeError, status: int | None = None) -> JsonResponse:
     body: dict[str, object] = {"code": error.code, "message": error.message}
     if error.field:
         body["field"] = error.field
+    if isinstance(error, Unanswered):
+        body["id"] = error.id
     if error.retry_after_ms:
         body["retry_after_ms"] = error.retry_after_ms
     response = JsonResponse({"error": body}, status=status or error.http_status)
@@ -56,7 +59,8 @@ def _failure(error: RealtimeError, status: int | None = None) -> JsonResponse:
 @csrf_exempt  # no cookie is looked at: the token in the header is the credential
 @require_POST
 async def publish_view(request: HttpRequest, slug: str) -> JsonResponse:
-    """`POST /api/weddings/<slug>/publish/`: 201 with the offset after the commit, 200 when this id was stored before."""
+    """`POST /api/weddings/<slug>/publish/`: 201 with the offset after the commit, 200 when this id was stored before,
+    202 when an emergency went out and is stored later."""
     parts = services()
     try:
         sender, program = await _sender(request, slug, parts)
@@ -70,6 +74,8 @@ async def publish_view(request: HttpRequest, slug: str) -> JsonResponse:
         return _failure(error, 401 if not request.headers.get("Authorization") else 403)
     except RealtimeError as error:
         return _failure(error)
+    if result.provisional:
+        return JsonResponse({"id": result.id, "provisional": True}, status=202)
     answer = {"id": result.id, "duplicate": result.duplicate}
     if result.offset:
         answer["offset"] = result.offset
@@ -95,10 +101,23 @@ async def _sender(request: HttpRequest, slug: str, parts: Services) -> tuple[Sen
         if parts.ticked_s is None and withdrawn(ticket.member, ticket.login, await _revoked(parts)):
             raise BadCredentials
         return await use(ticket, parts), False
-    program = await sync_to_async(parts.domain.token)(slug, token)
+    return await _program(slug, token, parts), True
+
+
+async def _program(slug: str, token: str, parts: Services) -> Sender:
+    """Whose API token it is. One that was good lately does not wait for a database that is away: it may bring an emergency."""
+    known = parts.programs.known(slug, token, parts.hub.revoked)
+    try:
+        async with asyncio.timeout(None if known is None else parts.config.provisional_after_s):
+            program: Sender | None = await parts.in_thread(parts.domain.token, slug, token)
+    except (Error, TimeoutError) as error:
+        if known is None:
+            raise JournalUnavailable(retry_after_ms=1_000) from error
+        return known
+    parts.programs.remember(slug, token, program)
     if program is None:
         raise BadCredentials
-    return program, True
+    return program
 
 
 async def _revoked(parts: Services) -> Revoked:

@@ -11,7 +11,7 @@ from typing import Any
 from realtime.errors import JournalUnavailable, UnknownRoom
 from realtime.hub import Hub
 from realtime.kinds import KINDS
-from realtime.publication import Draft, Entry, Outcome, Position, State, Stored
+from realtime.publication import Draft, Entry, Outcome, Position, State, Stored, Swept
 from realtime.roles import sees
 
 START = datetime(2027, 6, 12, 12, 0, tzinfo=UTC)
@@ -79,9 +79,9 @@ class MemoryJournal:
         log.append(entry)
         return Stored(offset, (entry,))
 
-    def sweep(self) -> list[Entry]:
+    def sweep(self) -> Swept:
         self._check()
-        return []
+        return Swept()
 
     def position(self, room: str) -> Position:
         self._check()

@@ -1,5 +1,5 @@
 """Monitoring in the Django admin."""
 
-from monitoring.admin import alerts, days, scaling
+from monitoring.admin import alerts, days, refused, scaling
 
-__all__ = ["alerts", "days", "scaling"]
+__all__ = ["alerts", "days", "refused", "scaling"]

@@ -23,7 +23,7 @@ from realtime.kinds import Kind
 from realtime.messages import Sender
 from realtime.models import JournalEntry, OutboxEntry, Room
 from realtime.ports import Effect
-from realtime.publication import Draft, Stored
+from realtime.publication import Draft, Stored, Swept
 from realtime.roles import VIEWS, Audience, Role
 from tests.fakes import ManualClock
 
@@ -250,31 +250,53 @@ def test_publishes_of_a_transaction_follow_its_commit(journal: Journal) -> None:
         journal.defer(say("2", id="twice"))
         journal.defer(say("2", id="twice"))
     assert offsets() == []
-    assert [entry.offset for entry in journal.sweep()] == [1, 2]
-    assert journal.sweep() == [] and not OutboxEntry.objects.exists()
+    assert [entry.offset for entry in journal.sweep().entries] == [1, 2]
+    assert journal.sweep() == Swept() and not OutboxEntry.objects.exists()
 
 
 def test_publishes_of_a_rolled_back_transaction_never_happen(journal: Journal) -> None:
     with pytest.raises(ValueError, match="no"), transaction.atomic():
         journal.defer(say("1"))
         raise ValueError("no")
-    assert journal.sweep() == [] and offsets() == []
+    assert journal.sweep() == Swept() and offsets() == []
 
 
 def test_an_outbox_row_that_is_refused_is_set_aside_with_the_reason(journal: Journal) -> None:
     with transaction.atomic():
         journal.defer(shift(-1))
         journal.defer(say("2"))
-    assert [entry.data for entry in journal.sweep()] == [b'{"text":"2"}']
+    assert [entry.data for entry in journal.sweep().entries] == [b'{"text":"2"}']
     assert OutboxEntry.objects.get().failed == Refused().message
-    assert journal.sweep() == []
+    assert journal.sweep() == Swept()
+
+
+def test_a_look_into_the_outbox_says_whether_there_may_be_more(journal: Journal) -> None:
+    with transaction.atomic():
+        for n in range(3):
+            journal.defer(say(str(n)))
+    swept = [journal.sweep(limit=2) for _ in range(2)]
+    assert [(len(some.entries), some.more) for some in swept] == [(2, True), (1, False)]
+
+
+def test_pruning_forgets_what_was_refused_long_ago(journal: Journal, clock: ManualClock) -> None:
+    with transaction.atomic():
+        journal.defer(shift(-1))
+    journal.sweep()
+    clock.advance(86_400 * 3)
+    with transaction.atomic():
+        journal.defer(shift(-2))
+        journal.defer(say("waits"))
+    journal.prune(journal.old(days=1))
+    assert OutboxEntry.objects.filter(failed="").count() == 2
+    journal.sweep()
+    assert OutboxEntry.objects.count() == 1
 
 
 def test_the_id_of_a_refused_outbox_row_can_be_used_again(journal: Journal) -> None:
     for command in (shift(-1, id="task-7"), say("now it is right", id="task-7", sender=SYSTEM)):
         with transaction.atomic():
             journal.defer(command)
-        swept = [entry.data for entry in journal.sweep()]
+        swept = [entry.data for entry in journal.sweep().entries]
     assert swept == [b'{"text":"now it is right"}'] and not OutboxEntry.objects.exists()
 
 

@@ -12,7 +12,7 @@ from realtime.committer import BATCH_MIN, COMMIT_GOAL_S, RETRY_S, Committer
 from realtime.config import RealtimeConfig
 from realtime.draft import draft
 from realtime.errors import JournalUnavailable, UnknownRoom
-from realtime.publication import Draft, Entry, Outcome, Stored
+from realtime.publication import Draft, Entry, Outcome, Stored, Swept
 from tests.fakes import ManualClock, MemoryJournal
 
 CONFIG = RealtimeConfig(commit_queue_max=3)
@@ -44,7 +44,7 @@ class Bench:
         self.batches.append(len(drafts))
         return self.journal.commit(drafts)
 
-    def sweep(self) -> list[Entry]:
+    def sweep(self) -> Swept:
         return self.journal.sweep()
 
     async def in_thread(self, function: Any, *args: Any) -> Any:
@@ -277,3 +277,18 @@ async def test_an_emergency_that_went_ahead_and_gets_no_entry_is_forgotten(bench
     bench.clock.advance(RETRY_S)
     await asyncio.wait([stored])
     assert bench.forgotten == [again] and (stored.exception() is not None) is fault
+
+
+async def test_a_full_outbox_is_emptied_at_once_and_commits_have_their_turn_in_between(bench: Bench) -> None:
+    commits: list[int] = []
+
+    def sweep() -> Swept:
+        commits.append(len(bench.batches))
+        if len(commits) == 1:
+            bench.submit()
+        return Swept(more=len(commits) < 3)
+
+    bench.journal.sweep = sweep  # type: ignore[method-assign]
+    bench.committer.sweep_soon()
+    await turns(30)
+    assert commits == [0, 1, 1]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,22 +12,24 @@ import pytest
 from asgiref.sync import sync_to_async
 from channels.testing import WebsocketCommunicator
 from django.conf import settings
+from django.core.exceptions import SynchronousOnlyOperation
 from django.db import OperationalError, transaction
 from django.test import AsyncClient
 
 from realtime.access import issue_ticket
 from realtime.bootstrap import services
-from realtime.errors import Forbidden, Invalid, RealtimeError, Refused, UnknownRoom
+from realtime.errors import Forbidden, Invalid, JournalUnavailable, RealtimeError, Refused, Unanswered, UnknownRoom
 from realtime.messages import Sender
 from realtime.models import JournalEntry, OutboxEntry
 from realtime.performance_optimizer import Tuning
-from realtime.publish import apublish, publish
+from realtime.publish import Published, apublish, publish
 from realtime.routing import router
 from realtime.services import Services
 from wedsync.weddings.models import ApiToken, Wedding
 
 pytestmark = pytest.mark.django_db(transaction=True)
 URL = "/api/weddings/w/publish/"
+FIRE = {"alert": "a", "category": "fire", "text": "out"}
 
 
 @pytest.fixture
@@ -55,6 +57,20 @@ def alone(wedding: Wedding) -> Any:
     services.cache_clear()
 
 
+@pytest.fixture
+def gate(parts: Services, monkeypatch: pytest.MonkeyPatch) -> Iterator[asyncio.Event]:
+    """The writer of the process does nothing until this is set."""
+    opened, works = asyncio.Event(), parts.committer._in_thread
+
+    async def in_thread(function: Any, *args: Any) -> Any:
+        await opened.wait()
+        return await works(function, *args)
+
+    monkeypatch.setattr(parts.committer, "_in_thread", in_thread)
+    yield opened
+    opened.set()
+
+
 def stored() -> list[tuple[int, str]]:
     return list(JournalEntry.objects.order_by("offset").values_list("offset", "data"))
 
@@ -72,6 +88,13 @@ def test_inside_a_transaction_it_follows_the_commit(alone: None) -> None:
         assert publish("w", "chat.crew", {"text": "1"}).deferred
         assert stored() == []
     assert stored() == [(1, '{"text":"1"}')] and not OutboxEntry.objects.exists()
+
+
+def test_all_of_a_big_transaction_follows_its_commit(alone: None) -> None:
+    with transaction.atomic():
+        for n in range(600):
+            publish("w", "chat.crew", {"text": str(n)})
+    assert len(stored()) == 600
 
 
 def test_inside_a_transaction_that_fails_it_never_happens(alone: None) -> None:
@@ -116,6 +139,68 @@ def test_an_id_that_the_wire_forbids_is_refused_and_the_transaction_goes_on(alon
 async def test_from_a_coroutine_and_from_a_thread_beside_it(parts: Services) -> None:
     assert (await apublish("w", "chat.crew", {"text": "1"})).offset == 1
     assert (await sync_to_async(publish)("w", "chat.crew", {"text": "2"})).offset == 2
+
+
+BOTH = pytest.mark.parametrize("say", [apublish, sync_to_async(publish)], ids=["apublish", "publish"])
+
+
+@BOTH
+async def test_an_emergency_is_answered_when_it_has_left_without_the_journal(gate: asyncio.Event, say: Any) -> None:
+    assert await say("w", "emergency.alert", FIRE, id="f") == Published("f", provisional=True)
+    gate.set()
+    assert await say("w", "emergency.alert", FIRE, id="f") == Published("f", 1, duplicate=True)
+
+
+@BOTH
+async def test_what_the_journal_does_not_answer_in_time_can_be_said_again(
+    gate: asyncio.Event, say: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as impatient, pytest.raises(Unanswered) as caught:
+        impatient.setattr("realtime.publish.ANSWER_S", 0.01)
+        await say("w", "chat.crew", {"text": "1"})
+    assert caught.value.id in caught.value.message
+    gate.set()
+    assert await say("w", "chat.crew", {"text": "1"}, id=caught.value.id) == Published(caught.value.id, 1, duplicate=True)
+
+
+@BOTH
+@pytest.mark.parametrize("running", [True, False], ids=["beside the hub", "alone"])
+async def test_a_commit_that_fails_names_the_id_to_say_again(
+    wedding: Wedding, running: bool, say: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lost(drafts: Any) -> Any:
+        raise JournalUnavailable
+
+    services.cache_clear()
+    parts = services()
+    monkeypatch.setattr(parts.journal, "commit", lost)
+    if running:
+        await parts.start()
+    with pytest.raises(Unanswered) as caught:
+        await say("w", "chat.crew", {"text": "1"}, id="x")
+    assert (caught.value.id, caught.value.retry_after_ms) == ("x", 1_000)
+    await parts.stop()
+    services.cache_clear()
+
+
+async def test_publish_does_not_stop_a_loop(parts: Services) -> None:
+    with pytest.raises(SynchronousOnlyOperation, match="apublish"):
+        publish("w", "chat.crew", {"text": "1"})
+    assert await sync_to_async(stored)() == []
+
+
+def test_a_loop_for_a_moment_tells_the_other_processes_and_is_nobodys_home(alone: None) -> None:
+    parts, told = services(), []
+    parts.announce = lambda entries: told.extend((entry.kind, entry.offset) for entry in entries)
+    for kind, data in [("chat.crew", {"text": "1"}), ("reaction", {"target": "t", "emoji": "x"})]:
+        asyncio.run(apublish("w", kind, data))
+    assert told == [("chat.crew", 1), ("reaction", 0)]
+    assert parts.loop is None and publish("w", "chat.crew", {"text": "2"}).offset == 2
+
+
+async def test_a_loop_beside_that_of_the_hub_publishes_through_it(parts: Services) -> None:
+    beside = sync_to_async(lambda: asyncio.run(apublish("w", "chat.crew", {"text": "1"})), thread_sensitive=False)
+    assert (await beside()).offset == 1
 
 
 async def test_a_transaction_beside_the_hub_is_swept_at_once(parts: Services) -> None:
@@ -255,6 +340,55 @@ async def test_an_emergency_over_http_goes_ahead_after_a_restart_without_the_dat
     ticket = issue_ticket("w", Sender("m1", "planner"), now=parts.clock.now(), ttl_s=60, reusable=True)
     alert = {"kind": "emergency.alert", "data": {"alert": "a", "category": "fire", "text": "out"}}
     assert (await post(alert, ticket))[0] == 201
+
+
+@pytest.fixture
+def away(parts: Services, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Call it, and no API token can be looked up any more."""
+
+    def lookup(room: str, token: str) -> Any:
+        raise OperationalError
+
+    return lambda: monkeypatch.setattr(parts.domain, "token", lookup)
+
+
+async def test_over_http_without_the_database_a_program_is_told_to_come_back(parts: Services, away: Callable[[], None]) -> None:
+    key = await token()
+    away()
+    status, answer = await post({"kind": "emergency.alert", "data": FIRE}, key)
+    assert (status, answer["error"]["code"], answer["error"]["retry_after_ms"]) == (503, "journal_unavailable", 1_000)
+
+
+@pytest.mark.parametrize("welcome", [True, False], ids=["good lately", "withdrawn since"])
+async def test_over_http_without_the_database_the_alarm_of_a_program_goes_out(
+    parts: Services, gate: asyncio.Event, away: Callable[[], None], welcome: bool
+) -> None:
+    gate.set()
+    key = await token()
+    assert (await post(chat("1"), key))[0] == 201
+    gate.clear()
+    if not welcome:
+        await sync_to_async(ApiToken.objects.all().delete)()
+    parts.hub.expel(await sync_to_async(parts.domain.revoked)())
+    away()
+    status, answer = await post({"kind": "emergency.alert", "data": FIRE, "id": "f"}, key)
+    if welcome:
+        assert (status, answer) == (202, {"id": "f", "provisional": True})
+    else:
+        assert (status, answer["error"]["code"]) == (503, "journal_unavailable")
+
+
+async def test_over_http_an_emergency_with_a_ticket_is_answered_when_it_has_left(parts: Services, gate: asyncio.Event) -> None:
+    alarm = {"kind": "emergency.alert", "data": FIRE, "id": "f"}
+    assert await post(alarm, held_by(parts, "planner")) == (202, {"id": "f", "provisional": True})
+
+
+async def test_over_http_what_was_not_answered_in_time_names_its_id(
+    parts: Services, gate: asyncio.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("realtime.publish.ANSWER_S", 0.01)
+    status, answer = await post(chat("1"), held_by(parts, "guest"))
+    assert (status, answer["error"]["code"]) == (503, "journal_unavailable") and answer["error"]["id"]
 
 
 async def test_readiness_names_what_is_wrong(parts: Services) -> None:

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from realtime.clock import SystemClock
 from realtime.revoked import LOGIN
-from wedsync.weddings.models import Member, Withdrawn
+from wedsync.weddings.models import ApiToken, Member, Withdrawn
 
 
 class Revoked(Struct, frozen=True):
@@ -22,8 +22,12 @@ class Revoked(Struct, frozen=True):
 
     members: frozenset[str | tuple[str, str]]
     staff: frozenset[str]
+    programs: frozenset[str]
+    """The other way round, too: those whose API token is good. As (id, "staff"): only a token makes somebody one of them."""
 
     def __contains__(self, who: str | tuple[str, str]) -> bool:
+        if isinstance(who, tuple) and who[1] == "staff" and who[0].startswith("a") and who[0][1:].isdecimal():
+            return who[0] not in self.programs
         account = isinstance(who, str) and who.startswith("u") and who[1:].isdecimal()
         return who in self.members or (account and who not in self.staff)
 
@@ -38,7 +42,12 @@ def revoked() -> Revoked:
     former = Withdrawn.standing(SystemClock().now()).values_list("member", "role")
     members: set[str | tuple[str, str]] = {f"m{pk}" for pk in closed}
     members |= {role if pk == Withdrawn.NOBODY else (f"m{pk}", role) for pk, role in former}
-    return Revoked(frozenset(members), frozenset(f"u{pk}" for pk in staff))
+    tokens = ApiToken.objects.order_by().filter(revoked_at=None).values_list("pk", flat=True)
+    return Revoked(
+        frozenset(members),
+        frozenset(f"u{pk}" for pk in staff),
+        frozenset(f"a{pk}" for pk in tokens),
+    )
 
 
 def logged_in(request: HttpRequest, **_: Any) -> None:

@@ -18,7 +18,7 @@ from realtime.bootstrap import services
 from realtime.messages import Sender
 from realtime.revoked import withdrawn
 from realtime.routing import router
-from wedsync.weddings.models import Member, Wedding, Withdrawn
+from wedsync.weddings.models import ApiToken, Member, Wedding, Withdrawn
 from wedsync.weddings.revocation import revoked
 
 pytestmark = pytest.mark.django_db
@@ -55,6 +55,16 @@ def test_former_staff_are_known_to_a_process_that_never_met_them(lose: Callable[
     assert not withdrawn(staff, "", revoked())
     lose(user)
     assert withdrawn(staff, "", revoked())
+
+
+@pytest.mark.parametrize("lose", [lambda row: row.delete(), lambda row: type(row).objects.update(revoked_at=NOON)])
+def test_a_program_whose_token_is_revoked_or_gone_is_known(lose: Callable[[Any], object]) -> None:
+    row = ApiToken(wedding=planner().wedding, name="till")
+    row.save_new()
+    program = (f"a{row.pk}", "staff")
+    assert program not in revoked()
+    lose(row)
+    assert program in revoked()
 
 
 @pytest.mark.parametrize(
