@@ -65,10 +65,13 @@ def test_what_cannot_be_right_is_named_with_what_it_is(name: str, text: str) -> 
 
 
 @pytest.mark.parametrize(
-    "url", ["http://x", "x", "redis://h:abc/0", "redis://:pa/s3cret@h", "sentinel://", "sentinel://h:x", "redis://[::1/0"]
-)
+    "url",
+    ["http://x", "x", "redis://h:abc/0", "redis://:pa/s3cret@h", "sentinel://", "sentinel://h:x", "redis://[::1/0",
+     "sentinel://default:s3cret/Pa@s1:26379", "sentinel://default:s3cret#Pa@s1",
+     "sentinel://u:p@s1:s3cret"],
+)  # fmt: skip
 def test_a_redis_that_is_none_is_named_without_its_password(url: str) -> None:
-    with pytest.raises(ImproperlyConfigured, match="^REDIS_URL: expected|^REDIS_URL: '.*' is no host:port") as told:
+    with pytest.raises(ImproperlyConfigured, match="^REDIS_URL: expected") as told:
         settings_of({"REDIS_URL": url})
     assert "s3cret" not in str(told.value)
 
