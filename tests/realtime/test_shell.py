@@ -41,9 +41,9 @@ REFUSED = OperationalError("connection failed: port 9 failed: Connection refused
     [
         (OperationalError("no such table: realtime_room"), "not up to date (no such table: realtime_room): manage.py migrate"),
         (OperationalError("no such column: realtime_room.x"), "manage.py migrate"),
-        (answered(ProgrammingError('relation "realtime_room" does not exist'), "42P01"), "manage.py migrate --database history"),
+        (answered(ProgrammingError('relation "x" does not exist'), "42P01"), "manage.py migrate --database history"),
         (answered(ProgrammingError("column x does not exist"), "42703"), "manage.py migrate"),
-        (answered(ProgrammingError("permission denied for table realtime_room"), "42501"), "this login may not do it (permission"),
+        (answered(ProgrammingError("permission denied for table x"), "42501"), "this login may not do it (permission"),
         (answered(ProgrammingError("syntax error"), "42601"), "cannot do it (syntax error)"),
         (unavailable(answered(ProgrammingError("permission denied for table x"), "42501")), "this login may not do it"),
         (REFUSED, "(connection failed: port 9 failed: Connection refused Is the server running?); is it up"),
