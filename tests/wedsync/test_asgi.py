@@ -41,6 +41,23 @@ def test_a_plain_daphne_without_what_it_needs_says_so_and_ends(env: dict[str, st
     assert done.stderr.splitlines()[-1].startswith("wedsync: ") and done.stderr.endswith(f"{end}\n")
 
 
+@pytest.mark.parametrize(
+    ("env", "written", "end"),
+    [
+        pytest.param({"EMAIL_PORT": "abc"}, b"", "wedsync: EMAIL_PORT='abc': Expected `int`", id="variable"),
+        pytest.param({}, b"\xff", "env: it is no text in UTF-8", id="file"),
+    ],
+)
+def test_a_plain_daphne_with_a_setting_that_cannot_be_right_says_so_and_ends(
+    env: dict[str, str], written: bytes, end: str, tmp_path: Path
+) -> None:
+    (tmp_path / "env").write_bytes(written)
+    done = run(*DAPHNE, var=tmp_path, **KEY, **env)
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+    (said,) = done.stderr.splitlines()
+    assert said.startswith("wedsync: ") and end in said
+
+
 def test_a_control_loop_without_a_key_does_not_wait_for_the_first_report(tmp_path: Path) -> None:
     done = run("manage.py", "control_loop", var=tmp_path)
     assert (done.returncode, done.stderr) == (2, "manage.py: The SECRET_KEY setting must not be empty.\n")
