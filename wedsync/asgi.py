@@ -35,9 +35,9 @@ from channels.routing import ProtocolTypeRouter  # noqa: E402 - models are there
 from realtime.bootstrap import services, when_running  # noqa: E402
 from realtime.compression import CompressionMiddleware  # noqa: E402
 from realtime.routing import router  # noqa: E402
-from realtime.startup import obstacle  # noqa: E402
+from realtime.startup import obstacle, only_delivers  # noqa: E402
 
-if PLAIN and (missing := obstacle()):
+if PLAIN and (missing := obstacle(delivering=only_delivers())):
     _refuse(missing)
 parts = services()
 _rooms = CompressionMiddleware(router(parts), parts.config)
@@ -50,7 +50,7 @@ async def application(scope: Any, receive: Any, send: Any) -> None:
         await _protocols(scope, receive, send)
         return
     await receive()
-    if missing := await sync_to_async(obstacle)():
+    if missing := await sync_to_async(obstacle)(delivering=only_delivers()):
         await send({"type": "lifespan.startup.failed", "message": missing})
         return
     await parts.start()
