@@ -22,10 +22,10 @@ from datetime import datetime
 import msgspec
 from picows import WSError, WSInvalidStatusError, ws_connect
 
-from realtime.client_events import CaughtUp, Closed, Event, Payload, Refused, Settled, raw_of
+from realtime.client_events import CaughtUp, Closed, Event, Payload, Refused, SentAway, Settled, raw_of
 from realtime.client_fleet import Fleet, rank
 from realtime.client_wire import ABNORMAL, MESSAGE_MAX_BYTES, Wire, check_address
-from realtime.errors import BadCredentials, RealtimeError
+from realtime.errors import RealtimeError
 from realtime.messages import PROTOCOL, Ok
 from realtime.moving import Moving, Stage
 from realtime.saying import ConnectionLost
@@ -34,7 +34,7 @@ from realtime.state import RoomState
 
 logger = logging.getLogger(__name__)
 
-__all__ = ["Client", "Fleet", "Refused"]
+__all__ = ["Client", "Fleet", "Refused", "SentAway"]
 
 HANDSHAKE_S = 10.0
 READ_BUFFER_BYTES = 2_048
@@ -99,7 +99,8 @@ class Client:
     async def connect(self) -> None:
         """`start`, and wait until the state is complete; for a server that is away it waits.
 
-        Raises BadCredentials, also when the server sent this client away before, and ConnectionLost after `leave`.
+        Raises BadCredentials for one that is not let in (any more), SentAway with the close code when the server has closed
+        for good for another reason, also before, and ConnectionLost after `leave`.
         """
         self._begin()
         if self.session.phase is Phase.LIVE:
@@ -133,7 +134,9 @@ class Client:
         return await asyncio.shield(answer)
 
     def post(self, kind: str, data: Payload, *, id: str | None = None, expires_at: datetime | None = None) -> str:
-        """`publish` without waiting: the answer is a `Settled` event. Returns the id."""
+        """`publish` without waiting: the answer is a `Settled` event, with `connection_lost` when the connection is over before
+        it came. Returns the id. Raises as `publish`."""
+        self._begin()
         ref = id or self.new_id()
         self.session.publish(ref, kind, raw_of(data), self._clock.monotonic(), expires_at=expires_at)
         self._pump()
@@ -173,7 +176,7 @@ class Client:
             self._wire.stall() if stalled else self._wire.read_again()
 
     def abandon(self) -> None:
-        """Stop at once and for good, without a word."""
+        """Stop at once and for good, without a word, also to the application: what it waits for, it knows."""
         self.session.abandon()
         if self._connecting is not None:
             self._connecting.cancel()
@@ -356,7 +359,8 @@ class Client:
                     self._settle(event)
                 case Closed(retry_in_s=None):
                     # The only other reason to stay away is that this side left.
-                    self._end(BadCredentials(event.reason) if self._gone is None else None)
+                    over = self._end(event.error if self._gone is None else None)
+                    self._hand_on(self.session.saying.over(over.message))
                 case CaughtUp() if self._ready is not None and not self._ready.done():
                     self._ready.set_result(None)
             if self.state is not None:
@@ -377,8 +381,8 @@ class Client:
             answer.set_exception(Refused(event.reply))
             answer.exception()  # nobody may be waiting any more
 
-    def _end(self, error: RealtimeError | None = None) -> None:
-        """Nothing comes after this: who waits is told why, and so is who asks later."""
+    def _end(self, error: RealtimeError | None = None) -> RealtimeError:
+        """Nothing comes after this: who waits is told why, and so is who asks later. Returns why."""
         self._over = self._over or error or ConnectionLost("The client left.")
         for future in (self._ready, *self._answers.values()):
             if future is not None and not future.done():
@@ -387,3 +391,4 @@ class Client:
         self._answers.clear()
         if self._gone is not None and not self._gone.done():
             self._gone.set_result(None)
+        return self._over

@@ -7,10 +7,13 @@ from enum import IntEnum
 
 from msgspec import Raw, Struct
 
-from realtime.errors import RealtimeError
+from realtime.closing import CloseCode
+from realtime.errors import BadCredentials, RealtimeError
 from realtime.messages import Error, Ok, Pub, Sender, Snapshot, Welcome, encode
 
 Payload = Mapping[str, object] | Struct | bytes | Raw
+NOT_LET_IN = (403, CloseCode.BAD_CREDENTIALS, CloseCode.FORBIDDEN)
+"""An HTTP status, and what becomes of it for somebody who was in."""
 
 
 def raw_of(data: Payload) -> Raw:
@@ -26,6 +29,17 @@ class Refused(RealtimeError):
     def __init__(self, error: Error) -> None:
         super().__init__(error.message, field=error.field, retry_after_ms=error.retry_after_ms)
         self.code = error.code
+
+
+class SentAway(RealtimeError):
+    """The server has closed the connection for good. `close_code` and `reason` are what it said."""
+
+    code = "sent_away"
+
+    def __init__(self, close_code: int, reason: str) -> None:
+        super().__init__(f"{reason or 'The server has closed the connection for good.'} (close code {close_code})")
+        self.close_code = close_code
+        self.reason = reason
 
 
 class Via(IntEnum):
@@ -97,6 +111,11 @@ class Closed(Struct, frozen=True):
     code: int
     reason: str
     retry_in_s: float | None
+
+    @property
+    def error(self) -> RealtimeError:
+        """What somebody hears who asks a client that was sent away."""
+        return BadCredentials(self.reason) if self.code in NOT_LET_IN else SentAway(self.code, self.reason)
 
 
 Event = Connected | SnapshotTaken | Received | Confirmed | CaughtUp | Moved | Gap | Settled | Closed

@@ -65,8 +65,8 @@ class Sentinels(Struct, frozen=True):
 def _address(text: str) -> tuple[str, int]:
     """Of "host", "host:port", "[::1]:port"."""
     found = re.fullmatch(r"(\[[^\]]+\]|[^:\[\]]+)(?::(\d+))?", text)
-    if found is None:
-        raise ValueError(f"REDIS_URL: {text!r} is no host:port; expected {_FORM}")
+    if found is None:  # it may be a part of the password
+        raise ValueError(f"REDIS_URL: expected {_FORM}")
     return found[1].strip("[]"), int(found[2] or SENTINEL_PORT)
 
 

@@ -38,6 +38,10 @@ class Saying:
         self.outbox.again()
         return self._lost(set(self._fleeting))
 
+    def over(self, why: str) -> list[Event]:
+        """There will be no other connection: no answer comes to what is durable. What was on its way may be stored."""
+        return [Settled(ref, Error(LOST, why, ref)) for ref in self.outbox.give_up()]
+
     def crossing(self) -> None:
         """From now on things are said on another connection; this one may still bring answers."""
         self._behind = set(self._fleeting)

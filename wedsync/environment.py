@@ -50,11 +50,17 @@ class Project(Struct, frozen=True):
 
 
 def environment(var_dir: Path) -> dict[str, str]:
-    """`var/env` (NAME=value a line) below the process environment, so that commands need no variables of their own."""
+    """`var/env` (NAME=value a line) below the process environment, so that commands need no variables of their own. Raises
+    ImproperlyConfigured naming the file when it is there and cannot be read."""
+    file = var_dir / "env"
     try:
-        lines = (var_dir / "env").read_text(encoding="utf-8").splitlines()
+        lines = file.read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
         lines = []
+    except OSError as error:
+        raise ImproperlyConfigured(f"{file}: it cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ImproperlyConfigured(f"{file}: it is no text in UTF-8") from None
     written = dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
     return written | dict(os.environ)
 

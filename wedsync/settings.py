@@ -145,6 +145,7 @@ SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = _project.https
 # TLS ends at a proxy, which alone knows how somebody came. Without it a form's `Origin: https://...` is another site's.
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if _project.https else None
 
+DEFAULT_EXCEPTION_REPORTER_FILTER = "wedsync.debug_pages.AddressFilter"
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,

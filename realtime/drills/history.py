@@ -19,6 +19,7 @@ from realtime.drills.course import Course
 from realtime.histogram import Histogram
 from realtime.kinds import KINDS, Priority
 from realtime.messages import Ok, Pub
+from realtime.saying import LOST
 
 CONFIRMED = 3
 """As `Via` of a sight: not shown (it was before), but it has its place in the stream now."""
@@ -156,7 +157,7 @@ class Recorder:
             case Settled(ref, reply):
                 if isinstance(reply, Ok):
                     self._history.answered(seen.room, seen.member, ref, offset=reply.offset)
-                else:
+                elif reply.code != LOST:  # the client's own word: what was on its way may be stored
                     self._history.answered(seen.room, seen.member, ref, refused=reply.code)
             case SnapshotTaken(snapshot):
                 seen.mark(snapshot.offset, snapshot=True)

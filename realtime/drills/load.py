@@ -29,6 +29,7 @@ from realtime.drills.history import History, Recorder
 from realtime.drills.proxy import ChaosProxy, FrameTamper
 from realtime.drills.server import DrillFailed
 from realtime.drills.workloads import BURST_SHARE, PROFILES, Planned, Profile, RoomPlan, rooms, schedule
+from realtime.errors import RealtimeError
 from realtime.kinds import Priority
 from realtime.messages import Sender
 from realtime.policy.resending import OutboxFull
@@ -308,6 +309,8 @@ class LoadDrill:
             client.post(kind, planned.data, id=id)
         except OutboxFull as error:
             self.history.answered(room.name, member_id(room, member), id, refused=error.code)
+        except RealtimeError:  # sent away for good: what has no answer fails the drill
+            pass
 
     def _stand_in(self, planned: Planned) -> int:
         """Somebody of the same role who is connected: a phone without a network does not say things on time."""

@@ -9,7 +9,7 @@ import shutil
 import socket
 import struct
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,18 +25,27 @@ class NoFleet(Exception):
     """No fleet runs here; start one with manage.py serve."""
 
 
-class Occupied(Exception):
+class Unavailable(Exception):
+    """The pointer of this installation cannot be opened or locked."""
+
+
+class Occupied(Unavailable):
     """A supervisor of this installation runs already."""
 
 
 @contextmanager
 def alone(var: Path) -> Iterator[None]:
-    """Until it is left no other supervisor can have this installation. Raises Occupied with who has it, and OSError.
+    """Until it is left no other supervisor can have this installation. Raises Occupied with who has it, and
+    Unavailable with the path and why.
 
     A lock on the pointer (flock(2)): the kernel lets go of it whatever ends its holder, one that was killed is in nobody's way.
     """
-    var.mkdir(parents=True, exist_ok=True)
-    with os.fdopen(os.open(var / POINTER, os.O_RDWR | os.O_CREAT, 0o600), encoding="utf-8") as pointer:
+    try:
+        var.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(var / POINTER, os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise Unavailable(f"{error.filename} cannot be had: {error.strerror}") from None
+    with os.fdopen(descriptor, encoding="utf-8") as pointer:
         try:
             fcntl.flock(pointer, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -47,6 +56,8 @@ def alone(var: Path) -> Iterator[None]:
             raise Occupied(
                 f"a fleet of this installation runs already: {who} ({var}); end it first, or set WEDSYNC_VAR to another folder"
             ) from None
+        except OSError as error:
+            raise Unavailable(f"{var / POINTER} cannot be locked: {error.strerror}") from None
         yield
 
 
@@ -70,7 +81,8 @@ def clear_away(var: Path) -> None:
 
 def clear_pointer(var: Path) -> None:
     """The file stays: another supervisor may hold it open to lock it."""
-    os.truncate(var / POINTER, 0)
+    with suppress(FileNotFoundError):
+        os.truncate(var / POINTER, 0)
 
 
 def ask(var: Path, request: dict[str, Any], timeout_s: float = 10.0) -> Iterator[dict[str, Any]]:

@@ -8,9 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
-from django.db import Error, ProgrammingError
+from django.db import Error
 
 from realtime.errors import JournalUnavailable
+
+MISSING = ("42P01", "42703")
+"""PostgreSQL (appendix A) for a table and a column that is not there."""
+FORBIDDEN = "42501"
 
 
 class ShellCommand(BaseCommand):
@@ -38,8 +42,10 @@ class ShellCommand(BaseCommand):
 
 def told(error: BaseException) -> str:
     """What a database has answered, and what to do. A table or column that is missing is one that nobody has made yet."""
-    said = " ".join(str(error).split())
-    if isinstance(error, ProgrammingError) or "no such " in said:
+    said, sqlstate = " ".join(str(error).split()), getattr(error.__cause__, "sqlstate", None)
+    if sqlstate == FORBIDDEN:
+        return f"this login may not do it ({said}): give it the rights, or DATABASE_URL and HISTORY_DATABASE_URL another"
+    if sqlstate in MISSING or said.startswith(("no such table", "no such column")):
         return f"the database is not up to date ({said}): manage.py migrate, and manage.py migrate --database history"
     return f"the database cannot do it ({said}); is it up, and are DATABASE_URL and HISTORY_DATABASE_URL right?"
 

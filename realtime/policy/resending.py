@@ -108,6 +108,14 @@ class Outbox:
             self._waiting = [(seq, other) for seq, other in self._waiting if other != id]
             heapq.heapify(self._waiting)
 
+    def give_up(self) -> list[str]:
+        """Nothing will be sent any more. Returns the ids of what it held, in order, and holds nothing."""
+        ids = list(self._pending)
+        for held in (self._pending, self._waiting, self._urgent, self._in_flight):
+            held.clear()
+        self._n_bytes, self.retry_at_s = 0, -math.inf
+        return ids
+
     def promised(self, id: str) -> None:
         """It left without the journal; the final answer comes when it comes, and holds nothing else up."""
         self._pending[id].answered = True

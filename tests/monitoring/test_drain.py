@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from io import StringIO
+from pathlib import Path
+from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -122,9 +124,23 @@ def test_the_end_of_a_pod_is_no_decision_and_the_last_one_goes_too(
     assert len(orders(registry, "a")) == 1 and not AuditEntry.objects.exists()
 
 
-def test_a_shell_is_in_no_slot(told: Callable[..., MemoryRegistry], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_slot_may_stand_in_the_file_as_well(
+    told: Callable[..., MemoryRegistry], monkeypatch: pytest.MonkeyPatch, settings: Any, tmp_path: Path
+) -> None:
+    registry = told(report("a", "w1"))
+    monkeypatch.delenv("WEDSYNC_SLOT", raising=False)
+    settings.VAR_DIR = tmp_path
+    (tmp_path / "env").write_text("WEDSYNC_SLOT=w1\n", encoding="utf-8")
+    drain("--self")
+    assert len(orders(registry, "a")) == 1
+
+
+def test_a_shell_is_in_no_slot(
+    told: Callable[..., MemoryRegistry], monkeypatch: pytest.MonkeyPatch, settings: Any, tmp_path: Path
+) -> None:
     registry = told(report("a", "w1"), report("b", "w2"))
     monkeypatch.delenv("WEDSYNC_SLOT", raising=False)
+    settings.VAR_DIR = tmp_path
     with pytest.raises(CommandError, match="WEDSYNC_SLOT is not set") as refused:
         drain("--self")
     assert refused.value.returncode == 2 and orders(registry, "a") == []

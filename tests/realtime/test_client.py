@@ -36,6 +36,7 @@ from realtime.client_events import (
     Gap,
     Moved,
     Received,
+    SentAway,
     Settled,
     SnapshotTaken,
     Via,
@@ -333,6 +334,16 @@ def test_an_emergency_that_is_refused_comes_again_when_it_may_and_holds_nothing_
     assert outbox.take(9.0) == [] and outbox.due_s == math.inf and outbox.n_waiting == 0
 
 
+def test_an_outbox_that_is_given_up_has_nothing_left_and_room_again() -> None:
+    outbox = Outbox(max_bytes=10)
+    outbox.add("a", b"1234")
+    outbox.add("fire", b"5678", urgent=True)
+    outbox.take(0.0)
+    assert outbox.give_up() == ["a", "fire"]
+    assert (len(outbox), outbox.n_in_flight, outbox.n_waiting, outbox.take(9.0), outbox.due_s) == (0, 0, 0, [], math.inf)
+    outbox.add("b", b"1234567890")
+
+
 def test_the_outbox_is_bounded() -> None:
     outbox = Outbox(max_bytes=10)
     outbox.add("a", b"12345678")
@@ -541,7 +552,9 @@ async def test_refused_at_the_door_it_says_so_to_everyone_who_waits_or_asks_late
         await client.leave()
 
 
-@pytest.mark.parametrize(("code", "error"), [(4401, BadCredentials), (4403, BadCredentials), (4408, BadCredentials)])
+@pytest.mark.parametrize(
+    ("code", "error"), [(4401, BadCredentials), (4403, BadCredentials), (4408, SentAway), (4409, SentAway)]
+)
 async def test_sent_away_for_good_what_waits_ends_with_the_reason(code: int, error: type[RealtimeError]) -> None:
     def send_away(server: FakeServer, message: ToServer) -> None:
         if isinstance(message, Publish):
@@ -553,8 +566,58 @@ async def test_sent_away_for_good_what_waits_ends_with_the_reason(code: int, err
         client = Client(url, "ticket", fleet)
         with pytest.raises(error, match="this is over"):
             await client.publish("chat.crew", {"text": "x"})
-        with pytest.raises(error, match="this is over"):
+        with pytest.raises(error, match="this is over") as told:
             await client.connect()
+        if isinstance(told.value, SentAway):
+            assert (told.value.close_code, told.value.reason) == (code, "this is over")
+
+
+async def test_post_connects_by_itself_too() -> None:
+    settled = asyncio.Event()
+    events: list[Event] = []
+
+    def on_event(event: Event) -> None:
+        events.append(event)
+        if isinstance(event, Settled):
+            settled.set()
+
+    async with serving(acknowledge) as (url, _), Fleet(SystemClock()) as fleet, asyncio.timeout(5):
+        client = Client(url, "ticket", fleet, on_event=on_event)
+        ref = client.post("chat.crew", {"text": "Doors in five"})
+        await settled.wait()
+        assert Settled(ref, Ok(ref, 4)) in events
+        await client.leave()
+
+
+async def test_what_was_posted_and_waits_when_it_is_over_is_answered_and_nothing_more_is_taken() -> None:
+    events: list[Event] = []
+    async with serving(acknowledge, status=403) as (url, _), Fleet(SystemClock()) as fleet, asyncio.timeout(5):
+        client = Client(url, "ticket", fleet, on_event=events.append)
+        refs = [client.post("chat.crew", {"text": "x"}) for _ in range(2)]
+        with pytest.raises(BadCredentials) as told:
+            await client.connect()
+        *settled, closed = events
+        why = told.value.message
+        assert settled == [Settled(ref, Error("connection_lost", why, ref)) for ref in refs]
+        assert isinstance(closed, Closed) and len(client.session.outbox) == 0
+        with pytest.raises(BadCredentials):
+            client.post("chat.crew", {"text": "late"})
+        assert len(client.session.outbox) == 0
+
+
+async def test_who_leaves_hears_what_was_not_answered_and_who_abandons_nothing() -> None:
+    def only_see_off(server: FakeServer, message: ToServer) -> None:
+        if isinstance(message, Leave):
+            acknowledge(server, message)
+
+    async with serving(only_see_off) as (url, _), Fleet(SystemClock()) as fleet, asyncio.timeout(5):
+        for end, codes in (("leave", ["connection_lost"]), ("abandon", [])):
+            events: list[Event] = []
+            client = Client(url, "ticket", fleet, on_event=events.append)
+            await client.connect()
+            client.post("chat.crew", {"text": "x"})
+            await client.leave() if end == "leave" else client.abandon()
+            assert [e.reply.code for e in events if isinstance(e, Settled) and isinstance(e.reply, Error)] == codes
 
 
 async def test_after_leaving_nothing_waits() -> None:

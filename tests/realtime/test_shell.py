@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 from django.core.management import CommandError, get_commands, load_command_class
-from django.db import DatabaseError, InterfaceError, OperationalError, ProgrammingError
+from django.db import DatabaseError, Error, InterfaceError, OperationalError, ProgrammingError
+from psycopg import errors as psycopg_errors
 
 from realtime.errors import JournalUnavailable
 from realtime.management.shell import ShellCommand, unwritable
@@ -26,6 +27,12 @@ def unavailable(cause: Exception | None) -> JournalUnavailable:
     return error
 
 
+def answered(error: Error, sqlstate: str) -> Error:
+    """As Django hands on what PostgreSQL says."""
+    error.__cause__ = psycopg_errors.lookup(sqlstate)(str(error))
+    return error
+
+
 REFUSED = OperationalError("connection failed: port 9 failed: Connection refused\n\tIs the server running?")
 
 
@@ -33,7 +40,12 @@ REFUSED = OperationalError("connection failed: port 9 failed: Connection refused
     ("error", "says"),
     [
         (OperationalError("no such table: realtime_room"), "not up to date (no such table: realtime_room): manage.py migrate"),
-        (ProgrammingError('relation "realtime_room" does not exist'), "manage.py migrate --database history"),
+        (OperationalError("no such column: realtime_room.x"), "manage.py migrate"),
+        (answered(ProgrammingError('relation "x" does not exist'), "42P01"), "manage.py migrate --database history"),
+        (answered(ProgrammingError("column x does not exist"), "42703"), "manage.py migrate"),
+        (answered(ProgrammingError("permission denied for table x"), "42501"), "this login may not do it (permission"),
+        (answered(ProgrammingError("syntax error"), "42601"), "cannot do it (syntax error)"),
+        (unavailable(answered(ProgrammingError("permission denied for table x"), "42501")), "this login may not do it"),
         (REFUSED, "(connection failed: port 9 failed: Connection refused Is the server running?); is it up"),
         (InterfaceError("connection already closed"), "DATABASE_URL"),
         (DatabaseError("database disk image is malformed"), "cannot do it (database disk image is malformed)"),

@@ -41,15 +41,47 @@ def test_a_plain_daphne_without_what_it_needs_says_so_and_ends(env: dict[str, st
     assert done.stderr.splitlines()[-1].startswith("wedsync: ") and done.stderr.endswith(f"{end}\n")
 
 
+@pytest.mark.parametrize(
+    ("env", "written", "end"),
+    [
+        pytest.param({"EMAIL_PORT": "abc"}, b"", "wedsync: EMAIL_PORT='abc': Expected `int`", id="variable"),
+        pytest.param({}, b"\xff", "env: it is no text in UTF-8", id="file"),
+    ],
+)
+def test_a_plain_daphne_with_a_setting_that_cannot_be_right_says_so_and_ends(
+    env: dict[str, str], written: bytes, end: str, tmp_path: Path
+) -> None:
+    (tmp_path / "env").write_bytes(written)
+    done = run(*DAPHNE, var=tmp_path, **KEY, **env)
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+    (said,) = done.stderr.splitlines()
+    assert said.startswith("wedsync: ") and end in said
+
+
 def test_a_control_loop_without_a_key_does_not_wait_for_the_first_report(tmp_path: Path) -> None:
     done = run("manage.py", "control_loop", var=tmp_path)
     assert (done.returncode, done.stderr) == (2, "manage.py: The SECRET_KEY setting must not be empty.\n")
 
 
-def test_a_history_without_tables_is_one_as_well(tmp_path: Path) -> None:
+IMPORTED = "import sys, daphne.cli, wedsync.asgi; sys.exit(0)"
+"""As a plain Daphne imports it; it does not serve then."""
+
+
+@pytest.mark.parametrize(
+    ("env", "status"),
+    [
+        pytest.param({}, 2, id="the control loop runs here"),
+        pytest.param({"WEDSYNC_CONTROL": "", "WEDSYNC_SLOT": "web"}, 2, id="pages"),
+        pytest.param({"WEDSYNC_CONTROL": "", "WEDSYNC_SLOT": "w2"}, 0, id="a worker that only delivers"),
+    ],
+)
+def test_a_history_without_tables_keeps_only_those_from_starting_who_use_it(
+    env: dict[str, str], status: int, tmp_path: Path
+) -> None:
     assert run("manage.py", "migrate", "-v0", var=tmp_path, **KEY).returncode == 0
-    done = run(*DAPHNE, var=tmp_path, **KEY)
-    assert done.returncode == 2 and done.stderr.endswith(f"{NO_TABLES} --database history\n")
+    done = run("-c", IMPORTED, var=tmp_path, **KEY, **env)
+    assert (done.returncode, "Traceback" in done.stderr) == (status, False)
+    assert done.stderr.endswith(f"{NO_TABLES} --database history\n")
 
 
 def test_a_server_with_a_lifespan_is_told_why_not(tmp_path: Path) -> None:

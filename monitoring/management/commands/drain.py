@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import getpass
-import os
 from typing import Any
 
 from django.conf import settings
@@ -19,6 +18,7 @@ from realtime.fleet import remote
 from realtime.management.shell import ShellCommand
 from realtime.ports import Registry
 from realtime.report import Drain, WorkerReport
+from wedsync.environment import environment
 
 MISUSE = 2
 DEADLINE_MAX_S = 86_400
@@ -50,7 +50,7 @@ class Command(ShellCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         if not 0 < options["deadline"] <= DEADLINE_MAX_S:  # nan is neither
             raise CommandError("--deadline must be more than 0 seconds, at most a day", returncode=MISUSE)
-        if options["own"] and not os.environ.get("WEDSYNC_SLOT"):  # its default is somebody's slot
+        if options["own"] and not environment(settings.VAR_DIR).get("WEDSYNC_SLOT"):  # its default is somebody's slot
             raise CommandError("--self: WEDSYNC_SLOT is not set, this is no worker's environment", returncode=MISUSE)
         try:
             asyncio.run(self._drain(options))

@@ -48,7 +48,7 @@ class Command(BaseCommand):
         try:
             with remote.alone(settings.VAR_DIR):
                 self._serve(workers, options["host"], options["port"])
-        except remote.Occupied as error:
+        except remote.Unavailable as error:
             raise CommandError(str(error), returncode=MISUSE) from None
 
     def _serve(self, workers: int, host: str, port: int) -> None:

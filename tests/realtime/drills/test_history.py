@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
 from msgspec import Raw
 
-from realtime.client_events import CaughtUp, Closed, Received, Via
+from realtime.client_events import CaughtUp, Closed, Received, Settled, Via
 from realtime.drills.course import Moment
 from realtime.drills.history import History, Recorder
 from realtime.kinds import Priority
-from realtime.messages import Pub, Sender
+from realtime.messages import Error, Pub, Sender
+from realtime.saying import LOST
 from tests.fakes import START, ManualClock
 
 
@@ -41,3 +43,13 @@ def test_others_are_those_who_are_connected_from_the_intended_moment_on() -> Non
     author(back)
     say("it was said again after its author came back", 2.8)
     assert others() == 1
+
+
+@pytest.mark.parametrize(("code", "answered"), [("forbidden", True), (LOST, False)])
+def test_only_the_server_answers(code: str, answered: bool) -> None:
+    history = History()
+    speaker = Recorder(history, history.watch("rose", "rose.guest0", "guest"), ManualClock())
+    history.sent("rose", "rose.guest0", "a", "chat.guests", 0.0)
+    speaker(Settled("a", Error(code, "no", "a")))
+    (message,) = history.messages
+    assert (message.answered, bool(message.refused)) == (answered, answered)

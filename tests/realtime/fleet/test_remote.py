@@ -56,3 +56,11 @@ def test_what_a_killed_supervisor_has_left_keeps_nobody_out(tmp_path: Path) -> N
     write_pointer(tmp_path, tmp_path / "control.sock")
     with alone(tmp_path):
         pass
+
+
+def test_a_pointer_that_somebody_has_removed_is_clear(tmp_path: Path) -> None:
+    with alone(tmp_path):
+        write_pointer(tmp_path, tmp_path / "control.sock")
+        (tmp_path / POINTER).unlink()
+        clear_pointer(tmp_path)
+        assert not (tmp_path / POINTER).exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -62,3 +63,35 @@ def test_a_second_supervisor_of_an_installation_is_refused_and_takes_nothing_awa
         with pytest.raises(CommandError, match="runs already: process") as refused:
             call_command("serve", port=0)
         assert refused.value.returncode == 2 and "control.sock" in (tmp_path / remote.POINTER).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("make", "why"),
+    [
+        pytest.param(lambda var: (var / remote.POINTER).mkdir(), "/fleet.json cannot be had: Is a directory", id="pointer"),
+        pytest.param(lambda var: var.rmdir() or var.touch(), " cannot be had: File exists", id="folder"),
+    ],
+)
+def test_a_pointer_that_cannot_be_had_is_named(
+    make: Callable[[Path], None], why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: Any
+) -> None:
+    settings.VAR_DIR = tmp_path / "var"
+    settings.VAR_DIR.mkdir()
+    make(settings.VAR_DIR)
+    monkeypatch.setattr("realtime.fleet.processes.listen", lambda *address: pytest.fail("it listens"))
+    with pytest.raises(CommandError, match=f"^{settings.VAR_DIR}{why}$") as refused:
+        call_command("serve", port=0)
+    assert refused.value.returncode == 2
+
+
+def test_what_goes_wrong_later_is_not_laid_to_the_pointer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: Any
+) -> None:
+    settings.VAR_DIR = tmp_path
+
+    def fails(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("realtime.management.commands.serve.Command._serve", fails)
+    with pytest.raises(OSError, match="No space left"):
+        call_command("serve", port=0)
