@@ -1,7 +1,7 @@
 """The Django app of the weddings."""
 
 from django.apps import AppConfig
-from django.contrib.auth.signals import user_logged_in, user_logged_out
+from django.contrib.auth.signals import user_logged_in
 
 
 class WeddingsConfig(AppConfig):
@@ -12,8 +12,7 @@ class WeddingsConfig(AppConfig):
     verbose_name = "Weddings"
 
     def ready(self) -> None:
-        """Tickets end with the login that they come from."""
+        """Tickets carry the name of the login that they come from; its session ends it (`wedsync.sessions`)."""
         from wedsync.weddings import revocation
 
         user_logged_in.connect(revocation.logged_in)
-        user_logged_out.connect(revocation.logged_out)

@@ -51,11 +51,6 @@ def revoked() -> Revoked:
 
 
 def logged_in(request: HttpRequest, **_: Any) -> None:
-    """Name the login. Not after the session's key, which changes while somebody stays logged in."""
-    request.session[LOGIN] = f"s:{secrets.token_urlsafe(9)}"
-
-
-def logged_out(request: HttpRequest, **_: Any) -> None:
-    """What came in by this login goes, on this device; others of the same person have a login of their own."""
-    if login := request.session.get(LOGIN):
-        Withdrawn.note([(Withdrawn.NOBODY, login)])
+    """Name the login. Not after the session's key, which changes while somebody stays logged in; and who logs in once more
+    keeps the name, which is in tickets."""
+    request.session.setdefault(LOGIN, f"s:{secrets.token_urlsafe(9)}")

@@ -183,6 +183,20 @@ def test_a_login_is_over_when_it_is_logged_out_of_and_no_other_of_the_same_perso
     assert Withdrawn.objects.count() == 1
 
 
+@pytest.mark.parametrize(("name", "over"), [("ada", False), ("bob", True)], ids=["the same person", "another account"])
+def test_a_login_over_another_keeps_its_name_when_it_is_the_same_persons_and_else_ends_it(
+    client: Client, name: str, over: bool
+) -> None:
+    people = {who: get_user_model().objects.create_user(who, password="long enough", is_staff=True) for who in ("ada", "bob")}
+    client.post("/login/", {"username": "ada", "password": "long enough"})
+    ada, first = Sender(f"u{people['ada'].pk}", "staff"), client.session["login"]
+    assert client.post("/admin/login/", {"username": name, "password": "long enough"}).status_code == 302
+    assert withdrawn(ada, first, revoked()) == over
+    assert not withdrawn(Sender(f"u{people[name].pk}", "staff"), client.session["login"], revoked())
+    client.post("/admin/logout/")
+    assert withdrawn(ada, first, revoked())
+
+
 @pytest.mark.django_db(transaction=True)
 async def test_logging_out_ends_the_connections_of_that_login_and_voids_what_would_bring_them_back() -> None:
     devices = [Client(), Client()]
