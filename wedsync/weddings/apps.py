@@ -1,7 +1,9 @@
 """The Django app of the weddings."""
 
 from django.apps import AppConfig
+from django.conf import settings
 from django.contrib.auth.signals import user_logged_in
+from django.db.models.signals import pre_save
 
 
 class WeddingsConfig(AppConfig):
@@ -16,3 +18,4 @@ class WeddingsConfig(AppConfig):
         from wedsync.weddings import revocation
 
         user_logged_in.connect(revocation.logged_in)
+        pre_save.connect(revocation.saving, sender=settings.AUTH_USER_MODEL)
