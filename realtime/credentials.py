@@ -8,13 +8,14 @@ from typing import Any
 from asgiref.sync import sync_to_async
 from channels.auth import get_user
 from django.conf import settings
+from django.contrib.auth import HASH_SESSION_KEY
 from django.http.cookie import parse_cookie
 from msgspec import Struct
 
 from realtime.access import Ticket, origin_allowed, read_ticket, spend
 from realtime.errors import BadCredentials
 from realtime.messages import Sender
-from realtime.revoked import LOGIN, withdrawn
+from realtime.revoked import LOGIN, password_name, withdrawn
 from realtime.roles import ROLES, Role
 from realtime.services import Services
 
@@ -94,4 +95,10 @@ async def _session_member(headers: dict[str, str], room: str, services: Services
     member = await sync_to_async(services.domain.member)(room, user, session)
     if member is None:
         raise BadCredentials
-    return member, await sync_to_async(session.get)(LOGIN, "")
+    return member, await sync_to_async(login_of)(session)
+
+
+def login_of(session: Any) -> str:
+    """What the tickets of this session say of its login: its names, "" without an account."""
+    hashed = session.get(HASH_SESSION_KEY)
+    return " ".join(filter(None, (session.get(LOGIN), hashed and password_name(hashed))))

@@ -12,6 +12,13 @@ LOGIN = "login"
 """In the session of an account: the name of this login, which goes into every ticket that comes from it. No member has it."""
 
 
+def password_name(session_hash: str) -> str:
+    """The other name that a login goes by: that of the password it came with, from Django's hash of it for sessions."""
+    return f"p:{session_hash[:12]}"
+
+
 def withdrawn(member: Sender, login: str, revoked: Revoked) -> bool:
-    """Whether this member is no longer what its ticket says, or has logged out since ("": came without an account)."""
-    return member.member in revoked or (member.member, member.role) in revoked or (login != "" and login in revoked)
+    """Whether this member is no longer what its ticket says, or its login is over by one of its names, which stand in `login`
+    with spaces between ("": came without an account)."""
+    over = login != "" and any(name in revoked for name in login.split())
+    return over or member.member in revoked or (member.member, member.role) in revoked

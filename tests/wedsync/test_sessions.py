@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 from datetime import UTC, datetime
 from importlib import import_module
+from typing import Any
 
 import pytest
+from asgiref.sync import async_to_sync
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.contrib.sessions.backends import base, db
@@ -15,6 +18,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from wedsync.weddings.demo import place
+from wedsync.weddings.models import Withdrawn
 
 NOON = datetime(2027, 7, 3, 12, 0, tzinfo=UTC)
 KEY = "0123456789abcdefghijklmnopqrstuv"
@@ -60,3 +64,16 @@ def test_sessions_from_before_are_good_and_new_ones_work() -> None:
     client = Client()
     client.force_login(get_user_model().objects.get(username="admin"))
     assert client.get("/admin/").status_code == 200
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("login", "over"), [("s:a", ["s:a"]), (None, [])], ids=["an account's", "a guest's"])
+@pytest.mark.parametrize("flush", [lambda session: session.flush(), lambda session: async_to_sync(session.aflush)()])
+def test_with_a_session_its_login_is_over(flush: Callable[[Any], None], login: str | None, over: list[str]) -> None:
+    session = import_module(settings.SESSION_ENGINE).SessionStore()
+    session.update({"login": login} if login else {"members": {"rose-garden": "key"}})
+    session.create()
+    key = session.session_key
+    flush(session)
+    assert (session.session_key, session.exists(key), list(session.items())) == (None, False, [])
+    assert list(Withdrawn.objects.values_list("role", flat=True)) == over

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from typing import Any, ClassVar
 from zoneinfo import ZoneInfo
@@ -19,6 +20,8 @@ from wedsync.weddings.models import RunSheetItem
 from wedsync.weddings.tables import YEARS, at_venue, local_time, wall_clock
 
 UTC = ZoneInfo("UTC")
+SECONDS = re.compile(r"(?<=\d:\d\d):[0-5]\d\Z")
+"""The admin's "Now" types them."""
 
 
 class VenueTimeField(forms.MultiValueField):
@@ -47,7 +50,7 @@ class VenueTimeField(forms.MultiValueField):
         if day.year not in YEARS:
             raise forms.ValidationError(f"A year from {YEARS[0]} to {YEARS[-1]} is needed.")
         try:
-            local = local_time(f"{day.isoformat()} {clock}")
+            local = local_time(f"{day.isoformat()} {SECONDS.sub('', clock)}")
         except ValueError:
             raise forms.ValidationError(f"{clock[:40]!r} is not a time such as 14:30.") from None
         try:

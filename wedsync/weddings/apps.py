@@ -1,7 +1,9 @@
 """The Django app of the weddings."""
 
 from django.apps import AppConfig
-from django.contrib.auth.signals import user_logged_in, user_logged_out
+from django.conf import settings
+from django.contrib.auth.signals import user_logged_in
+from django.db.models.signals import pre_save
 
 
 class WeddingsConfig(AppConfig):
@@ -12,8 +14,8 @@ class WeddingsConfig(AppConfig):
     verbose_name = "Weddings"
 
     def ready(self) -> None:
-        """Tickets end with the login that they come from."""
+        """Tickets carry the name of the login that they come from; its session ends it (`wedsync.sessions`)."""
         from wedsync.weddings import revocation
 
         user_logged_in.connect(revocation.logged_in)
-        user_logged_out.connect(revocation.logged_out)
+        pre_save.connect(revocation.saving, sender=settings.AUTH_USER_MODEL)

@@ -196,7 +196,7 @@ class Member(models.Model):
 
 class Withdrawn(models.Model):
     """A role that a member has no more, or had until it was deleted, for as long as a ticket may speak of it; in place of a
-    role also a login that is over, and then of no member."""
+    role also a login that is over, or a password by the name of it in logins, and then of no member."""
 
     NOBODY = 0
     """In place of the member, of a login."""

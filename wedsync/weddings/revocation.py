@@ -10,7 +10,7 @@ from django.http import HttpRequest
 from msgspec import Struct
 
 from realtime.clock import SystemClock
-from realtime.revoked import LOGIN
+from realtime.revoked import LOGIN, password_name
 from wedsync.weddings.models import ApiToken, Member, Withdrawn
 
 
@@ -51,11 +51,15 @@ def revoked() -> Revoked:
 
 
 def logged_in(request: HttpRequest, **_: Any) -> None:
-    """Name the login. Not after the session's key, which changes while somebody stays logged in."""
-    request.session[LOGIN] = f"s:{secrets.token_urlsafe(9)}"
+    """Name the login. Not after the session's key, which changes while somebody stays logged in; and who logs in once more
+    keeps the name, which is in tickets."""
+    request.session.setdefault(LOGIN, f"s:{secrets.token_urlsafe(9)}")
 
 
-def logged_out(request: HttpRequest, **_: Any) -> None:
-    """What came in by this login goes, on this device; others of the same person have a login of their own."""
-    if login := request.session.get(LOGIN):
-        Withdrawn.note([(Withdrawn.NOBODY, login)])
+def saving(sender: Any, instance: Any, update_fields: Any = None, **_: Any) -> None:
+    """With its password an account's logins are over, wherever they are; Django ends their pages, not what is open."""
+    if update_fields is not None and "password" not in update_fields:
+        return
+    before = sender.objects.filter(pk=instance.pk).exclude(password=instance.password).first()
+    if before is not None:
+        Withdrawn.note([(Withdrawn.NOBODY, password_name(before.get_session_auth_hash()))])

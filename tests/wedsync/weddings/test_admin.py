@@ -186,6 +186,16 @@ def test_the_ceremony_is_told_and_taken_by_the_clocks_of_the_zone_in_the_form(ad
     assert admin.post(url, form | {"timezone": "Mars"}).status_code == 200
 
 
+def test_the_link_that_types_the_present_time_means_its_minute(admin: Client) -> None:
+    wedding, item = Wedding.objects.get(slug="rose-garden"), ceremony()
+    for path, field in ((f"wedding/{wedding.pk}", "ceremony_at_1"), (f"runsheetitem/{item.pk}", "start_1")):
+        url = f"/admin/weddings/{path}/change/"
+        assert admin.post(url, opened(admin, url) | {field: "14:47:59"}).status_code == 302
+        assert opened(admin, url)[field] == "14:47"
+        assert "is not a time such as 14:30" in admin.post(url, opened(admin, url) | {field: "14:47:60"}).content.decode()
+    assert {Wedding.objects.get(slug="rose-garden").ceremony_at.second, ceremony().start.second} == {0}
+
+
 @pytest.mark.parametrize(("hour", "shown"), [(0, "01:30"), (1, "01:30+00:00")], ids=["first", "second"])
 def test_an_item_in_the_hour_that_exists_twice_is_edited_like_any_other(admin: Client, hour: int, shown: str) -> None:
     start = datetime(2027, 10, 31, hour, 30, tzinfo=UTC)

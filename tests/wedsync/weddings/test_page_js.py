@@ -234,8 +234,10 @@ console.log(JSON.stringify([held, left, shown()]));"""
 
 
 ACCOUNT = """
-const out = form({});
-page({ parts: { "form[action*=logout]": out } });
+const to = (path) => Object.assign(form({}), { matches: (asked) => path.includes(asked.match(/=(.*)]/)[1]) });
+const forms = { bar: to("/logout/"), join: to("/logout/"), other: to("/join/key/") };
+page({});
+const send = (name) => document.fire("submit", { target: forms[name] });
 Object.defineProperty(globalThis, "navigator", { value: { serviceWorker: {} } });
 const done = [];
 globalThis.caches = { delete: async (name) => done.push(name) };
@@ -247,10 +249,12 @@ globalThis.BroadcastChannel = class { postMessage(word) { done.push(word); } };
     ("how", "done"),
     [
         ("", []),
-        ('out.fire("submit");', ["wedsync"]),
+        ('send("bar");', ["wedsync"]),
+        ('send("join");', ["wedsync"]),
+        ('send("other");', []),
         ('document.body.setAttribute("data-nobody", ""); await import(again);', ["wedsync", "nobody"]),
     ],
-    ids=["somebody", "who logs out", "nobody"],
+    ids=["somebody", "who logs out", "who logs out to join", "another form", "nobody"],
 )
 def test_what_the_device_keeps_goes_with_who_was_logged_in_and_the_other_tabs_hear_of_it(run: Any, how: str, done: Any) -> None:
     load = 'const again = `${process.argv[2]}/account.js?again`; await load("account");'

@@ -15,6 +15,7 @@ from django.core import serializers
 from django.test import Client
 
 from realtime.bootstrap import services
+from realtime.credentials import login_of
 from realtime.messages import Sender
 from realtime.revoked import withdrawn
 from realtime.routing import router
@@ -181,6 +182,64 @@ def test_a_login_is_over_when_it_is_logged_out_of_and_no_other_of_the_same_perso
     assert [withdrawn(me, login, revoked()) for login in (mine, theirs, "")] == [True, False, False]
     client.post("/logout/")
     assert Withdrawn.objects.count() == 1
+
+
+@pytest.mark.parametrize(("name", "over"), [("ada", False), ("bob", True)], ids=["the same person", "another account"])
+def test_a_login_over_another_keeps_its_name_when_it_is_the_same_persons_and_else_ends_it(
+    client: Client, name: str, over: bool
+) -> None:
+    people = {who: get_user_model().objects.create_user(who, password="long enough", is_staff=True) for who in ("ada", "bob")}
+    client.post("/login/", {"username": "ada", "password": "long enough"})
+    ada, first = Sender(f"u{people['ada'].pk}", "staff"), client.session["login"]
+    assert client.post("/admin/login/", {"username": name, "password": "long enough"}).status_code == 302
+    assert withdrawn(ada, first, revoked()) == over
+    assert not withdrawn(Sender(f"u{people[name].pk}", "staff"), client.session["login"], revoked())
+    client.post("/admin/logout/")
+    assert withdrawn(ada, first, revoked())
+
+
+def own_page(user: Any, device: Client) -> None:
+    new = {"old_password": "long enough", "new_password1": "other enough", "new_password2": "other enough"}
+    assert device.post("/admin/password_change/", new).status_code == 302
+
+
+def staffs_page(user: Any, device: Client) -> None:
+    boss = Client()
+    boss.force_login(get_user_model().objects.create_superuser("boss"))
+    new = {"password1": "other enough", "password2": "other enough", "usable_password": "true"}
+    assert boss.post(f"/admin/auth/user/{user.pk}/password/", new).status_code == 302
+
+
+def program(user: Any, device: Client) -> None:
+    user.set_password("other enough")
+    user.save()
+
+
+def other_fields(user: Any, device: Client) -> None:
+    user.first_name = "Ada"
+    user.save()
+    user.save(update_fields=["last_login"])
+
+
+PASSWORD = [(own_page, True, True), (staffs_page, True, False), (program, True, False), (other_fields, False, True)]
+
+
+@pytest.mark.parametrize(("change", "over", "stays"), PASSWORD, ids=[change.__name__ for change, _, _ in PASSWORD])
+def test_what_came_in_by_a_password_is_out_when_it_is_another_one(change: Any, over: bool, stays: bool, client: Client) -> None:
+    user = get_user_model().objects.create_user("ada", password="long enough", is_staff=True)
+    stranger = get_user_model().objects.create_user("bob", password="long enough", is_staff=True)
+    ada, devices = Sender(f"u{user.pk}", "staff"), [client, Client(), Client()]
+    for device, name in zip(devices, ("ada", "ada", "bob"), strict=True):
+        device.post("/login/", {"username": name, "password": "long enough"})
+    mine, theirs, other = (login_of(device.session) for device in devices)
+    change(user, client)
+    assert [withdrawn(ada, login, revoked()) for login in (mine, theirs)] == [over, over]
+    assert not withdrawn(Sender(f"u{stranger.pk}", "staff"), other, revoked())
+    assert (client.get("/admin/").status_code == 200) == stays
+    if stays:
+        assert not withdrawn(ada, login_of(client.session), revoked()), "comes in anew by the same session"
+        client.post("/logout/")
+        assert withdrawn(ada, mine, revoked())
 
 
 @pytest.mark.django_db(transaction=True)

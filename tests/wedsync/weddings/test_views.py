@@ -165,9 +165,11 @@ def test_where_nobody_is_logged_in_the_page_says_so_and_every_page_looks_after_w
     planner, nobody = Client(), Client()
     planner.force_login(user := get_user_model().objects.create_user("sam"))
     member(wedding, "planner", user=user)
-    guest = joined(member(wedding, "guest"))
-    assert ["data-nobody" in text(nobody.get(path)) for path in ("/", "/login/")] == [True, True]
-    assert ["data-nobody" in text(client.get("/")) for client in (planner, guest)] == [False, False]
+    guest = joined(invited := member(wedding, "guest"))
+    link = f"/join/{invited.join_key}/"
+    assert ["data-nobody" in text(nobody.get(path)) for path in ("/", "/login/", link)] == [True, True, True]
+    for path in ("/", link):
+        assert ["data-nobody" in text(client.get(path)) for client in (planner, guest)] == [False, False]
     assert "data-nobody" not in text(guest.get("/login/")), "a guest has a session, without an account"
     for path in ("/", "/weddings/w/", "/weddings/none/"):
         assert "weddings/account.js" in text(planner.get(path))
