@@ -195,7 +195,7 @@ def test_one_that_answers_by_halves_or_cannot_be_asked_does_not_keep_the_others_
 @pytest.fixture
 def office(settings: Any) -> Iterator[PostOffice]:
     with post_office() as server:
-        settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+        settings.EMAIL_BACKEND = "monitoring.mail.EmailBackend"
         settings.EMAIL_HOST, settings.EMAIL_PORT = server.server_address[:2]
         yield server
 
