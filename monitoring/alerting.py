@@ -119,8 +119,11 @@ class Alerting:
             self._alerts |= {alert.fingerprint: alert for alert in kept}
             self._rules, self._mutes, self._restored = rules, mutes, True
             self._signal = {rule.name: rule.signal for rule in rules}
+            by_name = {rule.name: rule for rule in rules}
             for alert in kept:
-                if alert.read_s is not None and alert.value is not None:
+                rule = by_name.get(alert.rule)
+                # Who was back by then is not missing: its alert only waits to be over.
+                if rule and alert.read_s is not None and alert.value is not None and rule.raised(alert.value):
                     self._signals.recall(self._signal.get(alert.rule, ""), alert.labels, alert.read_s - alert.value)
             self._from_database = {WAITING: waiting(now, ahead_s)}
             remind(now, ahead_s)

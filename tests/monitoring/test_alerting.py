@@ -431,3 +431,16 @@ def test_a_receiver_that_is_not_reached_is_told_of_once_and_it_ends(day: Day, re
         told.append("page-undelivered receiver duty" in day.rules())
     assert any(told[:5]) != bool(reached) and not any(told[70:])
     assert notices() == [["firing journal-down"]] + [["firing page-undelivered"], ["resolved page-undelivered"]] * (not reached)
+
+
+def test_who_was_back_before_another_took_the_lease_is_not_told_as_missing_since(day: Day) -> None:
+    day.second(5)
+    fields = day.workers.pop("w2")
+    day.second(4)
+    day.workers["w2"] = fields
+    day.second(2)
+    worst = Alert.objects.get().worst
+    day.clock.advance(600)
+    day.take_over()
+    day.second(12)
+    assert Alert.objects.get().worst == worst and day.rules() == []
