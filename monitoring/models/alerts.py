@@ -98,7 +98,7 @@ class AlertRule(models.Model):
         "no data, seconds",
         default=0,
         validators=[MinValueValidator(0)],
-        help_text="Told after so long without a reading; 0: only shown.",
+        help_text="Told after so long without a reading; 0: only if it was told as firing.",
     )
     severity = models.CharField(max_length=6, choices=SeverityChoice.choices, default=SeverityChoice.TICKET)
     hidden_by = models.CharField(
