@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import msgspec
 from django.conf import settings
 from django.db import DatabaseError, transaction
-from django.db.models import Min, Model
+from django.db.models import Model, Q
 
 from monitoring import confirmations, incidents
 from monitoring.alerts import SEVERITIES, Alert, Change, Labels, Mute, Rule, evaluate, shifted
@@ -119,8 +119,11 @@ class Alerting:
             self._alerts |= {alert.fingerprint: alert for alert in kept}
             self._rules, self._mutes, self._restored = rules, mutes, True
             self._signal = {rule.name: rule.signal for rule in rules}
+            by_name = {rule.name: rule for rule in rules}
             for alert in kept:
-                if alert.read_s is not None and alert.value is not None:
+                rule = by_name.get(alert.rule)
+                # Who was back by then is not missing: its alert only waits to be over.
+                if rule and alert.read_s is not None and alert.value is not None and rule.raised(alert.value):
                     self._signals.recall(self._signal.get(alert.rule, ""), alert.labels, alert.read_s - alert.value)
             self._from_database = {WAITING: waiting(now, ahead_s)}
             remind(now, ahead_s)
@@ -294,13 +297,20 @@ GIVEN_UP_S = 3_600.0
 
 
 def waiting(now: datetime, ahead_s: float = 0.0) -> dict[Any, float | None]:
-    """{receiver: seconds its oldest page has been waiting}; a page given up within the last hour counts as an hour."""
-    found: dict[Any, float | None] = {of("receiver", r.name): 0.0 for r in rows.Receiver.objects.filter(enabled=True)}
-    pages = rows.Notice.objects.filter(severity="page", sent_at=None, receiver__enabled=True)
-    oldest = pages.filter(given_up_at=None).values_list("receiver__name").annotate(Min("created_at"))
-    for name, created_at in oldest:
-        found[of("receiver", name)] = age(created_at, now, ahead_s).total_seconds()
-    lost = pages.filter(given_up_at__gt=now - timedelta(seconds=GIVEN_UP_S)).values_list("receiver__name", flat=True)
-    for name in set(lost):
-        found[of("receiver", name)] = GIVEN_UP_S
+    """{receiver: seconds its oldest page has been waiting}; one given up within the last hour that no address has counts as an
+    hour. That a receiver is not reached is no page that it misses, or it would never be over."""
+    found: dict[Any, float | None] = {}
+    pages = rows.Notice.objects.filter(severity="page", sent_at=None).order_by("pk")
+    lost = Q(given_up_at__gt=now - timedelta(seconds=GIVEN_UP_S), reached="")
+    for receiver in rows.Receiver.objects.filter(enabled=True):
+        given_up, oldest = (
+            next((notice for notice in some.iterator(chunk_size=10) if not _about_itself(notice, receiver)), None)
+            for some in (pages.filter(lost, receiver=receiver), pages.filter(given_up_at=None, receiver=receiver))
+        )
+        waits_s = age(oldest.created_at, now, ahead_s).total_seconds() if oldest else 0.0
+        found[of("receiver", receiver.name)] = GIVEN_UP_S if given_up else waits_s
     return found
+
+
+def _about_itself(notice: rows.Notice, receiver: rows.Receiver) -> bool:
+    return all(alert["labels"].get("receiver") == receiver.name for alert in notice.content)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Awaitable, Callable
-from concurrent.futures import Future, wait
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import Any
 
 from django.db import DatabaseError
-from django.db.models import F, Q
+from django.db.models import Q
 from msgspec import Struct
 
 from monitoring import incidents
@@ -24,7 +25,7 @@ real = SystemClock()
 
 ROUND_S = 1.0
 TURN_S = 2.0
-"""So long a round waits for one receiver; what takes longer goes on beside it and is looked at in the rounds that follow."""
+"""So long a round waits for the receivers; what takes longer goes on beside it and is looked at in the rounds that follow."""
 FIRST_WAIT_S = 1.0
 WAIT_MAX_S = 30.0
 """A receiver that comes back hears of it within half a minute, and one that is down is not beaten."""
@@ -46,11 +47,13 @@ def wait_s(tries: int) -> float:
 
 
 class Sending(Struct, frozen=True):
-    """What a receiver was sent. `notice` None: all that fires, again."""
+    """What a receiver was sent. `notice` None: all that fires, again. `behind`: its addresses that were left out, since they
+    wait for what came before."""
 
     receiver: Receiver
     notice: Notice | None
     answer: Future[Outcome]
+    behind: frozenset[str] = frozenset()
 
 
 class Delivery:
@@ -64,49 +67,72 @@ class Delivery:
 
     def step(self, now: datetime) -> int:
         """Send what is due; gives how many notices got there. Raises DatabaseError when the outbox cannot be read."""
-        count = sum(self._end(sending, now).ok for sending in list(self.under_way.values()) if sending.answer.done())
+        count = sum(self._end(sending, now) for sending in list(self.under_way.values()) if sending.answer.done())
         in_time = Q(notices__next_try_at__lte=now) | Q(notices__next_try_at__gt=now + WAIT_MAX)
         due = Q(notices__sent_at=None, notices__given_up_at=None) & in_time
-        # Those that answered last come first: a page must not wait for the time-out of somebody else's dead webhook.
-        receivers = Receiver.objects.filter(due, enabled=True).distinct().order_by(F("last_ok_at").desc(nulls_last=True), "pk")
-        count += sum(self._to(receiver, now) for receiver in receivers if receiver.pk not in self.under_way)
+        receivers = Receiver.objects.filter(due, enabled=True).distinct().order_by("pk")
+        count += self._round([self._notices(receiver, now) for receiver in receivers if receiver.pk not in self.under_way], now)
         if self._resent_at is None or abs((now - self._resent_at).total_seconds()) >= RESEND_S:
             self._resent_at = now
             self._resend(now)
         return count
 
-    def _to(self, receiver: Receiver, now: datetime) -> int:
-        """In the order in which it happened: what comes later waits for what cannot be sent, or an end would overtake its
-        beginning."""
+    def _round(self, turns: Iterable[Iterator[Sending]], now: datetime) -> int:
+        """All at once, each receiver the next one when it has answered, for TURN_S; gives how many notices got there."""
         count, until_s = 0, real.monotonic() + TURN_S
-        for notice in receiver.notices.filter(sent_at=None, given_up_at=None).order_by("pk")[:BATCH_MAX]:
-            if now < notice.next_try_at <= now + WAIT_MAX:
-                break
-            outcome = self._begin(Sending(receiver, notice, _beside(self._send, receiver, notice, now)), until_s, now)
-            count += outcome is not None and outcome.ok
-            if outcome is None or (not outcome.ok and notice.given_up_at is None):
-                break
+        begun: dict[Future[Outcome], tuple[Iterator[Sending], Sending]] = {}
+
+        def begin(turn: Iterator[Sending]) -> None:
+            for sending in islice(turn, 1):
+                self.under_way[sending.receiver.pk] = sending
+                begun[sending.answer] = turn, sending
+
+        for turn in turns:
+            begin(turn)
+        while done := wait(begun, max(0.0, until_s - real.monotonic()), FIRST_COMPLETED).done:
+            for answer in done:
+                turn, sending = begun.pop(answer)
+                count += self._end(sending, now)
+                if real.monotonic() < until_s:
+                    begin(turn)
         return count
 
-    def _begin(self, sending: Sending, until_s: float, now: datetime) -> Outcome | None:
-        """What became of it. None: there is no answer yet."""
-        self.under_way[sending.receiver.pk] = sending
-        wait([sending.answer], max(0.0, until_s - real.monotonic()))
-        return self._end(sending, now) if sending.answer.done() else None
+    def _notices(self, receiver: Receiver, now: datetime) -> Iterator[Sending]:
+        """In the order in which it happened, for each address: what comes later waits for what cannot be sent there, or an end
+        would overtake its beginning. Whoever asks for the next one has written down what became of the last."""
+        behind, count = set[str](), 0
+        waiting = receiver.notices.filter(sent_at=None, given_up_at=None).order_by("pk")
+        for pk, reached, next_try_at in waiting.values_list("pk", "reached", "next_try_at"):
+            missing = set(receiver.addresses) - set(reached.split(","))
+            if now < next_try_at <= now + WAIT_MAX:
+                behind |= missing
+            if missing and missing <= behind:
+                continue
+            if (count := count + 1) > BATCH_MAX:
+                return
+            notice, late = receiver.notices.get(pk=pk), frozenset(missing & behind)
+            yield Sending(receiver, notice, _beside(self._send, receiver.without(late), notice, now), late)
+            if notice.sent_at is None and notice.given_up_at is None:
+                behind |= missing - set(notice.reached.split(","))
 
-    def _end(self, sending: Sending, now: datetime) -> Outcome:
+    def _end(self, sending: Sending, now: datetime) -> bool:
+        """Write down what became of it; gives whether a notice got there."""
         del self.under_way[sending.receiver.pk]
         outcome = sending.answer.result()
         if sending.notice is not None:
-            self._result(sending.receiver, sending.notice, outcome, now)
+            self._result(sending, sending.notice, outcome, now)
         _remember(sending.receiver, outcome, now)
-        return outcome
+        return sending.notice is not None and sending.notice.sent_at is not None
 
-    def _result(self, receiver: Receiver, notice: Notice, outcome: Outcome, now: datetime) -> None:
+    def _result(self, sending: Sending, notice: Notice, outcome: Outcome, now: datetime) -> None:
+        receiver, had = sending.receiver, notice.reached.split(",")
         notice.tries += 1
         notice.result = outcome.text[:RESULT_CHARS]
-        notice.reached = ",".join(outcome.reached) or notice.reached
-        if outcome.ok:
+        notice.reached = ",".join(address for address in receiver.addresses if address in (*had, *outcome.reached))
+        if outcome.ok and sending.behind:
+            later = f"{outcome.text}; to {', '.join(sorted(sending.behind))} after what came before"
+            notice.result = later[:RESULT_CHARS]
+        elif outcome.ok:
             notice.sent_at = now
         elif (outcome.final and notice.tries >= REFUSALS_MAX) or now - notice.created_at >= GIVE_UP_AFTER:
             notice.given_up_at = now
@@ -125,11 +151,9 @@ class Delivery:
         rules = {rule.name: rule for rule in AlertRule.objects.all()}
         known = Alert.objects.filter(Q(resolved_at=None) | Q(resolved_at__gt=now - RESOLVED_FOR))
         alerts: Content = [content(row, row.about(rules)) for row in known.order_by("pk")]
-        for receiver in managers:
-            wanted = [alert for alert in alerts if receiver.wants(alert["labels"])]
-            if wanted and receiver.pk not in self.under_way:
-                sending = Sending(receiver, None, _beside(post_alerts, receiver, wanted, now))
-                self._begin(sending, real.monotonic() + TURN_S, now)
+        wanted = {m: [alert for alert in alerts if m.wants(alert["labels"])] for m in managers if m.pk not in self.under_way}
+        sendings = (Sending(m, None, _beside(post_alerts, m, some, now)) for m, some in wanted.items() if some)
+        self._round([iter([sending]) for sending in sendings], now)
 
 
 def _beside(send: Callable[..., Outcome], receiver: Receiver, *more: Any) -> Future[Outcome]:
@@ -157,7 +181,7 @@ def _remember(receiver: Receiver, outcome: Outcome, now: datetime) -> None:
 
 async def delivering(clock: Clock, in_thread: Callable[..., Awaitable[Any]]) -> None:
     """Empty the outbox once a second, for as long as this runs: a task of the control loop, beside its ticks. `in_thread` is
-    one thread of its own, since a round may take TURN_S for each receiver that does not answer."""
+    one thread of its own, since a round may take twice TURN_S when receivers do not answer."""
     delivery = Delivery()
     while True:
         try:

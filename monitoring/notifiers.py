@@ -50,11 +50,12 @@ class Outcome(Struct, frozen=True):
     reached: tuple[str, ...] = ()
 
 
-class _Answer(io.RawIOBase):
-    """What comes from a socket, until a moment: a time-out of the socket itself begins anew with each byte."""
+class Answer(io.RawIOBase):
+    """What comes from a socket, until a moment: a time-out of the socket itself begins anew with each byte. `within_s`: how
+    long that is in all; `pause_s`: how long nothing may come."""
 
-    def __init__(self, connection: socket, until_s: float) -> None:
-        self._connection, self._until_s = connection, until_s
+    def __init__(self, connection: socket, until_s: float, within_s: float, pause_s: float = float("inf")) -> None:
+        self._connection, self._until_s, self._within_s, self._pause_s = connection, until_s, within_s, pause_s
 
     def readable(self) -> bool:
         return True
@@ -63,8 +64,8 @@ class _Answer(io.RawIOBase):
         """Raises TimeoutError."""
         left_s = self._until_s - clock.monotonic()
         if left_s <= 0:
-            raise TimeoutError(f"no whole answer within {TIMEOUT_S:.0f} s")
-        self._connection.settimeout(left_s)
+            raise TimeoutError(f"no whole answer within {self._within_s:.0f} s")
+        self._connection.settimeout(min(left_s, self._pause_s))
         return self._connection.recv_into(buffer)
 
     def makefile(self, mode: str) -> io.BufferedReader:
@@ -88,7 +89,7 @@ def post(url: str, body: bytes, headers: dict[str, str]) -> Outcome:
     try:
         with closing(kind(parts.netloc, timeout=TIMEOUT_S)) as connection:
             connection.request("POST", path, body, headers)
-            response = HTTPResponse(_Answer(connection.sock, until_s), method="POST")  # type: ignore[arg-type]
+            response = HTTPResponse(Answer(connection.sock, until_s, TIMEOUT_S), method="POST")  # type: ignore[arg-type]
             response.begin()
             ok = 200 <= response.status < 300
             text = _rest(response, ok)

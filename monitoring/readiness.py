@@ -211,7 +211,9 @@ def _paging(facts: Facts, now: datetime) -> Check:
     if page is None:
         return Check("paging", "stop", "Nobody has tried whether a page reaches somebody.", do)
     if page.missed or not page.reached:
-        who = f"these receivers: {_names(page.missed)}" if page.missed else "anybody: there are no receivers"
+        who = (
+            f"these receivers: {_names(page.missed)}" if page.missed else "anybody: no receiver takes pages of the whole fleet"
+        )
         return Check("paging", "stop", f"The last test page did not reach {who}.", do)
     if page.acknowledged_at is None:
         return Check("paging", "stop", "Nobody acknowledged the last test page.", do)

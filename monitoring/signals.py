@@ -54,7 +54,7 @@ SIGNALS = {
         Signal("disk.free", "share", "of the disk that holds the databases, on the machine of the control loop"),
         Signal("registry.silent", "seconds", "since the reports of the workers could last be read"),
         Signal(
-            "notice.waiting", "seconds", "that a page has been waiting to reach a receiver; a page given up counts as an hour"
+            "notice.waiting", "seconds", "that a page has been waiting for a receiver; given up with nobody reached: an hour"
         ),
     )
 }

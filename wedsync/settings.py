@@ -119,6 +119,7 @@ UNFOLD = {
 }  # fmt: skip
 
 # How alerts leave by e-mail.
+EMAIL_BACKEND = "monitoring.mail.EmailBackend"
 EMAIL_HOST = _project.email_host
 EMAIL_PORT = _project.email_port
 EMAIL_HOST_USER = _project.email_host_user

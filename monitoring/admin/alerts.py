@@ -10,12 +10,12 @@ from django.contrib import admin, messages
 from django.db.models import Count, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
-from unfold.admin import ModelAdmin
 from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminTextareaWidget
 
 from monitoring import incidents, paging
 from monitoring.admin.reading import CsvExport, ReadOnly
+from monitoring.admin.writing import Written
 from monitoring.models.alerts import Alert, AlertRule, Incident, IncidentEvent, Notice, Receiver, Silence
 from monitoring.signals import SIGNALS
 from realtime.clock import SystemClock
@@ -30,7 +30,7 @@ clock = SystemClock()
 
 
 @admin.register(AlertRule)
-class AlertRuleAdmin(ModelAdmin):  # type: ignore[misc]
+class AlertRuleAdmin(Written):
     list_display = ("title", "severity_label", "condition", "hold", "enabled", "name")
     list_display_links = ("title",)
     list_editable = ("enabled",)
@@ -74,7 +74,7 @@ class AlertRuleAdmin(ModelAdmin):  # type: ignore[misc]
 
 
 @admin.register(Alert)
-class AlertAdmin(ReadOnly, ModelAdmin):  # type: ignore[misc]
+class AlertAdmin(ReadOnly, Written):
     list_display = ("rule", "subject", "severity_label", "state_label", "fired", "lasted", "reason", "acknowledged")
     list_filter = (("resolved_at", admin.EmptyFieldListFilter), "severity", "rule")
     search_fields = ("rule", "reason", "labels", "acknowledged_by")
@@ -112,7 +112,7 @@ class AlertAdmin(ReadOnly, ModelAdmin):  # type: ignore[misc]
 
 
 @admin.register(Silence)
-class SilenceAdmin(ModelAdmin):  # type: ignore[misc]
+class SilenceAdmin(Written):
     list_display = ("__str__", "labels", "author", "starts_at", "ends_at", "in_force")
     search_fields = ("rule", "reason", "author")
     readonly_fields = ("author",)
@@ -143,7 +143,7 @@ class SilenceAdmin(ModelAdmin):  # type: ignore[misc]
 
 
 @admin.register(Receiver)
-class ReceiverAdmin(ModelAdmin):  # type: ignore[misc]
+class ReceiverAdmin(Written):
     list_display = ("name", "kind", "target", "wedding", "at_least", "enabled", "waiting", "last_ok_at", "last_result")
     list_filter = ("kind", "at_least", "enabled")
     search_fields = ("name", "target")
@@ -165,7 +165,7 @@ class ReceiverAdmin(ModelAdmin):  # type: ignore[misc]
 
 
 @admin.register(Notice)
-class NoticeAdmin(ReadOnly, ModelAdmin):  # type: ignore[misc]
+class NoticeAdmin(ReadOnly, Written):
     list_display = ("created_at", "receiver", "severity_label", "about", "state_label", "tries", "sent_at", "result")
     list_filter = ("receiver", "severity", ("sent_at", admin.EmptyFieldListFilter), ("given_up_at", admin.EmptyFieldListFilter))
     list_select_related = ("receiver",)
@@ -201,7 +201,7 @@ class IncidentForm(forms.ModelForm):  # type: ignore[type-arg]
 
 
 @admin.register(Incident)
-class IncidentAdmin(CsvExport, ModelAdmin):  # type: ignore[misc]
+class IncidentAdmin(CsvExport, Written):
     form = IncidentForm
     list_display = ("title", "state_label", "started_at", "detect", "acknowledge_time", "mitigate", "alert_count")
     list_filter = (("closed_at", admin.EmptyFieldListFilter), ("mitigated_at", admin.EmptyFieldListFilter))
@@ -255,7 +255,7 @@ class IncidentAdmin(CsvExport, ModelAdmin):  # type: ignore[misc]
                 "events": [(event, IncidentEvent.Kind(event.kind).label) for event in incident.events.all()],
                 "alerts": incident.alerts.order_by("fired_at"),
             }
-        return super().changeform_view(request, object_id, form_url, context)  # type: ignore[no-any-return]
+        return super().changeform_view(request, object_id, form_url, context)
 
     def save_model(self, request: HttpRequest, obj: Incident, form: Any, change: bool) -> None:
         if form.cleaned_data.get("note"):

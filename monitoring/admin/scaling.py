@@ -14,6 +14,7 @@ from unfold.admin import ModelAdmin
 from unfold.decorators import display
 
 from monitoring.admin.reading import ReadOnly
+from monitoring.admin.writing import Written
 from monitoring.models.scaling import PlacementEvent, ScalingEvent, ScalingMode, ScalingPin, WindowOverride
 from monitoring.telling import record
 from realtime.clock import SystemClock
@@ -77,7 +78,7 @@ class SaidForm(forms.ModelForm):  # type: ignore[type-arg]
         return ends
 
 
-class SaidAdmin(ModelAdmin):  # type: ignore[misc]
+class SaidAdmin(Written):
     """A person makes it and ends it by its `until`; what was said stays, and who said it is in the audit."""
 
     form = SaidForm

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from copy import copy
 from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
@@ -97,7 +98,7 @@ class AlertRule(models.Model):
         "no data, seconds",
         default=0,
         validators=[MinValueValidator(0)],
-        help_text="Told after so long without a reading; 0: only shown.",
+        help_text="Told after so long without a reading; 0: only if it was told as firing.",
     )
     severity = models.CharField(max_length=6, choices=SeverityChoice.choices, default=SeverityChoice.TICKET)
     hidden_by = models.CharField(
@@ -332,6 +333,14 @@ class Receiver(models.Model):
     @property
     def addresses(self) -> list[str]:
         return [address.strip() for address in self.target.split(",") if address.strip()]
+
+    def without(self, addresses: Collection[str]) -> Receiver:
+        """The same with fewer addresses, not to be saved."""
+        if not addresses:
+            return self
+        fewer = copy(self)
+        fewer.target = ",".join(address for address in self.addresses if address not in addresses)
+        return fewer
 
     def wants(self, labels: dict[str, str]) -> bool:
         """Whether an alert with these labels (its severity among them) is for it."""

@@ -414,3 +414,33 @@ def test_what_could_not_be_read_from_the_disk_is_absent(tmp_path: Path) -> None:
     assert alerting.free_share(tmp_path / "nowhere") is None
     share = alerting.free_share(tmp_path)
     assert share is not None and 0 < share <= 1
+
+
+@pytest.mark.parametrize("reached", [(), ("a@example.com",)])
+def test_a_receiver_that_is_not_reached_is_told_of_once_and_it_ends(day: Day, reached: tuple[str, ...]) -> None:
+    Receiver.objects.update(kind="email", target="a@example.com, b@example.com")
+    day.delivery = Delivery(lambda receiver, notice, now: Outcome(False, "550", final=True, reached=reached))
+    day.workers["w1"] = {"journal_healthy": False}
+    day.second(24)
+    incidents.acknowledge(Alert.objects.all(), "ada", day.now)
+    told = []
+    for _ in range(150):
+        day.clock.advance(59)
+        day.second()
+        incidents.acknowledge(Alert.objects.all(), "ada", day.now)
+        told.append("page-undelivered receiver duty" in day.rules())
+    assert any(told[:5]) != bool(reached) and not any(told[70:])
+    assert notices() == [["firing journal-down"]] + [["firing page-undelivered"], ["resolved page-undelivered"]] * (not reached)
+
+
+def test_who_was_back_before_another_took_the_lease_is_not_told_as_missing_since(day: Day) -> None:
+    day.second(5)
+    fields = day.workers.pop("w2")
+    day.second(4)
+    day.workers["w2"] = fields
+    day.second(2)
+    worst = Alert.objects.get().worst
+    day.clock.advance(600)
+    day.take_over()
+    day.second(12)
+    assert Alert.objects.get().worst == worst and day.rules() == []

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission
+from django.db import OperationalError
 from django.test import Client
 
 from monitoring import alerting, incidents, paging
+from monitoring.dashboard.actions import UNWRITTEN
 from monitoring.delivery import Delivery
 from monitoring.models import Alert, AlertRule, DrillRun, Incident, Notice, Receiver, Silence, StoredReport
 from monitoring.notifiers import Outcome
@@ -179,3 +182,16 @@ def test_a_test_page_that_is_told_again_still_says_what_it_is(admin: Client) -> 
     first, again = (notice.content[0]["annotations"] for notice in Notice.objects.order_by("pk"))
     assert again["summary"] == first["summary"] == "A test by ada: please acknowledge"
     assert again["what_to_do"] == first["what_to_do"] and "Nobody has acknowledged this" in again["description"]
+
+
+def test_what_cannot_be_written_down_is_said_and_not_done(admin: Client, incident: Incident) -> None:
+    form = {
+        "rule": "journal-down", "labels": "{}", "reason": "new disk",
+        "starts_at_0": "2027-07-03", "starts_at_1": "12:00:00", "ends_at_0": "2027-07-03", "ends_at_1": "13:00:00",
+    }  # fmt: skip
+    locked = OperationalError("database is locked")
+    with patch("monitoring.incidents.acknowledge", side_effect=locked), patch.object(Silence, "save", side_effect=locked):
+        act = {"action": "acknowledge", "_selected_action": [incident.alerts.get().pk]}
+        assert UNWRITTEN in said(admin.post("/admin/monitoring/alert/?q=worker", act, follow=True))
+        assert UNWRITTEN in said(admin.post("/admin/monitoring/silence/add/", form, follow=True))
+    assert incident.alerts.get().acknowledged_by == "" and not Silence.objects.exists()

@@ -50,7 +50,7 @@ def page(**changed: Any) -> PageTest:
 
 
 ONLY = "The only worker carries, with a quarter in reserve, 5,800 people; 9,640 are expected."
-NOBODY = "The last test page did not reach anybody: there are no receivers."
+NOBODY = "The last test page did not reach anybody: no receiver takes pages of the whole fleet."
 DRILLS = {name: Drilled(NOW - DAY, None) for name in REQUIRED}
 
 
