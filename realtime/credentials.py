@@ -95,7 +95,7 @@ async def _session_member(headers: dict[str, str], room: str, services: Services
     member = await sync_to_async(services.domain.member)(room, user, session)
     if member is None:
         raise BadCredentials
-    return member, await sync_to_async(login_of)(session)
+    return member, login_of(session)  # which `get_user` has loaded
 
 
 def login_of(session: Any) -> str:

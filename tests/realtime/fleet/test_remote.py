@@ -55,7 +55,9 @@ def test_one_supervisor_has_an_installation_and_the_next_hears_which(tmp_path: P
 def test_what_a_killed_supervisor_has_left_keeps_nobody_out(tmp_path: Path) -> None:
     write_pointer(tmp_path, tmp_path / "control.sock")
     with alone(tmp_path):
-        pass
+        with pytest.raises(Occupied), alone(tmp_path):
+            pass
+        assert (tmp_path / POINTER).exists(), "it is held by the next one, under the same name"
 
 
 def test_a_pointer_that_somebody_has_removed_is_clear(tmp_path: Path) -> None:
