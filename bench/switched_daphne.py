@@ -13,6 +13,8 @@ from typing import Any, cast
 
 from daphne.cli import CommandLineInterface
 
+UNCOUNTED = ("delivered", "book_many", "published", "seen")
+
 
 def _nothing(*_: Any) -> None:
     pass
@@ -56,14 +58,14 @@ class Switch:
         self.off = not self.off
         measures, arrivals = vars(parts.hub.measures), vars(WireProtocol.arrivals)
         if self.off:
-            measures |= dict.fromkeys(("delivered", "published", "seen"), _nothing)
+            measures |= dict.fromkeys(UNCOUNTED, _nothing)
             arrivals["read"] = lambda raw, n_bytes: raw.recv(n_bytes)
             self._timed, HeldRoom._write = HeldRoom._write, cast(Any, _write)  # type: ignore[method-assign]
             for task in [*parts._tasks, self._task]:
                 if task is not None and task.get_name() == "report":
                     task.cancel()
             return
-        for name in ("delivered", "published", "seen"):
+        for name in UNCOUNTED:
             del measures[name]
         del arrivals["read"]
         HeldRoom._write = self._timed  # type: ignore[method-assign]

@@ -102,9 +102,13 @@ class Measures:
         self.publications[kind.priority if kind is not None else Priority.P1] += 1
 
     def delivered(self, room: WeddingReport, frames: Iterable[Frame], served: Served) -> None:
-        """All of `frames` are with the kernel, for whom and when `served` tells. They count with the next `book`."""
+        """All of `frames` are with the kernel, for whom and when `served` tells; it may be filled until this turn of the
+        loop ends. They count with the next `book`."""
         for frame in frames:  # which are not kept: their memory is used again while it is in the cache
             self._unbooked.append((room, frame.priority, frame.received_s, served))
+
+    def book_many(self) -> None:
+        """`book` if there is much to count. Not while deliveries are made."""
         if len(self._unbooked) >= BOOK_MAX:
             self.book()
 
@@ -113,28 +117,31 @@ class Measures:
         and each by itself would have to bring it back."""
         unbooked, self._unbooked = self._unbooked, []
         for room, priority, received_s, served in unbooked:
-            n = 0
-            for _, members in served:
-                n += members
+            if received_s is not None and served:
+                n = self._time(room, priority, received_s, served)
+            else:
+                n = sum([members for _, members in served])
             self.deliveries[priority] += n
             room.deliveries_total += n
-            if received_s is not None:
-                self._time(room, priority, received_s, served)
 
-    def _time(self, room: WeddingReport, priority: Priority, received_s: float, served: Served) -> None:
-        kept = [] if room.fenced else [self.latency[priority].counts]
-        if priority <= Priority.P1:
-            kept.append(room.latency)
-        n, last_s = 0, served[0][0]
+    def _time(self, room: WeddingReport, priority: Priority, received_s: float, served: Served) -> int:
+        """How many deliveries these were."""
+        found: list[tuple[int, int]] = []  # [(bucket, deliveries)]
+        total, n, last_s = 0, 0, served[0][0]
         # Between the ends of the first and the last run that are taken as one; a run is as long as `ROUND_S`.
         apart_s = ROUND_SHARE * (served[-1][0] - received_s) - ROUND_S
         until_s = last_s + apart_s
         for at_s, members in served:
             if n and at_s > until_s:
-                _count(kept, last_s - received_s, n)
-                n, until_s = 0, at_s + apart_s
+                found.append((bisect_left(EDGES_S, last_s - received_s), n))
+                total, n, until_s = total + n, 0, at_s + apart_s
             n, last_s = n + members, at_s
-        _count(kept, last_s - received_s, n)
+        found.append((bisect_left(EDGES_S, last_s - received_s), n))
+        if not room.fenced:
+            _count(self.latency[priority].counts, found)
+        if priority <= Priority.P1:
+            _count(room.latency, found)
+        return total + n
 
     def seen(self, room: WeddingReport, frames: Sequence[Frame]) -> float | None:
         """A recipient has acknowledged `frames`. How long the last of them took, ms; None when it was not to be acknowledged at
@@ -150,7 +157,6 @@ class Measures:
         return ms
 
 
-def _count(kept: list[Buckets], seconds: float, n: int) -> None:
-    index = bisect_left(EDGES_S, seconds)
-    for buckets in kept:
+def _count(buckets: Buckets, found: list[tuple[int, int]]) -> None:
+    for index, n in found:
         buckets[index] = buckets.get(index, 0) + n

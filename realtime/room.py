@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from itertools import islice, takewhile
 from math import inf
-from operator import itemgetter
 
 from realtime.alarms import Alarms
 from realtime.connection import PLAIN, Cohort, Connection, Item, joined
@@ -37,7 +36,6 @@ _RANK = (Role.PLANNER, Role.VENDOR, Role.COUPLE, Role.STAFF, Role.DISPLAY, Role.
 RANKS = {view: min(rank for rank, role in enumerate(_RANK) if VIEWS[role] == view) for view in VIEWS.values()}
 """Who is served first inside a flush: planner, vendor, couple, display, guest (design.md, Roles)."""
 
-_frame = itemgetter(1)  # of an item
 Pack = Callable[[Sequence[bytes], int], bytes]
 """Texts as one buffer of frames; texts of fewer bytes than the number are not worth compressing."""
 PACK: dict[str, Pack] = {PLAIN: lambda texts, _: joined(texts), "deflate": deflated}
@@ -185,6 +183,7 @@ class HeldRoom:
         `light` False: members who are served sparingly wait for more, unless something durable and urgent is for them.
         """
         pending, self.pending, self.most_urgent = self.pending, {}, Priority.P3
+        self._measures.book_many()
         for cohort in sorted(pending, key=_rank):
             items = pending[cohort]
             if cohort[2] and not light and all(frame.priority > Priority.P1 for _, frame in items):
@@ -212,6 +211,8 @@ class HeldRoom:
     def _write(self, members: Iterable[Connection], items: list[Item], frames: bytes) -> None:
         size, now_s = len(frames), self._measures.now_s
         served: Served = []
+        # Before it is so: after dozens of sends nothing of what that takes is in the processor's cache any more.
+        self._measures.delivered(self.measures, [frame for _, frame in items], served)
         n, last_s, until_s = 0, 0.0, -inf
         for connection in members:
             # The shortest way there is: one call for each member, of the socket itself.
@@ -228,7 +229,6 @@ class HeldRoom:
                 n, last_s = n + 1, at_s
         if n:
             served.append((last_s, n))
-            self._measures.delivered(self.measures, map(_frame, items), served)
 
     def _write_slowly(self, connection: Connection, items: list[Item], frames: bytes, sent: int) -> bool:
         try:

@@ -12,7 +12,7 @@ from realtime.connection import Connection
 from realtime.connection_optimizer import ConnectionPlan
 from realtime.frame import Frame
 from realtime.histogram import edge_s
-from realtime.measures import BOOK_MAX, ROUND_SHARE, Measures
+from realtime.measures import BOOK_MAX, ROUND_SHARE, Measures, Served
 from realtime.messages import Sender, encode
 from realtime.presence import Presence
 from realtime.publication import Entry, Position
@@ -211,7 +211,32 @@ def test_deliveries_are_counted_together_before_there_are_many() -> None:
         assert hall.measures.deliveries[2] == 0
         hall.say(offset=n + 1)
         hall.room.flush(0)
+    hall.room.flush(0)
     assert hall.measures.deliveries[2] == hall.room.measures.deliveries_total == BOOK_MAX
+
+
+def test_what_is_told_of_one_who_was_behind_while_others_are_served_leaves_their_count_alone() -> None:
+    hall = Hall()
+    hall.enter()
+    served: Served = []
+    hall.say(offset=1)
+    frame = hall.room.window[-1]
+    hall.measures.delivered(hall.room.measures, [frame], served)
+    for _ in range(2 * BOOK_MAX):
+        hall.measures.delivered(hall.room.measures, [frame], [(hall.clock.monotonic(), 1)])
+    served.append((hall.clock.monotonic(), 3))
+    hall.measures.book()
+    assert hall.measures.deliveries[2] == 2 * BOOK_MAX + 3
+
+
+def test_what_nobody_took_counts_nothing() -> None:
+    hall = Hall()
+    wire = hall.enter()
+    wire.answers = [False]
+    hall.say("reaction")
+    hall.room.flush(0)
+    hall.measures.book()
+    assert hall.measures.deliveries == [0, 0, 0, 0] and not hall.measures.latency[3].counts
 
 
 def alert(id: str, *, offset: int = 0, about: str = "fire") -> Entry:
