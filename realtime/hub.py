@@ -25,7 +25,7 @@ from realtime.errors import Overloaded, RealtimeError
 from realtime.flushing import Flushing
 from realtime.frame import Frame
 from realtime.joining import Joining, Reader
-from realtime.kinds import KINDS, Priority, Receipts
+from realtime.kinds import KINDS, Priority, Receipts, priority_of
 from realtime.kinds import Presence as PresenceData
 from realtime.measures import Measures
 from realtime.messages import Sender, encode
@@ -156,7 +156,7 @@ class Hub:
         by_room: dict[str, list[Entry]] = {}
         for entry in entries:
             by_room.setdefault(entry.room, []).append(entry)
-            self.measures.published(entry)
+            self.measures.published(priority_of(entry.kind))
         for name, mine in by_room.items():
             self._offer(name, mine)
             self._others.tell(name, self.rooms.get(name), Parcel(self.process, mine))
@@ -167,11 +167,11 @@ class Hub:
         if self.standstill.lately:
             self.measures.shed[draft.sender.role] += 1
             raise Overloaded
-        self._send_fleeting(self.fleeting_entry(draft), provisional=False)
+        self._send_fleeting(draft, provisional=False)
 
     def provisional(self, draft: Draft) -> None:
         """A P0 that the journal cannot take yet goes ahead; its stored copy has an offset and is told apart by its id."""
-        self._send_fleeting(self.fleeting_entry(draft), provisional=True)
+        self._send_fleeting(draft, provisional=True)
 
     def forget(self, draft: Draft) -> None:
         """An emergency turned out to be stored already, or never will be: what went ahead of it is not told to newcomers."""
@@ -187,8 +187,9 @@ class Hub:
             draft.room, 0, kind.name, int(kind.audience), draft.id, draft.sender, now, draft.data, received_s=draft.received_s
         )
 
-    def _send_fleeting(self, entry: Entry, *, provisional: bool) -> None:
-        self.measures.published(entry)
+    def _send_fleeting(self, draft: Draft, *, provisional: bool) -> None:
+        entry = self.fleeting_entry(draft)
+        self.measures.published(draft.kind.priority)
         self._deliver_fleeting(entry, provisional)
         parcel = Parcel(self.process, fleeting=entry, provisional=provisional)
         self._others.tell(entry.room, self.rooms.get(entry.room), parcel)

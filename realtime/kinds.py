@@ -288,6 +288,12 @@ def register(kind: Kind) -> None:
     _decoders[kind.name] = msgspec.json.Decoder(kind.data)
 
 
+def priority_of(kind: str) -> Priority:
+    """Of a kind by name. One that this process does not know comes from another release: durable is the careful reading."""
+    known = KINDS.get(kind)
+    return known.priority if known is not None else Priority.P1
+
+
 def decode_data(kind: Kind, data: bytes | msgspec.Raw) -> Struct:
     """The payload as the kind's struct. Raises msgspec.ValidationError with the path of the offending field."""
     return _decoders[kind.name].decode(data)

@@ -96,10 +96,9 @@ class Measures:
         for connections in (self.connections, room.connections):
             connections[role] = connections.get(role, 0) + by
 
-    def published(self, entry: Entry) -> None:
-        """This worker has taken it from a publisher."""
-        kind = KINDS.get(entry.kind)
-        self.publications[kind.priority if kind is not None else Priority.P1] += 1
+    def published(self, priority: Priority) -> None:
+        """This worker has taken one from a publisher."""
+        self.publications[priority] += 1
 
     def delivered(self, room: WeddingReport, frames: Iterable[Frame], served: Served) -> None:
         """All of `frames` are with the kernel, for whom and when `served` tells; it may be filled until this turn of the

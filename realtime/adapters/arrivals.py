@@ -53,7 +53,8 @@ class Arrivals:
     def __init__(self, clock: Clock) -> None:
         self._now_s = clock.monotonic
         self._ancillary: Ancillary = ()
-        self._ahead_s, self._compared_s = 0.0, -inf
+        self._ahead_s = 0.0
+        self._known_until_s = self._asked_again_s = -inf
         self._ends: tuple[socket.socket, socket.socket] | None = None
         """Of what is sent to and fro to compare the clocks."""
 
@@ -68,15 +69,19 @@ class Arrivals:
 
     def current_s(self) -> float | None:
         """When the kernel had what is being read; None when nothing is, or nobody knows. Of pings nobody asks."""
-        kernel_s = stamp_s(self._ancillary)
-        if kernel_s is None:
+        # For every publication, after a pause in which the processor has forgotten all this: no loop, no call, no `min`.
+        if not self._ancillary:
             return None
-        now_s = self._now_s()
-        moment_s, known_s = kernel_s - self._ahead_s, now_s - self._compared_s
-        if known_s > COMPARED_EVERY_S or (now_s - moment_s > DOUBTED_S and known_s > ASKED_AGAIN_S):
+        _, kind, value = self._ancillary[0]  # nothing else was asked for
+        if kind != SO_TIMESTAMPNS or len(value) != STAMP_BYTES:
+            return None
+        seconds, nanoseconds = _unpacked(value)
+        now_s, moment_s = self._now_s(), seconds + nanoseconds * 1e-9 - self._ahead_s
+        if now_s > self._known_until_s or (now_s - moment_s > DOUBTED_S and now_s > self._asked_again_s):
+            moment_s += self._ahead_s
             self._compare()
-            moment_s = kernel_s - self._ahead_s
-        return moment_s if moment_s < now_s else now_s  # `min`, for every publication
+            moment_s -= self._ahead_s
+        return moment_s if moment_s < now_s else now_s
 
     def close(self) -> None:
         """It can be used again."""
@@ -94,7 +99,8 @@ class Arrivals:
             asking.send(b"?")
             before_s = self._now_s()
             kernel_s = stamp_s(answering.recvmsg(1, ANCILLARY_BYTES)[1])
-            self._compared_s = self._now_s()
-            if kernel_s is not None and self._compared_s - before_s < best_s:
-                best_s = self._compared_s - before_s
-                self._ahead_s = kernel_s - (before_s + self._compared_s) / 2
+            after_s = self._now_s()
+            if kernel_s is not None and after_s - before_s < best_s:
+                best_s = after_s - before_s
+                self._ahead_s = kernel_s - (before_s + after_s) / 2
+        self._known_until_s, self._asked_again_s = after_s + COMPARED_EVERY_S, after_s + ASKED_AGAIN_S
