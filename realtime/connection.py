@@ -245,8 +245,7 @@ class Connection:
     def send(self, texts: Sequence[bytes], *, always: bool = False) -> None:
         """Send what is for this member alone, in order with everything durable. `always`: whatever its size (a snapshot)."""
         if not self.behind:
-            if self.closing is None and self._wire is not None and not self._wire.send(joined(texts)):
-                self.blocked()
+            self._send_now(joined(texts))
             return
         if self.closing is not None:
             return
@@ -258,6 +257,14 @@ class Connection:
                 self.end_too_slow()
                 break
         self._wake()
+
+    def _send_now(self, frames: bytes) -> None:
+        try:
+            sent = self.push(frames)
+        except OSError:
+            sent = 0
+        if sent != len(frames) and self.closing is None and self._wire is not None and not self._wire.send(frames, sent):
+            self.blocked()
 
     def rest(self, seconds: float) -> None:
         """Hear nothing of this member for so long, where the server can do that."""

@@ -303,6 +303,12 @@ def create_application(server: Any, rounds: Rounds, protocol: Any, scope: dict[s
     return slot
 
 
+def protocol_disconnected(server: Any, rounds: Rounds, protocol: Any) -> None:
+    """Daphne's."""
+    type(server).protocol_disconnected(server, protocol)
+    rounds.gone(protocol)
+
+
 class WireFactory(WebSocketFactory):  # type: ignore[misc]
     """Builds `WireProtocol`."""
 
@@ -313,6 +319,7 @@ class WireFactory(WebSocketFactory):  # type: ignore[misc]
         # Daphne walks all connections every second and every other second: 10 ms stalls with 5,000 of them.
         rounds = Rounds(server_class)
         server_class.application_checker = rounds.step
+        server_class.protocol_disconnected = partial(protocol_disconnected, server_class, rounds)
         server_class.create_application = partial(create_application, server_class, rounds)
         server_class.timeout_checker = nothing
         self._give_options()

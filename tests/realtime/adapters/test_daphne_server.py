@@ -85,6 +85,9 @@ class Server:
     application_close_timeout: float
     application_checker: Callable[[], None]
 
+    def protocol_disconnected(self, protocol: object) -> None:
+        self.connections[protocol]["disconnected"] = rounds.time.time()  # noqa: TID251 - Daphne's clock
+
     async def application(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         self.scope, self.received = scope, await receive()
         await send("reply")
@@ -308,6 +311,46 @@ def test_who_is_known_to_be_quiet_is_looked_at_when_its_application_ends_or_the_
         looking.step()
     assert over.checks and [protocol.checks for protocol in (quiet, ended, gone)] == [0, 1, 0]
     assert list(server.connections) == [quiet, over, ended]
+
+
+class Looked(Checked):
+    """Counts also how often it is asked until when it is quiet."""
+
+    def __init__(self, until_s: float) -> None:
+        super().__init__()
+        self.until_s, self.looks = until_s, 0
+
+    @property
+    def quiet_until_s(self) -> float:
+        self.looks += 1
+        return self.until_s
+
+
+def test_who_is_quiet_is_left_alone_until_that_is_over_or_it_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rounds.reactor, "callLater", lambda seconds, call: None, raising=False)
+    now_s = 1_000.0
+    monkeypatch.setattr(rounds.time, "time", lambda: now_s)
+    server, quiet, leaving = Server(), Looked(now_s + 30), Looked(now_s + 30)
+    server.connections = {protocol: {} for protocol in (quiet, leaving, *(Checked() for _ in range(98)))}
+    server.application_close_timeout = 10
+    WireFactory(server)
+
+    def round_of_all() -> None:
+        nonlocal now_s
+        for _ in range(round(rounds.ROUND_S / rounds.STEP_S)):
+            server.application_checker()
+            now_s += rounds.STEP_S
+
+    for _ in range(3):
+        round_of_all()
+    assert (quiet.looks, leaving.looks) == (1, 1)
+    server.protocol_disconnected(leaving)
+    now_s += server.application_close_timeout
+    round_of_all()
+    assert leaving not in server.connections and quiet.looks == 1 and not quiet.checks
+    for _ in range(3):
+        round_of_all()
+    assert quiet.checks
 
 
 class Member:
