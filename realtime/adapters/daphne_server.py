@@ -304,7 +304,7 @@ def create_application(server: Any, rounds: Rounds, protocol: Any, scope: dict[s
 
 
 def protocol_disconnected(server: Any, rounds: Rounds, protocol: Any) -> None:
-    """Daphne's."""
+    """Daphne's, and the rounds hear of it."""
     type(server).protocol_disconnected(server, protocol)
     rounds.gone(protocol)
 
