@@ -22,6 +22,8 @@ logger = logging.getLogger(__name__)
 MAX_OFFSET = 2**63 - 1
 DIGITS_MAX = 19
 """Of an offset; beyond 4,300 of them `int` raises."""
+RESTART_MS = 2_000
+"""A process that stops tells who comes meanwhile to come back after this: there is nobody yet who would let it in."""
 
 
 class RoomConsumer(AsyncConsumer):  # type: ignore[misc]  # Channels has no types
@@ -74,9 +76,13 @@ class RoomConsumer(AsyncConsumer):  # type: ignore[misc]  # Channels has no type
         parts, room = self.services, scope["url_route"]["kwargs"]["slug"]
         try:
             knocked = knock(scope, room, parts)  # before `admit`: strangers are to take nobody's place
+            if parts.stopping:
+                await self._send_away(scope, send, Goodbye(CloseCode.GOING_AWAY, parts.reason, RESTART_MS))
+                return None, ""
             if (wait_s := parts.admission.admit(knocked.role, parts.clock.monotonic(), room)) > 0:
                 parts.hub.measures.joins_refused_total += 1
-                await self._send_away(scope, send, wait_s)
+                crowded, wait_ms = "Many are coming back at once; you are let in soon.", round(wait_s * 1_000) or 1
+                await self._send_away(scope, send, Goodbye(CloseCode.OVERLOADED, crowded, wait_ms))
                 return None, ""
             member, login = await authenticate(knocked, room, parts)
         except BadCredentials as error:
@@ -90,14 +96,11 @@ class RoomConsumer(AsyncConsumer):  # type: ignore[misc]  # Channels has no type
         connection.renew_s = parts.renewal_s()
         return connection, parts.resume(connection)
 
-    async def _send_away(self, scope: Any, send: Any, wait_s: float) -> None:
+    async def _send_away(self, scope: Any, send: Any, goodbye: Goodbye) -> None:
         """Nothing was done for this one yet, and nothing is until it comes back. A browser learns when only inside."""
-        goodbye = Goodbye(
-            CloseCode.OVERLOADED, "Many are coming back at once; you are let in soon.", round(wait_s * 1_000) or 1
-        )
         await send({"type": "websocket.accept", "subprotocol": PROTOCOL if PROTOCOL in scope["subprotocols"] else None})
         await send({"type": "websocket.send", "text": encode(goodbye).decode()})
-        await send({"type": "websocket.close", "code": int(CloseCode.OVERLOADED)})
+        await send({"type": "websocket.close", "code": int(goodbye.code)})
 
     async def _join(self, connection: Connection, epoch: str, since: int | None, resume: str) -> bool:
         try:

@@ -97,7 +97,7 @@ class Services:
         self.connection_optimizer = ConnectionOptimizer(config)
         self.slot = config.slot  # the place in the fleet, and how this worker stands there
         self.state: WorkerState = "starting"
-        self.reason = "not started yet"
+        self.reason, self.stopping = "not started yet", False  # stopping: it ends, and takes nobody who comes meanwhile
         self.started_s = clock.now().timestamp()
         self.intake, self.programs = Intake(config, hub, clock), Programs(clock)
         self.admission = Admission(config.admission_per_s, clock.monotonic())

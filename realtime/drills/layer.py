@@ -13,7 +13,8 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from realtime.client_events import Event, Received, Via
+from realtime.client import Client
+from realtime.client_events import Connected, Event, Received, Via
 from realtime.drills.faults import FaultDrill
 from realtime.drills.history import Recorder
 from realtime.drills.load import Options, profile_of
@@ -39,12 +40,16 @@ class LayerDrill(FaultDrill):
         self.profile = replace(self.profile, one_room=True, factor=self.profile.factor * usual)
         self.sick = False
         self._meanwhile = Histogram()
+        self._processes: dict[tuple[int, int], str] = {}
+        """{(room, member): the process that welcomed it last}."""
 
     def _listening(self, n: int, m: int, recorder: Recorder) -> Callable[[Event], None]:
         tell = super()._listening(n, m, recorder)
 
         def on_event(event: Event) -> None:
             tell(event)
+            if isinstance(event, Connected):
+                self._processes[n, m] = event.welcome.process
             if isinstance(event, Received) and self.sick and event.via is Via.LIVE:
                 self._measure(n, event)
 
@@ -71,7 +76,7 @@ class LayerDrill(FaultDrill):
         slot, wanted = others[0]["slot"], self.options.connections // 2
         homes = {"do": "homes", "homes": {room.name: slot for room in self.plan}}
         await asyncio.to_thread(self._ask_once, homes)
-        for client in list(self._everybody())[:wanted]:
+        for client in self._to_drop(others[0]["worker"], wanted):
             client.drop()
 
         def there(fleet: dict[str, Any]) -> bool:
@@ -83,6 +88,12 @@ class LayerDrill(FaultDrill):
         self.facts |= {"on_one_worker": max(held), "on_others": sum(held) - max(held)}
         self.ended.clear()  # that was no fault of the layer
         self._open.clear()
+
+    def _to_drop(self, worker: str, wanted: int) -> list[Client]:
+        """Those who are to come back so that `wanted` are on `worker`; when all came at once, some were put there already."""
+        members = [((n, m), client) for n, room in enumerate(self.clients) for m, client in enumerate(room)]
+        away = [client for place, client in members if self._processes.get(place) != worker]
+        return away[: max(0, wanted - (len(members) - len(away)))]
 
     def promises(self) -> list[str]:
         p99_ms = self._meanwhile.quantile_ms(0.99)

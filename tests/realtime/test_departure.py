@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 
 from msgspec.structs import replace
 
+from realtime.consumers import RESTART_MS
 from realtime.departure import NOTICED_S, Departure
 from realtime.report import Drain, Move
-from tests.realtime.test_consumers import GUEST, Site, site, until
+from tests.realtime.test_consumers import GUEST, PLANNER, Site, site, until
 
 __all__ = ["site"]
 
@@ -67,6 +69,25 @@ async def test_told_to_stop_it_says_goodbye_and_ends(site: Site) -> None:
     await settled(site, 0.1)
     assert (await until(guest, "goodbye"))["code"] == 4001
     await settled(site, 1.0)
+    assert ended == ["end"]
+
+
+async def test_who_comes_back_while_it_stops_does_not_keep_it(site: Site) -> None:
+    ended: list[str] = []
+    departure = Departure(site.services, lambda: ended.append("end"))
+    slow, quick = await site.join(GUEST), await site.join(PLANNER)
+    for member in (slow, quick):
+        await until(member, "live")
+    departure.stop()
+    await until(quick, "goodbye")
+    await quick.disconnect()
+    back = site.knock(site.ticket(PLANNER))
+    assert (await back.connect())[0]
+    goodbye = json.loads(await back.receive_from())
+    assert (goodbye["t"], goodbye["code"], goodbye["retry_after_ms"]) == ("goodbye", 4001, RESTART_MS)
+    assert (await back.receive_output())["code"] == 4001
+    await slow.disconnect()
+    await settled(site, 0.2)
     assert ended == ["end"]
 
 
