@@ -34,6 +34,7 @@ from realtime.parcel import Parcel, unpack
 from realtime.ports import Mailbox
 from realtime.presence import Presence
 from realtime.publication import Draft, Entry, Position
+from realtime.report import FAULTS
 from realtime.revoked import Revoked, withdrawn
 from realtime.roles import OPS, Audience
 from realtime.room import HeldRoom
@@ -135,7 +136,7 @@ class Hub:
         """`connection` says that it saw so many gaps, doubles and order faults."""
         room = self.rooms.get(connection.room)
         if room is not None:
-            room.measures.faults_total += count
+            room.measures.add(FAULTS, count)
         if room is None or not room.measures.fenced:
             self.measures.gaps_total += count
 
@@ -275,7 +276,7 @@ class Hub:
         )
         self.rooms[name] = room
         if name != OPS:
-            self.measures.weddings[name] = room.measures
+            self.measures.weddings.add(room.measures)
         self._others.greet(room)  # before the read: what is said after they have heard it comes from them, the rest is read
         await self.fill(room)
         return room
@@ -361,7 +362,7 @@ class Hub:
 
     def _forget(self, room: HeldRoom) -> None:
         del self.rooms[room.name]
-        self.measures.weddings.pop(room.name, None)
+        self.measures.weddings.remove(room.name)
 
     def announce(self, room: HeldRoom, member: Sender) -> None:
         """Somebody has come."""

@@ -18,6 +18,7 @@ from realtime.messages import Live, Snapshot, Welcome, encode
 from realtime.policy.recovery import FromJournal, FromWindow, recovery, worth_replaying
 from realtime.policy.returning import return_ms
 from realtime.publication import Entry, Position, State
+from realtime.report import REPLAYED
 from realtime.roles import Audience, head_of, sees
 from realtime.room import HeldRoom
 
@@ -141,7 +142,7 @@ class Joining:
             if frame.acts or frame.entry.expires_at is None or frame.entry.expires_at > now:
                 texts.append(frame.text(prev))
                 prev = frame.entry.offset
-                room.measures.replayed_total += state is None
+                room.measures.add(REPLAYED, state is None)
         texts.extend(frame.text() for frame in room.provisional.values() if sees(view, frame.audience))
         news = room.presence.arrive(connection.member)
         present = room.presence.everybody() if sees(view, Audience.CREW) else []

@@ -10,15 +10,16 @@ from realtime.clock import Clock
 from realtime.closing import CloseCode
 from realtime.connection import Connection
 from realtime.frame import Frame
-from realtime.histogram import EDGES_S, Buckets, Histogram
+from realtime.histogram import EDGES_S, Histogram
 from realtime.kinds import KINDS, Priority
 from realtime.publication import Entry
-from realtime.report import WeddingReport
+from realtime.report import DELIVERIES, SOCKETS
+from realtime.tally import Tallies, Tally
 
 PRIORITIES = tuple(Priority)
-ROUND_SHARE, ROUND_S = 0.03, 0.000_1
-"""Of the latency, about a bucket, and what is nothing to anybody: members of a room who were served further apart are counted
-apart. They had it one after the other, the first long before the last, at no even pace when the process was kept waiting."""
+ROUND_S = 0.000_1
+"""What is nothing to anybody: members of a room who were served further apart are counted apart. They had it one after the
+other, the first long before the last, at no even pace when the process was kept waiting."""
 Served = list[tuple[float, int]]
 """[(moment, members)]: runs of members who had it one after the other within `ROUND_S`, the last of them at that moment."""
 BOOK_MAX = 64
@@ -34,7 +35,7 @@ class Measures:
         self._clock = clock
         self.now_s = clock.monotonic
         """The clock that latencies are of."""
-        self._unbooked: list[tuple[WeddingReport, Priority, float | None, Served]] = []
+        self._unbooked: list[tuple[Tally, Priority, float | None, Served]] = []
         self.publications = [0] * len(PRIORITIES)
         self.deliveries = [0] * len(PRIORITIES)
         self.latency = [Histogram() for _ in PRIORITIES]
@@ -43,8 +44,7 @@ class Measures:
         self.behind: dict[Connection, tuple[float, tuple[int, int]]] = {}
         self.connections: dict[str, int] = {}
         """{role: sockets}."""
-        self.weddings: dict[str, WeddingReport] = {}
-        """Those that are open here: kept, since to gather hundreds takes a while, every second."""
+        self.weddings = Tallies()
         self.joins_total = 0
         self.joins_refused_total = 0
         self.too_slow_total = 0
@@ -91,16 +91,16 @@ class Measures:
         age_s = (self._clock.now() - entry.at).total_seconds()
         return self._clock.monotonic() - max(0.0, age_s)
 
-    def came(self, room: WeddingReport, role: str, by: int) -> None:
+    def came(self, room: Tally, role: str, by: int) -> None:
         """So many more of `role` are in the room (-1: one is gone)."""
-        for connections in (self.connections, room.connections):
-            connections[role] = connections.get(role, 0) + by
+        self.connections[role] = self.connections.get(role, 0) + by
+        room.add(SOCKETS[role], by)
 
     def published(self, priority: Priority) -> None:
         """This worker has taken one from a publisher."""
         self.publications[priority] += 1
 
-    def delivered(self, room: WeddingReport, frames: Iterable[Frame], served: Served) -> None:
+    def delivered(self, room: Tally, frames: Iterable[Frame], served: Served) -> None:
         """All of `frames` are with the kernel, for whom and when `served` tells; it may be filled until this turn of the
         loop ends. They count with the next `book`."""
         for frame in frames:  # which are not kept: their memory is used again while it is in the cache
@@ -116,33 +116,25 @@ class Measures:
         and each by itself would have to bring it back."""
         unbooked, self._unbooked = self._unbooked, []
         for room, priority, received_s, served in unbooked:
-            if received_s is not None and served:
+            if received_s is not None:
                 n = self._time(room, priority, received_s, served)
             else:
                 n = sum([members for _, members in served])
             self.deliveries[priority] += n
-            room.deliveries_total += n
+            room.add(DELIVERIES, n)
 
-    def _time(self, room: WeddingReport, priority: Priority, received_s: float, served: Served) -> int:
+    def _time(self, room: Tally, priority: Priority, received_s: float, served: Served) -> int:
         """How many deliveries these were."""
-        found: list[tuple[int, int]] = []  # [(bucket, deliveries)]
-        total, n, last_s = 0, 0, served[0][0]
-        # Between the ends of the first and the last run that are taken as one; a run is as long as `ROUND_S`.
-        apart_s = ROUND_SHARE * (served[-1][0] - received_s) - ROUND_S
-        until_s = last_s + apart_s
+        total, buckets = 0, {} if room.fenced else self.latency[priority].counts
         for at_s, members in served:
-            if n and at_s > until_s:
-                found.append((bisect_left(EDGES_S, last_s - received_s), n))
-                total, n, until_s = total + n, 0, at_s + apart_s
-            n, last_s = n + members, at_s
-        found.append((bisect_left(EDGES_S, last_s - received_s), n))
-        if not room.fenced:
-            _count(self.latency[priority].counts, found)
-        if priority <= Priority.P1:
-            _count(room.latency, found)
-        return total + n
+            index = bisect_left(EDGES_S, at_s - received_s)
+            buckets[index] = buckets.get(index, 0) + members
+            total += members
+        if priority <= Priority.P1 and served:
+            room.time([(bisect_left(EDGES_S, at_s - received_s), members) for at_s, members in served])
+        return total
 
-    def seen(self, room: WeddingReport, frames: Sequence[Frame]) -> float | None:
+    def seen(self, room: Tally, frames: Sequence[Frame]) -> float | None:
         """A recipient has acknowledged `frames`. How long the last of them took, ms; None when it was not to be acknowledged at
         once, and so says nothing about the way."""
         now_s, ms = self._clock.monotonic(), None
@@ -154,8 +146,3 @@ class Measures:
                 self.acked[frame.priority].record(took_s, 1)
             ms = took_s * 1_000 if asked else None
         return ms
-
-
-def _count(buckets: Buckets, found: list[tuple[int, int]]) -> None:
-    for index, n in found:
-        buckets[index] = buckets.get(index, 0) + n

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
-from msgspec import Struct
+from msgspec import Raw, Struct
+from msgspec.structs import replace
 
 from realtime.histogram import Buckets
+from realtime.roles import ROLES
 
 WorkerState = Literal["starting", "ready", "draining", "lame"]
 
 
-class WeddingReport(Struct, omit_defaults=True):
-    """One wedding as one worker holds it. Counters since this worker opened the room.
+SOCKETS = {role: column for column, role in enumerate(ROLES)}
+"""{role: its column}, in a row of counts."""
+PUBLICATIONS, DELIVERIES, REPLAYED, FAULTS, FENCED = range(len(SOCKETS), len(SOCKETS) + 5)
+WIDTH = len(SOCKETS) + 5
+"""Columns of a row: numbers of 64 bits, in the order of this machine's bytes, which is that of all machines we run on."""
 
-    The room counts in it itself (`realtime.measures`), so that a report of hundreds of weddings copies nothing. What is read
-    from a registry is as it was when it was sent.
-    """
+
+class WeddingReport(Struct, omit_defaults=True):
+    """One wedding as one worker holds it. Counters since this worker opened the room (`realtime.tally`)."""
 
     connections: dict[str, int]
     """{role: sockets}."""
@@ -31,6 +37,30 @@ class WeddingReport(Struct, omit_defaults=True):
     """Gaps, doubles and order faults that its clients reported."""
     fenced: bool = False
     """A drill's, and no measure of the promise."""
+
+    @classmethod
+    def of(cls, row: Sequence[int], latency: Buckets) -> WeddingReport:
+        """From a row of counts."""
+        sockets = {role: row[column] for role, column in SOCKETS.items() if row[column]}
+        return cls(sockets, row[PUBLICATIONS], row[DELIVERIES], latency, row[REPLAYED], row[FAULTS], row[FENCED] != 0)
+
+
+class Packed(Struct, frozen=True):
+    """Hundreds of wedding reports on their way: a row of `counts` for each name."""
+
+    names: Raw
+    counts: bytes
+    latency: dict[str, Buckets]
+    """Of those that have any."""
+
+    def weddings(self) -> dict[str, WeddingReport]:
+        """{wedding: its report}. Raises msgspec.ValidationError when this is of a release that counts other things."""
+        names = msgspec.msgpack.decode(self.names, type=list[str])
+        if len(self.counts) != 8 * WIDTH * len(names):
+            raise msgspec.ValidationError(f"{len(self.counts)} bytes are not {WIDTH} counts of {len(names)} weddings")
+        counts, latency = memoryview(self.counts).cast("q").tolist(), self.latency
+        rows = (counts[at : at + WIDTH] for at in range(0, len(counts), WIDTH))
+        return {name: WeddingReport.of(row, latency.get(name, {})) for name, row in zip(names, rows, strict=True)}
 
 
 class Tuned(Struct, frozen=True):
@@ -62,6 +92,8 @@ class WorkerReport(Struct, frozen=True, omit_defaults=True):
     connections: dict[str, int] = {}
     """{role: sockets}."""
     weddings: dict[str, WeddingReport] = {}
+    packed: Packed | None = None
+    """`weddings`, as they are sent. None in what was read."""
     joins_total: int = 0
     joins_refused_total: int = 0
     publications_total: dict[str, int] = {}
@@ -155,8 +187,14 @@ def describes(worker: str, room: str) -> str:
     return f"room:{worker}:{room}"
 
 
+def decode_report(raw: bytes) -> WorkerReport:
+    """What `encode_report` made. Raises msgspec.MsgspecError."""
+    report = _decode_report(raw)
+    return report if report.packed is None else replace(report, weddings=report.packed.weddings(), packed=None)
+
+
 encode_report = msgspec.msgpack.Encoder().encode
-decode_report = msgspec.msgpack.Decoder(WorkerReport).decode
+_decode_report = msgspec.msgpack.Decoder(WorkerReport).decode
 encode_order = msgspec.msgpack.Encoder().encode
 decode_order = msgspec.msgpack.Decoder(AnyOrder).decode
 encode_room = msgspec.msgpack.Encoder().encode

@@ -56,7 +56,7 @@ def report(parts: Services) -> WorkerReport:
         reason=parts.reason,
         address=parts.config.address,
         connections={role: count for role, count in measures.connections.items() if count},
-        weddings=measures.weddings,
+        packed=measures.weddings.packed(),
         joins_total=measures.joins_total,
         joins_refused_total=measures.joins_refused_total,
         publications_total=_named(measures.publications),

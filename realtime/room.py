@@ -20,8 +20,9 @@ from realtime.measures import ROUND_S, Measures, Served
 from realtime.presence import Presence
 from realtime.publication import Entry, Position, State
 from realtime.receipts import ReceiptBook
-from realtime.report import WeddingReport
+from realtime.report import PUBLICATIONS
 from realtime.roles import VIEWS, Role, head_of, sees
+from realtime.tally import Tally
 
 logger = logging.getLogger(__name__)
 
@@ -64,7 +65,7 @@ class HeldRoom:
         self, name: str, position: Position, presence: Presence, window_entries: int, window_bytes: int, measures: Measures
     ) -> None:
         self.name = name
-        self.measures = WeddingReport({}, fenced=fenced(name))
+        self.measures = Tally(name, fenced=fenced(name))
         self._measures = measures
         self.epoch = position.epoch
         self.offset = position.offset
@@ -148,7 +149,7 @@ class HeldRoom:
         self.heads[entry.audience] = entry.offset
         if self.provisional:
             self._overtake(frame)
-        self.measures.publications_total += 1
+        self.measures.add(PUBLICATIONS, 1)
         self._remember(frame)
 
     def keep(self, frame: Frame) -> None:
@@ -171,7 +172,7 @@ class HeldRoom:
             view, _, light = cohort
             if sees(view, frame.audience) and not (light and frame.spare):
                 self._owe(cohort, (frame.text(), frame))
-        self.measures.publications_total += 1
+        self.measures.add(PUBLICATIONS, 1)
 
     def _owe(self, cohort: Cohort, item: Item) -> None:
         self.pending.setdefault(cohort, []).append(item)

@@ -359,7 +359,7 @@ async def test_gaps_that_a_client_tells_of_count_up_to_a_few(site: Site, told: l
     await guest.send_to('{"t":"ping","ref":1}')
     await until(guest, "pong")
     assert site.services.hub.measures.gaps_total == counted
-    assert site.services.hub.rooms[ROOM].measures.faults_total == counted
+    assert site.services.hub.rooms[ROOM].measures.report().faults_total == counted
     await guest.disconnect()
 
 
