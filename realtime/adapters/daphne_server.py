@@ -303,6 +303,12 @@ def create_application(server: Any, rounds: Rounds, protocol: Any, scope: dict[s
     return slot
 
 
+def protocol_connected(server: Any, rounds: Rounds, protocol: Any) -> None:
+    """Daphne's, and the rounds hear of it."""
+    type(server).protocol_connected(server, protocol)
+    rounds.came(protocol)
+
+
 def protocol_disconnected(server: Any, rounds: Rounds, protocol: Any) -> None:
     """Daphne's, and the rounds hear of it."""
     type(server).protocol_disconnected(server, protocol)
@@ -319,6 +325,7 @@ class WireFactory(WebSocketFactory):  # type: ignore[misc]
         # Daphne walks all connections every second and every other second: 10 ms stalls with 5,000 of them.
         rounds = Rounds(server_class)
         server_class.application_checker = rounds.step
+        server_class.protocol_connected = partial(protocol_connected, server_class, rounds)
         server_class.protocol_disconnected = partial(protocol_disconnected, server_class, rounds)
         server_class.create_application = partial(create_application, server_class, rounds)
         server_class.timeout_checker = nothing

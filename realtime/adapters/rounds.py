@@ -12,6 +12,7 @@ from twisted.internet import reactor
 
 STEP_S, ROUND_S = 0.05, 5.0
 """A round finds what takes long: handshakes, requests, connections to ping. Applications that have ended say so themselves."""
+STEPS = round(ROUND_S / STEP_S)
 STEP_MAX = 200
 """Of applications that have ended at most so many in one turn of the loop, 1 ms, when thousands end together."""
 
@@ -19,64 +20,88 @@ STEP_MAX = 200
 class Rounds:
     """Daphne's checks of applications and timeouts, a few connections at a time, so that each has its turn every `ROUND_S`.
 
-    A protocol with a `quiet_until_s` (Daphne's clock) needs none before that moment: most connections of a large server. They
-    are left out of the rounds until then: a look at each costs more than a dictionary of all.
+    A protocol with a `quiet_until_s` (Daphne's clock) needs none before that moment: most connections of a large server. Each
+    waits in the slot of the step in which its turn comes, so that nobody has to look for those whose turn it is.
     """
 
     def __init__(self, server: Any) -> None:
         self._server = server
-        self._waiting: deque[Any] = deque()
+        self._waiting: deque[Any] = deque(getattr(server, "connections", ()))
+        """Whose turn has come."""
         self._ended: deque[Any] = deque()
-        self._quiet: dict[Any, float] = {}
-        """{protocol: until when}."""
-        self._steps_left = 0
-        self._count = 1
+        self._step = 0
+        self._slots: dict[int, dict[Any, None]] = {}
+        """{step: who has a turn then}."""
+        self._slot_of: dict[Any, int] = {}
 
     def soon(self, protocol: Any) -> None:
         """Its application has ended: look at this one in the next step."""
         self._ended.append(protocol)
 
+    def came(self, protocol: Any) -> None:
+        """A new connection."""
+        self._place(protocol, ROUND_S)
+
     def gone(self, protocol: Any) -> None:
         """Its connection is lost: its application gets the time to end that Daphne gives it."""
-        self._quiet.pop(protocol, None)
+        self._forget(protocol)
+        self._place(protocol, ROUND_S / 2)
 
     def step(self) -> None:
-        connections, waiting, ended = self._server.connections, self._waiting, self._ended
-        now_s = time.time()  # noqa: TID251 - Daphne's clock
-        if not self._steps_left:
-            self._begin(now_s)
-        self._steps_left -= 1
+        connections, ended = self._server.connections, self._ended
         protocols = [ended.popleft() for _ in range(min(STEP_MAX, len(ended)))]
         part = {protocol: connections[protocol] for protocol in protocols if protocol in connections}
-        for _ in range(min(self._count, len(waiting))):
-            protocol = waiting.popleft()
-            details = connections.get(protocol)
-            if details is None:
-                continue
-            until_s = getattr(protocol, "quiet_until_s", 0.0)
-            if "disconnected" in details or until_s <= now_s:
-                part[protocol] = details
-            else:
-                self._quiet[protocol] = until_s
+        part |= self._due(connections)
         for protocol, details in part.items():
             if "disconnected" not in details:
                 protocol.check_timeouts()
         if part:
             view = _Part(self._server, part.copy())
             daphne.server.Server.application_checker(view)
-            for protocol in part.keys() - view.connections.keys():
-                connections.pop(protocol, None)
+            now_s = time.time()  # noqa: TID251 - Daphne's clock
+            for protocol in part:
+                if protocol not in view.connections:
+                    connections.pop(protocol, None)
+                    self._forget(protocol)
+                elif protocol not in self._slot_of:
+                    self._place(protocol, _quiet_s(protocol, now_s) or ROUND_S)
         reactor.callLater(STEP_S, self.step)
 
-    def _begin(self, now_s: float) -> None:
-        """A round of all who are not quiet to its end."""
-        connections, quiet = self._server.connections, self._quiet
-        soon_s = now_s + ROUND_S
-        for protocol in [protocol for protocol, until_s in quiet.items() if until_s <= soon_s or protocol not in connections]:
-            del quiet[protocol]
-        self._waiting.extend(connections.keys() - quiet.keys() if quiet else connections)
-        self._steps_left = max(1, min(round(ROUND_S / STEP_S), len(connections)))
-        self._count = math.ceil(len(self._waiting) / self._steps_left)
+    def _due(self, connections: dict[Any, Any]) -> dict[Any, Any]:
+        """Those whose turn has come and who are not quiet."""
+        self._step += 1
+        self._waiting.extend(self._slots.pop(self._step, ()))
+        due, now_s = {}, time.time()  # noqa: TID251 - Daphne's clock
+        most = math.ceil(max(len(connections), len(self._waiting)) / STEPS)
+        for _ in range(min(most, len(self._waiting))):
+            protocol = self._waiting.popleft()
+            self._slot_of.pop(protocol, None)
+            details = connections.get(protocol)
+            if details is None:
+                continue
+            if "disconnected" not in details and (quiet_s := _quiet_s(protocol, now_s)):
+                self._place(protocol, quiet_s)
+            else:
+                due[protocol] = details
+        return due
+
+    def _place(self, protocol: Any, seconds: float) -> None:
+        """Its turn comes after so long."""
+        step = self._step + max(1, math.ceil(seconds / STEP_S))
+        self._slot_of[protocol] = step
+        self._slots.setdefault(step, {})[protocol] = None
+
+    def _forget(self, protocol: Any) -> None:
+        """What is over is not to be kept until its turn comes."""
+        slot = self._slots.get(self._slot_of.pop(protocol, 0))
+        if slot is not None:
+            slot.pop(protocol, None)
+
+
+def _quiet_s(protocol: Any, now_s: float) -> float:
+    """For how long it needs no look; 0.0: it does."""
+    quiet_s: float = getattr(protocol, "quiet_until_s", 0.0) - now_s
+    return max(0.0, quiet_s)
 
 
 class _Part:

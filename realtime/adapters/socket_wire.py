@@ -15,9 +15,9 @@ from realtime.adapters.reactor import read_directly
 from realtime.connection import Connection, Take
 from realtime.link import Link
 
-# struct tcp_info of linux/tcp.h: tcpi_last_data_sent, tcpi_rtt, tcpi_rttvar, tcpi_total_retrans, tcpi_min_rtt,
-# tcpi_data_segs_out.
-_TCP_INFO, TCP_INFO_BYTES = struct.Struct("=44xI20xII24xI44xI4xI"), 160
+# struct tcp_info of linux/tcp.h: tcpi_unacked, tcpi_last_data_sent, tcpi_rtt, tcpi_rttvar, tcpi_total_retrans,
+# tcpi_notsent_bytes, tcpi_min_rtt, tcpi_data_segs_out.
+_TCP_INFO, TCP_INFO_BYTES = struct.Struct("=24xI16xI20xII24xI40xII4xI"), 160
 _COUNT = struct.Struct("@i")
 EARLY_BYTES, MESSAGE_BYTES = 65_536, 300
 """What waits for a member that is not in yet, at most; each message takes so much beside its text."""
@@ -152,11 +152,12 @@ class SocketWire:
         info = self._info()
         if info is None:
             return None
-        _, rtt_us, jitter_us, lost, shortest_us, sent = info
+        unacked, _, rtt_us, jitter_us, lost, unsent, shortest_us, sent = info
         if 2 * jitter_us + ROUNDING_US >= rtt_us:
             return None  # a single sample (RFC 6298, 2.2), of the handshake: it says how late we accepted, not how far it is
         # The shortest: the smoothed one remembers for long how late the handshake of a storm was.
-        return Link(shortest_us / 1e6, jitter_us / 1e6, self._unacked_bytes(), lost, sent)
+        waiting = self._unacked_bytes() if unacked or unsent else 0  # nothing of it as a rule: one call less
+        return Link(shortest_us / 1e6, jitter_us / 1e6, waiting, lost, sent)
 
     def quiet_s(self, usual_s: float) -> float:
         """How long the other end may be silent before it is asked whether it is there: `usual_s`, or as long as it was told
@@ -166,7 +167,10 @@ class SocketWire:
     def heard(self, seconds: float) -> bool:
         """Whether the other end has acknowledged all, and something that was sent within so long: it need not be pinged."""
         info = self._info()
-        return info is not None and info[0] < seconds * 1_000 and not self._unacked_bytes()
+        if info is None:
+            return False
+        unacked, sent_ago_ms, _, _, _, unsent, _, _ = info
+        return sent_ago_ms < seconds * 1_000 and not unacked and not unsent
 
     def unread_bytes(self) -> int:
         """What the other end has not acknowledged: Twisted's buffer and the kernel's queue."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import inspect
 import socket
 import time
+import weakref
 import zlib
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -14,6 +16,7 @@ from typing import Any
 
 import autobahn.twisted.websocket
 import autobahn.websocket.protocol
+import daphne.http_protocol
 import daphne.server
 import pytest
 from autobahn.twisted.websocket import WebSocketServerProtocol
@@ -84,6 +87,9 @@ class Server:
     connections: dict[object, dict[str, object]]
     application_close_timeout: float
     application_checker: Callable[[], None]
+
+    def protocol_connected(self, protocol: object) -> None:
+        self.connections[protocol] = {}
 
     def protocol_disconnected(self, protocol: object) -> None:
         self.connections[protocol]["disconnected"] = rounds.time.time()  # noqa: TID251 - Daphne's clock
@@ -353,6 +359,33 @@ def test_who_is_quiet_is_left_alone_until_that_is_over_or_it_is_gone(monkeypatch
     assert quiet.checks
 
 
+def test_who_comes_has_a_turn_in_each_round_and_who_is_gone_is_kept_by_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    for protocol_of in (daphne.http_protocol.WebRequest, WebSocketProtocol):
+        assert "self.server.protocol_connected(self)" in inspect.getsource(protocol_of)
+    source = inspect.getsource(daphne.server.Server)
+    assert source.count("self.connections[protocol] = ") == 1, "nobody comes in another way"
+    monkeypatch.setattr(rounds.reactor, "callLater", lambda seconds, call: None, raising=False)
+    now_s = 1_000.0
+    monkeypatch.setattr(rounds.time, "time", lambda: now_s)
+    server: Any = Server()
+    server.connections, server.application_close_timeout = {}, 10
+    WireFactory(server)
+    usual, quiet = Checked(), Looked(now_s + 1_000)
+    for number in range(1, 6):
+        if number == 2:
+            server.protocol_connected(usual), server.protocol_connected(quiet)
+        for _ in range(rounds.STEPS):
+            server.application_checker()
+        assert usual.checks == max(0, number - 1)
+    kept = weakref.ref(quiet)
+    server.protocol_disconnected(quiet)
+    del server.connections[quiet], quiet
+    for _ in range(rounds.STEPS):
+        server.application_checker()
+    gc.collect()
+    assert kept() is None
+
+
 class Member:
     """What a wire tells the connection that it is for."""
 
@@ -435,8 +468,8 @@ def test_the_kernel_says_how_the_other_end_is_reached() -> None:
         ours.send(b"x" * 100)
         theirs.send(b"and back")  # acknowledges
         assert ours.recv(100) == b"and back"
-    sent_ago_ms, rtt_us, jitter_us, lost, shortest_us, sent = wire._info() or ()
-    assert sent_ago_ms < 1_000 and 0 < shortest_us <= rtt_us < 1_000_000 and (lost, sent) == (0, 20)
+    unacked, sent_ago_ms, rtt_us, jitter_us, lost, unsent, shortest_us, sent = wire._info() or ()
+    assert unacked == unsent == 0 and sent_ago_ms < 1_000 and 0 < shortest_us <= rtt_us < 1_000_000 and (lost, sent) == (0, 20)
     assert wire._unacked_bytes() == 0 and wire.heard(60) and not wire.heard(0)
     # On loopback the deviation is as large as the round trip.
     link = wire.link()
@@ -447,6 +480,10 @@ def test_the_kernel_says_how_the_other_end_is_reached() -> None:
         while True:
             ours.send(b"x" * 65_536)
     assert wire._unacked_bytes() > 50_000 and not wire.heard(60)
+    unacked, unsent = (wire._info() or ())[0::5]
+    assert unacked and unsent
+    link = wire.link()
+    assert link is None or link.unacked_bytes > 50_000
     ours.close()
     theirs.close()
 
