@@ -10,7 +10,7 @@ class CloseCode(IntEnum):
     """Why the server ends a connection. docs/protocol.md says what a client does with each."""
 
     NORMAL = 1000
-    GOING_AWAY = 4001  # the process stops; come back at once, another one answers
+    GOING_AWAY = 4001  # the process stops; come back after retry_after_ms, to another one or when it runs again
     TOO_SLOW = 4008  # did not read what was sent; come back and resume
     MOVED = 4012  # another process serves this wedding now
     OVERLOADED = 4013  # come back after retry_after_ms

@@ -45,8 +45,9 @@ class Departure:
     def leave(self, reason: str, deadline_s: float, *, stop: bool = False) -> None:
         """Take nobody new, send everybody elsewhere, then end. `stop`: there is nowhere else. Who comes all the same is taken
         while there is a place to send it to, and told to come back later when there is none."""
+        self._parts.stopping |= stop
         if self._parts.state != "draining":
-            self._parts.state, self._parts.reason, self._parts.stopping = "draining", reason, stop
+            self._parts.state, self._parts.reason = "draining", reason
             self._start(self._leave(reason, deadline_s, stop))
 
     def stop(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import msgspec
@@ -15,11 +15,13 @@ from realtime.roles import ROLES
 WorkerState = Literal["starting", "ready", "draining", "lame"]
 
 
+FIGURES = ("publications_total", "deliveries_total", "replayed_total", "faults_total", "fenced")
+COLUMNS = (*ROLES, *FIGURES)
+"""Of a row of counts: sockets of each role, then the rest. Numbers of 64 bits, in the order of this machine's bytes, which is
+that of all machines we run on."""
 SOCKETS = {role: column for column, role in enumerate(ROLES)}
-"""{role: its column}, in a row of counts."""
-PUBLICATIONS, DELIVERIES, REPLAYED, FAULTS, FENCED = range(len(SOCKETS), len(SOCKETS) + 5)
-WIDTH = len(SOCKETS) + 5
-"""Columns of a row: numbers of 64 bits, in the order of this machine's bytes, which is that of all machines we run on."""
+PUBLICATIONS, DELIVERIES, REPLAYED, FAULTS, FENCED = range(len(SOCKETS), len(COLUMNS))
+WIDTH = len(COLUMNS)
 
 
 class WeddingReport(Struct, omit_defaults=True):
@@ -38,11 +40,21 @@ class WeddingReport(Struct, omit_defaults=True):
     fenced: bool = False
     """A drill's, and no measure of the promise."""
 
-    @classmethod
-    def of(cls, row: Sequence[int], latency: Buckets) -> WeddingReport:
-        """From a row of counts."""
-        sockets = {role: row[column] for role, column in SOCKETS.items() if row[column]}
-        return cls(sockets, row[PUBLICATIONS], row[DELIVERIES], latency, row[REPLAYED], row[FAULTS], row[FENCED] != 0)
+
+Row = Sequence[int]
+
+
+def reader(columns: Sequence[str]) -> Callable[[Row, Buckets], WeddingReport]:
+    """What makes a report of a row with these columns and a latency. What another release does not count is 0."""
+    sockets = [(column, role) for column, role in enumerate(columns) if role not in FIGURES]
+    at = [columns.index(figure) if figure in columns else -1 for figure in FIGURES]
+
+    def read(row: Row, latency: Buckets) -> WeddingReport:
+        publications, deliveries, replayed, faults, fenced = [row[column] if column >= 0 else 0 for column in at]
+        people = {role: row[column] for column, role in sockets if row[column]}
+        return WeddingReport(people, publications, deliveries, latency, replayed, faults, fenced != 0)
+
+    return read
 
 
 class Packed(Struct, frozen=True):
@@ -52,15 +64,16 @@ class Packed(Struct, frozen=True):
     counts: bytes
     latency: dict[str, Buckets]
     """Of those that have any."""
+    columns: tuple[str, ...] = COLUMNS
 
     def weddings(self) -> dict[str, WeddingReport]:
-        """{wedding: its report}. Raises msgspec.ValidationError when this is of a release that counts other things."""
-        names = msgspec.msgpack.decode(self.names, type=list[str])
-        if len(self.counts) != 8 * WIDTH * len(names):
-            raise msgspec.ValidationError(f"{len(self.counts)} bytes are not {WIDTH} counts of {len(names)} weddings")
-        counts, latency = memoryview(self.counts).cast("q").tolist(), self.latency
-        rows = (counts[at : at + WIDTH] for at in range(0, len(counts), WIDTH))
-        return {name: WeddingReport.of(row, latency.get(name, {})) for name, row in zip(names, rows, strict=True)}
+        """{wedding: its report}. Raises msgspec.ValidationError when there is not one row for each name."""
+        names, width, latency = msgspec.msgpack.decode(self.names, type=list[str]), len(self.columns), self.latency
+        if len(self.counts) != 8 * width * len(names):
+            raise msgspec.ValidationError(f"{len(self.counts)} bytes are not {width} counts of {len(names)} weddings")
+        counts, read = memoryview(self.counts).cast("q").tolist(), reader(self.columns)
+        rows = (counts[at : at + width] for at in range(0, len(counts), width))
+        return {name: read(row, latency.get(name, {})) for name, row in zip(names, rows, strict=True)}
 
 
 class Tuned(Struct, frozen=True):

@@ -12,7 +12,9 @@ from collections.abc import Sequence
 import msgspec
 
 from realtime.histogram import Buckets, count
-from realtime.report import FENCED, WIDTH, Packed, WeddingReport
+from realtime.report import COLUMNS, FENCED, WIDTH, Packed, WeddingReport, reader
+
+_read = reader(COLUMNS)
 
 
 class Tally:
@@ -44,7 +46,7 @@ class Tally:
 
     def report(self) -> WeddingReport:
         """As who reads a report sees it."""
-        return WeddingReport.of(self.counts[self.base : self.base + WIDTH], self.latency)
+        return _read(self.counts[self.base : self.base + WIDTH], self.latency)
 
 
 class Tallies:

@@ -13,6 +13,8 @@ from twisted.internet import reactor
 STEP_S, ROUND_S = 0.05, 5.0
 """A round finds what takes long: handshakes, requests, connections to ping. Applications that have ended say so themselves."""
 STEPS = round(ROUND_S / STEP_S)
+QUIET_MAX_S = 30.0
+"""Longer than anybody is said to be quiet: a clock that was set must not make it a day."""
 STEP_MAX = 200
 """Of applications that have ended at most so many in one turn of the loop, 1 ms, when thousands end together."""
 
@@ -29,6 +31,7 @@ class Rounds:
         self._waiting: deque[Any] = deque(getattr(server, "connections", ()))
         """Whose turn has come."""
         self._ended: deque[Any] = deque()
+        self._began_s = _monotonic()
         self._step = 0
         self._slots: dict[int, dict[Any, None]] = {}
         """{step: who has a turn then}."""
@@ -43,9 +46,12 @@ class Rounds:
         self._place(protocol, ROUND_S)
 
     def gone(self, protocol: Any) -> None:
-        """Its connection is lost: its application gets the time to end that Daphne gives it."""
+        """Its connection is lost: its application gets the time to end that Daphne gives it. Without one nothing is left."""
         self._forget(protocol)
-        self._place(protocol, ROUND_S / 2)
+        if "application_instance" in self._server.connections.get(protocol, ()):
+            self._place(protocol, ROUND_S / 2)
+        else:
+            self.soon(protocol)
 
     def step(self) -> None:
         connections, ended = self._server.connections, self._ended
@@ -69,16 +75,22 @@ class Rounds:
 
     def _due(self, connections: dict[Any, Any]) -> dict[Any, Any]:
         """Those whose turn has come and who are not quiet."""
-        self._step += 1
-        self._waiting.extend(self._slots.pop(self._step, ()))
+        before, waiting = self._step, self._waiting
+        # By the clock: a loop that is late makes fewer steps, and nobody is to wait longer for that.
+        self._step = max(before + 1, int((_monotonic() - self._began_s) / STEP_S))
+        for step in range(before + 1, self._step + 1):
+            waiting.extend(self._slots.pop(step, ()))
+        most = math.ceil(max(len(connections), len(waiting)) * (self._step - before) / STEPS)
         due, now_s = {}, time.time()  # noqa: TID251 - Daphne's clock
-        most = math.ceil(max(len(connections), len(self._waiting)) / STEPS)
-        for _ in range(min(most, len(self._waiting))):
-            protocol = self._waiting.popleft()
+        while most and waiting:
+            protocol = waiting.popleft()
+            if self._slot_of.get(protocol, 0) > self._step:
+                continue  # it has another turn by now
             self._slot_of.pop(protocol, None)
             details = connections.get(protocol)
             if details is None:
                 continue
+            most -= 1
             if "disconnected" not in details and (quiet_s := _quiet_s(protocol, now_s)):
                 self._place(protocol, quiet_s)
             else:
@@ -101,7 +113,11 @@ class Rounds:
 def _quiet_s(protocol: Any, now_s: float) -> float:
     """For how long it needs no look; 0.0: it does."""
     quiet_s: float = getattr(protocol, "quiet_until_s", 0.0) - now_s
-    return max(0.0, quiet_s)
+    return max(0.0, min(quiet_s, QUIET_MAX_S))
+
+
+def _monotonic() -> float:
+    return time.monotonic()  # noqa: TID251 - of this machine, as Twisted's timers
 
 
 class _Part:

@@ -91,6 +91,17 @@ async def test_who_comes_back_while_it_stops_does_not_keep_it(site: Site) -> Non
     assert ended == ["end"]
 
 
+async def test_a_worker_that_drains_when_all_stop_takes_nobody_either(site: Site) -> None:
+    departure = Departure(site.services, lambda: None)
+    await until(await site.join(GUEST), "live")
+    site.services.obey(Drain("a new kernel", 5.0))
+    late = site.knock(site.ticket(PLANNER))
+    assert (await late.connect())[0] and (await until(late, "welcome"))["t"] == "welcome"
+    departure.leave("The fleet stops.", 5.0, stop=True)
+    later = site.knock(site.ticket(PLANNER))
+    assert (await later.connect())[0] and json.loads(await later.receive_from())["code"] == 4001
+
+
 async def test_told_twice_it_ends_at_once(site: Site) -> None:
     ended: list[str] = []
     departure = Departure(site.services, lambda: ended.append("end"))

@@ -370,7 +370,7 @@ def test_who_comes_has_a_turn_in_each_round_and_who_is_gone_is_kept_by_nobody(mo
     server: Any = Server()
     server.connections, server.application_close_timeout = {}, 10
     WireFactory(server)
-    usual, quiet = Checked(), Looked(now_s + 1_000)
+    usual, quiet = Checked(), Looked(now_s + 30)
     for number in range(1, 6):
         if number == 2:
             server.protocol_connected(usual), server.protocol_connected(quiet)
@@ -384,6 +384,47 @@ def test_who_comes_has_a_turn_in_each_round_and_who_is_gone_is_kept_by_nobody(mo
         server.application_checker()
     gc.collect()
     assert kept() is None
+
+
+def test_a_clock_that_was_set_and_a_loop_that_is_late_keep_nobody_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rounds.reactor, "callLater", lambda seconds, call: None, raising=False)
+    now_s, away_s = 1_000.0, 0.0
+    monkeypatch.setattr(rounds.time, "time", lambda: 1e9 + now_s + away_s)
+    monkeypatch.setattr(rounds, "_monotonic", lambda: now_s)
+    server: Any = Server()
+    server.connections, server.application_close_timeout = {}, 10
+    WireFactory(server)
+    phones = [Looked(1e9 + now_s) for _ in range(100)]
+    for phone in phones:
+        server.protocol_connected(phone)
+
+    def go_on(seconds: float, step_s: float) -> None:
+        nonlocal now_s
+        for _ in range(round(seconds / step_s)):
+            now_s += step_s
+            server.application_checker()
+
+    away_s = -86_400.0
+    go_on(60, rounds.STEP_S)
+    away_s = 0.0
+    before = sum(phone.checks for phone in phones)
+    go_on(rounds.QUIET_MAX_S + rounds.ROUND_S, rounds.STEP_S)
+    assert sum(phone.checks for phone in phones) >= before + 100 and all(phone.checks for phone in phones)
+    before = sum(phone.checks for phone in phones)
+    go_on(60, 5 * rounds.STEP_S)
+    assert 11 * 100 <= sum(phone.checks for phone in phones) - before <= 13 * 100
+
+
+def test_who_is_gone_without_an_application_is_forgotten_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rounds.reactor, "callLater", lambda seconds, call: None, raising=False)
+    server: Any = Server()
+    server.connections, server.application_close_timeout = {}, 10
+    WireFactory(server)
+    sent_away = Checked()
+    server.protocol_connected(sent_away)
+    server.protocol_disconnected(sent_away)
+    server.application_checker()
+    assert not server.connections
 
 
 class Member:
@@ -456,7 +497,7 @@ async def test_who_may_be_silent_longer_is_asked_later(heartbeat_s: float, silen
     assert asked or now_s < protocol.quiet_until_s <= now_s + server.ping_interval  # type: ignore[attr-defined]
 
 
-def test_the_kernel_says_how_the_other_end_is_reached() -> None:
+def test_the_kernel_says_how_the_other_end_is_reached(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         theirs = socket.create_connection(listener.getsockname())
         ours, _ = listener.accept()
@@ -482,8 +523,10 @@ def test_the_kernel_says_how_the_other_end_is_reached() -> None:
     assert wire._unacked_bytes() > 50_000 and not wire.heard(60)
     unacked, unsent = (wire._info() or ())[0::5]
     assert unacked and unsent
-    link = wire.link()
-    assert link is None or link.unacked_bytes > 50_000
+    for info, waiting in (((1, 9, 90_000, 9, 0, 0, 70_000, 20), True), ((0, 9, 90_000, 9, 0, 0, 70_000, 20), False)):
+        monkeypatch.setattr(SocketWire, "_info", lambda _, info=info: info)
+        link = wire.link()
+        assert link is not None and (link.unacked_bytes > 50_000) == waiting
     ours.close()
     theirs.close()
 
