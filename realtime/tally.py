@@ -25,7 +25,7 @@ class Tally:
 
     __slots__ = ("base", "counts", "fenced", "latency", "name", "timed")
 
-    def __init__(self, name: str = "", *, fenced: bool = False) -> None:
+    def __init__(self, name: str, *, fenced: bool = False) -> None:
         self.name = name
         self.fenced = fenced
         self.counts, self.base = array("q", bytes(8 * WIDTH)), 0

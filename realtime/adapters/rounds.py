@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections import deque
@@ -9,6 +10,8 @@ from typing import Any
 
 import daphne.server
 from twisted.internet import reactor
+
+logger = logging.getLogger(__name__)
 
 STEP_S, ROUND_S = 0.05, 5.0
 """A round finds what takes long: handshakes, requests, connections to ping. Applications that have ended say so themselves."""
@@ -60,7 +63,10 @@ class Rounds:
         part |= self._due(connections)
         for protocol, details in part.items():
             if "disconnected" not in details:
-                protocol.check_timeouts()
+                try:
+                    protocol.check_timeouts()
+                except Exception:  # the others, and the next step, do not wait for this one to be well
+                    logger.exception("a connection could not be checked")
         if part:
             view = _Part(self._server, part.copy())
             daphne.server.Server.application_checker(view)

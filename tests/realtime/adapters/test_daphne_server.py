@@ -415,6 +415,19 @@ def test_a_clock_that_was_set_and_a_loop_that_is_late_keep_nobody_waiting(monkey
     assert 11 * 100 <= sum(phone.checks for phone in phones) - before <= 13 * 100
 
 
+def test_a_check_that_fails_ends_no_other(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    calls: list[float] = []
+    monkeypatch.setattr(rounds.reactor, "callLater", lambda seconds, call: calls.append(seconds), raising=False)
+    server, ill, well = Server(), Checked(), [Checked() for _ in range(9)]
+    monkeypatch.setattr(ill, "check_timeouts", lambda: 1 / 0)
+    server.connections, server.application_close_timeout = {protocol: {} for protocol in (ill, *well)}, 10
+    WireFactory(server)
+    for _ in range(2 * rounds.STEPS):
+        server.application_checker()
+    assert {protocol.checks for protocol in well} == {2} and calls.count(rounds.STEP_S) == 2 * rounds.STEPS
+    assert caplog.text.count("ZeroDivisionError: ") == 2
+
+
 def test_who_is_gone_without_an_application_is_forgotten_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rounds.reactor, "callLater", lambda seconds, call: None, raising=False)
     server: Any = Server()
