@@ -123,7 +123,7 @@ def loaded() -> Any:
         for role, people in {"guest": PEOPLE // ROOMS - 6, "planner": 1, "vendor": 3, "couple": 2}.items():
             measures.came(room.measures, role, people)
         for _ in range(300):
-            room.measures.time([(index_of(rng.lognormvariate(-6.2, 0.8)), 40)])
+            room.measures.time(index_of(rng.lognormvariate(-6.2, 0.8)), 40)
         hub.rooms[room.name] = room
         measures.weddings.add(room.measures)
     for priority in Priority:

@@ -7,7 +7,6 @@ left the processor's cache by then, thousands of them, and would have to be brou
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
 
 import msgspec
 
@@ -37,12 +36,11 @@ class Tally:
         """So many more."""
         self.counts[self.base + column] += count
 
-    def time(self, found: Sequence[tuple[int, int]]) -> None:
-        """Deliveries of P0 or P1: [(bucket, how many)]."""
+    def time(self, index: int, n: int) -> None:
+        """So many deliveries of P0 or P1 in a bucket."""
         if not self.latency:
             self.timed[self.name] = self.latency
-        for index, n in found:
-            count(self.latency, index, n)
+        count(self.latency, index, n)
 
     def report(self) -> WeddingReport:
         """As who reads a report sees it."""

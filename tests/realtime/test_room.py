@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from realtime.closing import CloseCode
 from realtime.connection import Connection
 from realtime.connection_optimizer import ConnectionPlan
 from realtime.frame import Frame
 from realtime.histogram import edge_s
-from realtime.measures import BOOK_MAX, ROUND_S, Measures, Served
+from realtime.measures import BOOK_MAX, QUICK_S, ROUND_S, TOGETHER, Measures
 from realtime.messages import Sender, encode
 from realtime.presence import Presence
 from realtime.publication import Entry, Position
@@ -181,6 +184,32 @@ def test_each_is_counted_when_it_was_served_also_where_the_process_was_kept_wait
         assert right_s - 1e-9 <= found_s <= 1.033 * (right_s + ROUND_S), (right_s, found_s)
 
 
+@given(st.lists(st.sampled_from([0.000_005, 0.000_008, 0.000_02, 0.000_03, 0.000_5, 0.2]), min_size=1, max_size=120))
+def test_nobody_is_counted_before_served_and_few_after_it(sends_s: list[float]) -> None:
+    hall, moments_s = Hall(), list[float]()
+    for _ in sends_s:
+        wire = hall.enter()
+
+        def send(*args: Any, send: Any = wire.send) -> bool:
+            hall.clock.advance(sends_s[len(moments_s)])
+            moments_s.append(hall.clock.monotonic())
+            return bool(send(*args))
+
+        wire.send = send  # type: ignore[method-assign]
+    hall.clock.advance(0.05)
+    hall.say("reaction")
+    hall.room.flush(0)
+    hall.measures.book()
+    counts = hall.measures.latency[3].counts
+    found = [edge_s(index) for index, count in sorted(counts.items()) for _ in range(count)]
+    assert hall.measures.deliveries[3] == len(found) == len(sends_s)
+    late = 0
+    for right_s, found_s in zip(moments_s, found, strict=True):
+        assert right_s - 1e-9 <= found_s, (right_s, found_s)
+        late += found_s > 1.033 * (right_s + ROUND_S)
+    assert late <= (TOGETHER - 1) * sum(send_s >= QUICK_S for send_s in sends_s)
+
+
 def test_what_the_server_itself_says_has_no_publisher_to_be_timed_from() -> None:
     hall = Hall()
     hall.enter("planner")
@@ -199,7 +228,7 @@ def test_what_is_replayed_from_the_journal_to_somebody_who_does_not_read_is_no_l
     (member,) = hall.room.members()
     hall.clock.advance(3_600)
     frame = Frame(Entry("w", 1, "cue.go", 127, "c", member.member, START, b"{}"))
-    hall.measures.delivered(hall.room.measures, [frame], [(hall.clock.monotonic(), 1)])
+    hall.measures.delivered(hall.room.measures, [frame], array("d", (hall.clock.monotonic(), 1)))
     hall.measures.book()
     assert hall.measures.deliveries[1] == 1 and not hall.measures.latency[1].counts
 
@@ -218,13 +247,13 @@ def test_deliveries_are_counted_together_before_there_are_many() -> None:
 def test_what_is_told_of_one_who_was_behind_while_others_are_served_leaves_their_count_alone() -> None:
     hall = Hall()
     hall.enter()
-    served: Served = []
+    served = array("d")
     hall.say(offset=1)
     frame = hall.room.window[-1]
     hall.measures.delivered(hall.room.measures, [frame], served)
     for _ in range(2 * BOOK_MAX):
-        hall.measures.delivered(hall.room.measures, [frame], [(hall.clock.monotonic(), 1)])
-    served.append((hall.clock.monotonic(), 3))
+        hall.measures.delivered(hall.room.measures, [frame], array("d", (hall.clock.monotonic(), 1)))
+    served.extend((hall.clock.monotonic(), 3))
     hall.measures.book()
     assert hall.measures.deliveries[2] == 2 * BOOK_MAX + 3
 

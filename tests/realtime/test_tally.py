@@ -63,7 +63,7 @@ def test_a_reader_sees_what_each_open_wedding_has_counted(steps: list[tuple[obje
                     model.row[column] += n
             case ("time", str() as name, int() as index, int() as n):
                 for tally, model in known.get(name, []):
-                    tally.time([(index, n)])
+                    tally.time(index, n)
                     model.latency[index] += n
         assert sent(tallies) == {name: model.report() for name, (_, model) in held.items()}
     for all_of_it in known.values():
@@ -76,7 +76,8 @@ def test_a_row_is_what_it_says() -> None:
         tally.add(SOCKETS[column], n + 1)
     for n, column in enumerate((PUBLICATIONS, DELIVERIES, REPLAYED, FAULTS)):
         tally.add(column, n + 3)
-    tally.time([(7, 2), (7, 1)])
+    tally.time(7, 2)
+    tally.time(7, 1)
     assert tally.report() == WeddingReport({"guest": 1, "planner": 2}, 3, 4, {7: 3}, 5, 6, fenced=True)
 
 
