@@ -70,13 +70,14 @@ def acknowledge(alerts: Iterable[Alert], user: str, now: datetime) -> int:
     """`user` has seen them and takes care. Gives how many were not acknowledged before."""
     count = 0
     with transaction.atomic(using=ALIAS):
-        for alert in alerts:
+        # As they are now: meanwhile somebody else may have acknowledged one, or it may be over.
+        for alert in Alert.objects.select_for_update().filter(pk__in=[alert.pk for alert in alerts]).order_by("pk"):
             if alert.acknowledged_at or alert.resolved_at:
                 continue
             alert.acknowledged_at, alert.acknowledged_by = now, user
             if not alert.kept:  # a test page: nothing reads on whether it is over, so this ends it
                 alert.resolved_at, alert.state = now, "ok"
-            alert.save(update_fields=["acknowledged_at", "acknowledged_by", "resolved_at", "state"])
+            alert.save(update_fields=["acknowledged_at", "acknowledged_by", *([] if alert.kept else ["resolved_at", "state"])])
             count += 1
             incident = alert.incident
             if incident is None:

@@ -109,6 +109,8 @@ class RoomConsumer(AsyncConsumer):  # type: ignore[misc]  # Channels has no type
             connection.end(CloseCode.OVERLOADED, error.message, retry_after_ms=error.retry_after_ms or 1_000)
         except RealtimeError as error:
             connection.end(CloseCode.FORBIDDEN, error.message)
+        if self.services.stopping:  # everybody else may have heard the goodbye, and nobody look again
+            connection.end(CloseCode.GOING_AWAY, self.services.reason, retry_after_ms=RESTART_MS)
         return connection.closing is None
 
     async def _sending(self, connection: Connection, send: Any) -> None:

@@ -15,7 +15,7 @@ from msgspec import Struct
 from realtime.access import Ticket, origin_allowed, read_ticket, spend
 from realtime.errors import BadCredentials
 from realtime.messages import Sender
-from realtime.revoked import LOGIN, password_name, withdrawn
+from realtime.revoked import LINKS, LOGIN, password_name, withdrawn
 from realtime.roles import ROLES, Role
 from realtime.services import Services
 
@@ -95,10 +95,12 @@ async def _session_member(headers: dict[str, str], room: str, services: Services
     member = await sync_to_async(services.domain.member)(room, user, session)
     if member is None:
         raise BadCredentials
-    return member, login_of(session)  # which `get_user` has loaded
+    return member, login_of(session, room)  # which `get_user` has loaded
 
 
-def login_of(session: Any) -> str:
-    """What the tickets of this session say of its login: its names, "" without an account."""
+def login_of(session: Any, room: str) -> str:
+    """What the tickets of this session for `room` say of its login: its names, or that of the join link without an account."""
     hashed = session.get(HASH_SESSION_KEY)
+    if not hashed:
+        return str(session.get(LINKS, {}).get(room, ""))
     return " ".join(filter(None, (session.get(LOGIN), hashed and password_name(hashed))))

@@ -29,6 +29,16 @@ STATE_COLOURS = {
 clock = SystemClock()
 
 
+class ListedRule(forms.ModelForm):  # type: ignore[type-arg]
+    """A line of the list, with one box. What is wrong with the rest of the rule is said beside it."""
+
+    def add_error(self, field: str | None, error: Any) -> None:
+        """Django knows no place for an error of a field that is not shown here."""
+        if field is None and hasattr(error, "error_dict"):
+            error = [f"{name}: {sentence}" for name, said in error.message_dict.items() for sentence in said]
+        super().add_error(field, error)
+
+
 @admin.register(AlertRule)
 class AlertRuleAdmin(Written):
     list_display = ("title", "severity_label", "condition", "hold", "enabled", "name")
@@ -44,6 +54,10 @@ class AlertRuleAdmin(Written):
         ("Explained by", {"fields": ("hidden_by",)}),
     )
     actions = ("enable", "disable")
+
+    def get_changelist_form(self, request: HttpRequest, **kwargs: Any) -> type[forms.ModelForm]:  # type: ignore[type-arg]
+        form: type[forms.ModelForm] = super().get_changelist_form(request, form=ListedRule, **kwargs)  # type: ignore[type-arg]
+        return form
 
     @display(description="severity", ordering="severity", label=SEVERITY_COLOURS)
     def severity_label(self, rule: AlertRule) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Any
 
 import kubernetes_validate
 import pytest
 import yaml
+from django.conf import settings
 from django.core.management import get_commands, load_command_class
 
 from realtime.adapters.kubernetes import KubernetesWorkers
@@ -72,6 +74,16 @@ def test_commands_in_the_manifests_exist() -> None:
     assert [name for name, *_ in managed] == ["control_loop", "drain"]
     for name, *arguments in managed:
         load_command_class(get_commands()[name], name).create_parser("manage.py", name).parse_args(arguments)
+
+
+def test_a_job_makes_the_tables_of_every_database() -> None:
+    (container,) = named("Job", "wedsync-migrate")["spec"]["template"]["spec"]["containers"]
+    calls = [shlex.split(part) for part in container["command"][2].split("&&")]
+    assert all(call[:3] == ["python", "manage.py", "migrate"] for call in calls)
+    parser = load_command_class(get_commands()["migrate"], "migrate").create_parser("manage.py", "migrate")
+    asked = [parser.parse_args(call[3:]) for call in calls]
+    assert {options.database for options in asked} == set(settings.DATABASES)
+    assert not any(options.interactive for options in asked)
 
 
 def test_settings_in_the_manifests_exist() -> None:

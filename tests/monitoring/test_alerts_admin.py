@@ -68,6 +68,26 @@ def test_an_alert_is_acknowledged_under_one_s_name_and_cannot_be_edited(admin: C
         assert admin.post(f"/admin/monitoring/{page}", {"post": "yes"}).status_code == 403
 
 
+def test_what_was_acknowledged_or_over_meanwhile_stays_so(incident: Incident) -> None:
+    read_before = list(incident.alerts.all())
+    incident.alerts.update(resolved_at=NOON, state="ok")
+    assert incidents.acknowledge(read_before, "bob", NOON) == 0
+    (alert,) = incident.alerts.all()
+    assert alert.resolved_at == NOON and alert.acknowledged_by == ""
+
+
+def test_a_rule_that_is_not_in_order_says_so_in_the_list(admin: Client) -> None:
+    AlertRule.objects.exclude(pk=AlertRule.objects.all()[0].pk).delete()
+    (rule,) = AlertRule.objects.all()
+    AlertRule.objects.filter(pk=rule.pk).update(hidden_by="nobody", enabled=True)
+    form = {"form-TOTAL_FORMS": 1, "form-INITIAL_FORMS": 1, "form-0-id": rule.pk, "_save": "Save"}
+    page = admin.post("/admin/monitoring/alertrule/", form)
+    assert page.status_code == 200 and "hidden_by: Not names of other rules: nobody." in page.content.decode()
+    assert AlertRule.objects.get().enabled
+    AlertRule.objects.update(hidden_by="")
+    assert admin.post("/admin/monitoring/alertrule/", form).status_code == 302 and not AlertRule.objects.get().enabled
+
+
 def test_who_may_only_look_cannot_acknowledge(incident: Incident) -> None:
     user = get_user_model().objects.create_user("bob", password="x", is_staff=True)
     user.user_permissions.add(Permission.objects.get(codename="view_alert"))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+from typing import Any
 
+import pytest
 from msgspec.structs import replace
 
 from realtime.consumers import RESTART_MS
@@ -89,6 +91,24 @@ async def test_who_comes_back_while_it_stops_does_not_keep_it(site: Site) -> Non
     await slow.disconnect()
     await settled(site, 0.2)
     assert ended == ["end"]
+
+
+async def test_who_is_on_the_way_in_when_it_stops_hears_so(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    departure = Departure(site.services, lambda: None, idle=lambda: False)
+    gate, join = asyncio.Event(), site.services.hub.join
+
+    async def slow(*args: Any) -> None:
+        await gate.wait()
+        await join(*args)
+
+    monkeypatch.setattr(site.services.hub, "join", slow)
+    late = site.knock(site.ticket(GUEST))
+    assert (await late.connect())[0]
+    departure.stop()
+    await settled(site, 0.2)
+    gate.set()
+    goodbye = await until(late, "goodbye")
+    assert (goodbye["code"], goodbye["retry_after_ms"]) == (4001, RESTART_MS)
 
 
 async def test_a_worker_that_drains_when_all_stop_takes_nobody_either(site: Site) -> None:

@@ -16,12 +16,13 @@ from unfold.decorators import action
 from realtime.clock import SystemClock
 from realtime.models import Room
 from realtime.publish import publish
+from realtime.revoked import link_name
 from wedsync.weddings import calendars, runsheets
 from wedsync.weddings.admin_forms import ItemForm, VenueTimeAdmin
 from wedsync.weddings.admin_imports import Import, import_view
 from wedsync.weddings.comparing import calendar_changes, left_behind, runsheet_changes, staying_said
 from wedsync.weddings.exporting import runsheet_csv
-from wedsync.weddings.models import ApiToken, Member, RunSheetItem, Wedding, new_key
+from wedsync.weddings.models import ApiToken, Member, RunSheetItem, Wedding, Withdrawn, new_key
 from wedsync.weddings.tables import is_zone
 
 
@@ -153,10 +154,13 @@ class MemberAdmin(ModelAdmin):  # type: ignore[misc]
 
     @admin.action(description="New join link: the old one no longer works", permissions=["change"])
     def renew(self, request: HttpRequest, queryset: QuerySet[Member]) -> None:
-        for member in queryset:
-            member.join_key, member.revoked = new_key(), False
-            member.save(update_fields=["join_key", "revoked"])
-        self.message_user(request, f"{len(queryset)} new join links.")
+        with transaction.atomic():
+            members = list(queryset.select_for_update(of=("self",)))
+            Withdrawn.note([(Withdrawn.NOBODY, link_name(member.join_key)) for member in members])
+            for member in members:
+                member.join_key, member.revoked = new_key(), False
+                member.save(update_fields=["join_key", "revoked"])
+        self.message_user(request, f"{len(members)} new join links; who came in by the old ones goes within two seconds.")
 
 
 @admin.register(RunSheetItem)

@@ -221,6 +221,25 @@ def other_fields(user: Any, device: Client) -> None:
     user.save(update_fields=["last_login"])
 
 
+def test_what_came_in_by_a_join_link_is_out_when_there_is_another_one(admin_client: Client) -> None:
+    member, (phone, laptop, account) = planner(), (Client(), Client(), Client())
+    account.force_login(get_user_model().objects.create_user("ada"))
+    sam, links = Sender(member.public_id, "planner"), [member.join_key]
+    for device in (phone, account):
+        assert device.post(f"/join/{links[0]}/").status_code == 302
+    first, other = login_of(phone.session, "w"), login_of(account.session, "w")
+    assert first and first not in links[0] and not withdrawn(sam, first, revoked())
+    assert login_of(phone.session, "another") == ""
+    admin_client.post("/admin/weddings/member/", {"action": "renew", "_selected_action": [member.pk]})
+    assert withdrawn(sam, first, revoked()), "also what is open, and the tickets that it would come back with"
+    assert not withdrawn(sam, other, revoked()), "an account is no link"
+    assert not withdrawn(sam, "", revoked())
+    member.refresh_from_db()
+    for device in (phone, laptop):
+        assert device.post(f"/join/{member.join_key}/").status_code == 302
+        assert not withdrawn(sam, login_of(device.session, "w"), revoked())
+
+
 PASSWORD = [(own_page, True, True), (staffs_page, True, False), (program, True, False), (other_fields, False, True)]
 
 
@@ -231,13 +250,13 @@ def test_what_came_in_by_a_password_is_out_when_it_is_another_one(change: Any, o
     ada, devices = Sender(f"u{user.pk}", "staff"), [client, Client(), Client()]
     for device, name in zip(devices, ("ada", "ada", "bob"), strict=True):
         device.post("/login/", {"username": name, "password": "long enough"})
-    mine, theirs, other = (login_of(device.session) for device in devices)
+    mine, theirs, other = (login_of(device.session, "w") for device in devices)
     change(user, client)
     assert [withdrawn(ada, login, revoked()) for login in (mine, theirs)] == [over, over]
     assert not withdrawn(Sender(f"u{stranger.pk}", "staff"), other, revoked())
     assert (client.get("/admin/").status_code == 200) == stays
     if stays:
-        assert not withdrawn(ada, login_of(client.session), revoked()), "comes in anew by the same session"
+        assert not withdrawn(ada, login_of(client.session, "w"), revoked()), "comes in anew by the same session"
         client.post("/logout/")
         assert withdrawn(ada, mine, revoked())
 
