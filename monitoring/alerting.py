@@ -209,7 +209,9 @@ def record(changes: list[tuple[Change, datetime]]) -> None:
     told: list[tuple[rows.Alert, datetime]] = []
     for change, at in changes:
         alert = change.alert
-        row = rows.Alert.objects.filter(fingerprint=alert.fingerprint, resolved_at=None).first()
+        # Held: who acknowledges it at this moment is not overwritten.
+        open_ = rows.Alert.objects.select_for_update().filter(fingerprint=alert.fingerprint, resolved_at=None)
+        row = open_.first()
         if row is None:
             if not alert.told:
                 continue

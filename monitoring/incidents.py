@@ -83,9 +83,8 @@ def acknowledge(alerts: Iterable[Alert], user: str, now: datetime) -> int:
             if incident is None:
                 continue
             IncidentEvent.objects.create(incident=incident, at=now, kind=Kind.ACKNOWLEDGED, text=str(alert), author=user)
-            if incident.acknowledged_at is None:
-                incident.acknowledged_at, incident.acknowledged_by = now, user
-                incident.save(update_fields=["acknowledged_at", "acknowledged_by"])
+            fresh = Incident.objects.filter(pk=incident.pk, acknowledged_at=None)
+            fresh.update(acknowledged_at=now, acknowledged_by=user)
     return count
 
 

@@ -15,7 +15,8 @@ from msgspec import Struct
 from realtime.access import Ticket, origin_allowed, read_ticket, spend
 from realtime.errors import BadCredentials
 from realtime.messages import Sender
-from realtime.revoked import LINKS, LOGIN, password_name, withdrawn
+from realtime.ports import Domain
+from realtime.revoked import LOGIN, password_name, withdrawn
 from realtime.roles import ROLES, Role
 from realtime.services import Services
 
@@ -92,15 +93,19 @@ def _session_key(headers: dict[str, str]) -> str | None:
 async def _session_member(headers: dict[str, str], room: str, services: Services) -> tuple[Sender, str]:
     session = import_module(settings.SESSION_ENGINE).SessionStore(_session_key(headers))
     user = await get_user({"session": session})
-    member = await sync_to_async(services.domain.member)(room, user, session)
+    member, link = await sync_to_async(_found)(services.domain, room, user, session)
     if member is None:
         raise BadCredentials
-    return member, login_of(session, room)  # which `get_user` has loaded
+    return member, f"{login_of(session)} {link}".strip()  # which `get_user` has loaded
 
 
-def login_of(session: Any, room: str) -> str:
-    """What the tickets of this session for `room` say of its login: its names, or that of the join link without an account."""
+def _found(domain: Domain, room: str, user: Any, session: Any) -> tuple[Sender | None, str]:
+    """With one hop to a thread."""
+    member = domain.member(room, user, session)
+    return member, "" if member is None else domain.link(room, user, session)
+
+
+def login_of(session: Any) -> str:
+    """What the tickets of this session say of its login: its names, "" without an account."""
     hashed = session.get(HASH_SESSION_KEY)
-    if not hashed:
-        return str(session.get(LINKS, {}).get(room, ""))
     return " ".join(filter(None, (session.get(LOGIN), hashed and password_name(hashed))))

@@ -36,6 +36,9 @@ class Domain(Protocol):
     def member(self, room: str, user: Any, session: Any) -> Sender | None:
         """Who this Django user or session is in this room, None for nobody."""
 
+    def link(self, room: str, user: Any, session: Any) -> str:
+        """The name of the join link that somebody is in this room by; "" for who is there by account."""
+
     def revoked(self) -> Revoked:
         """Who may no longer come in, whatever ticket they hold. Equal to the last answer when nothing is new; asked every
         second."""

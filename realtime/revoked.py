@@ -11,8 +11,6 @@ Revoked = Container[str | tuple[str, str]]
 """Members by id, whatever their role, and as (id, role) where they have this role no more; logins that are over by name."""
 LOGIN = "login"
 """In the session of an account: the name of this login, which goes into every ticket that comes from it. No member has it."""
-LINKS = "links"
-"""In a session that came in by links: {room: `link_name`}, in place of a login where there is no account."""
 
 
 def password_name(session_hash: str) -> str:

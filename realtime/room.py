@@ -227,14 +227,16 @@ class HeldRoom:
                 n += 1
                 if n & apart:
                     continue
-                at_s = now_s()
-                if at_s > until_s:  # in runs, not one by one: what is kept for each has left the cache when it is counted
-                    if looked > counted:
-                        served.extend((last_s, looked - counted))
-                        counted = looked
-                    apart = TOGETHER - 1 if at_s - last_s < (n - looked) * QUICK_S else 0
-                    until_s = last_s + ROUND_S
-                looked, last_s = n, at_s
+            elif n == looked:
+                continue  # who was served before it has been counted; else it is time to
+            at_s = now_s()
+            if at_s > until_s:  # in runs, not one by one: what is kept for each has left the cache when it is counted
+                if looked > counted:
+                    served.extend((last_s, looked - counted))
+                    counted = looked
+                apart = TOGETHER - 1 if at_s - last_s < (n - looked) * QUICK_S else 0
+                until_s = last_s + ROUND_S
+            looked, last_s = n, at_s
         if looked > counted:
             served.extend((last_s, looked - counted))
         if n > looked:

@@ -215,7 +215,8 @@ def acknowledge(request: HttpRequest, pk: int) -> HttpResponse:
         said = f"{alert.acknowledged_by} takes care of it." if alert.acknowledged_by else "It is over."
         return _done(request, said, messages.WARNING)
     if request.method == "POST":
-        incidents.acknowledge([alert], request.user.get_username(), clock.now())
-        return _done(request, f"You take care of it: {alert}.")
+        if incidents.acknowledge([alert], request.user.get_username(), clock.now()):
+            return _done(request, f"You take care of it: {alert}.")
+        return _done(request, "Somebody was faster, or it is over.", messages.WARNING)
     what = [f"{alert}: {alert.reason}.", "The others see your name, and nobody is reminded of it any more."]
     return _confirm(request, Sure(), "Acknowledge this alert?", what, "I take care of it")

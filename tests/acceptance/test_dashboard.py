@@ -19,7 +19,7 @@ from bench.day import Crowds, script
 from bench.peers import wedsync
 from realtime.drills.workloads import PROFILES, rooms
 from tests.browser import House, house
-from tests.processes import Processes
+from tests.processes import SERVER, Processes
 
 pytestmark = pytest.mark.acceptance
 OPERATOR = """
@@ -171,13 +171,15 @@ async def test_what_is_shown_is_what_the_load_generator_counted(
     assert most["deliveries"] == pytest.approx(counted["pubs"] + opened["pubs"], rel=0.05)
     for name, of in TIMED.items():
         assert most["count"][name] == pytest.approx(counted[f"{of}_measured"], rel=0.05)
-        # Half a millisecond is what a few deliveries of several hundred, and the way of a stamp, may make of it.
-        assert most["p99_ms"][name] == pytest.approx(clients[name], rel=0.05, abs=0.5), (name, clients, most)
+        assert most["p99_ms"][name] == pytest.approx(clients[name], rel=0.05, abs=UNSURE_MS), (name, clients, most)
 
 
 PROFILE = PROFILES[os.environ.get("WEDSYNC_TEST_PROFILE", "sat-june-10k-x10")]
 CONNECTIONS = int(os.environ.get("WEDSYNC_TEST_CONNECTIONS", "400"))
 """`docs/operations.md` has the figures of 10,000."""
+UNSURE_MS = 0.5 if SERVER == "daphne" else 2.0
+"""Half a millisecond is what a few deliveries of several hundred, and the way of a stamp, may make of it. Another server
+does not say how long a message has waited for it, nor when the kernel had one."""
 PLAYED_S = float(os.environ.get("WEDSYNC_TEST_SECONDS", "20"))
 TIMED = {"P2": "p2", "P3": "p3"}
 """{priority: class of the generator}. To P1 the server adds what follows from a change, which has no mark of the generator."""

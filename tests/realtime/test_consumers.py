@@ -43,6 +43,9 @@ class NobodyDomain:
     def member(self, room: str, user: Any, session: Any) -> None:
         return None
 
+    def link(self, room: str, user: Any, session: Any) -> str:
+        return ""
+
     def revoked(self) -> set[str]:
         return self.gone
 

@@ -155,7 +155,7 @@ class MemberAdmin(ModelAdmin):  # type: ignore[misc]
     @admin.action(description="New join link: the old one no longer works", permissions=["change"])
     def renew(self, request: HttpRequest, queryset: QuerySet[Member]) -> None:
         with transaction.atomic():
-            members = list(queryset.select_for_update(of=("self",)))
+            members = list(queryset.order_by("pk").select_for_update(of=("self",)))
             Withdrawn.note([(Withdrawn.NOBODY, link_name(member.join_key)) for member in members])
             for member in members:
                 member.join_key, member.revoked = new_key(), False

@@ -26,6 +26,7 @@ from realtime.messages import Sender, encode
 from realtime.models import Room
 from realtime.policy.windows import event_window
 from realtime.ports import Effect
+from realtime.revoked import link_name
 from realtime.roles import OPS, ROLES, VIEWS, Audience, Role, sees
 from wedsync.weddings.models import (
     MINUTES_MAX,
@@ -154,6 +155,11 @@ class WeddingDomain:
         joined = session.get("members", {}).get(room) if session is not None else None
         found = members.filter(join_key=joined).first() if joined is not None else None
         return None if found is None else Sender(found.public_id, found.role, found.name)
+
+    def link(self, room: str, user: Any, session: Any) -> str:
+        """Whoever is there by account may have opened a link, too: it is no matter then."""
+        joined = session.get("members", {}).get(room)
+        return "" if joined is None or self.member(room, user, None) is not None else link_name(joined)
 
     def revoked(self) -> Revoked:
         """Members that are gone, revoked or no longer in their role, and accounts that are not staff."""

@@ -29,7 +29,6 @@ from realtime.frame import Frame
 from realtime.kinds import KINDS, Shift
 from realtime.messages import Sender, Snapshot, encode
 from realtime.policy.limits import message_limit
-from realtime.revoked import LINKS, link_name
 from realtime.roles import ROLES, VIEWS, Audience, Role, head_of
 from wedsync.weddings import board
 from wedsync.weddings.domain import OVER, domain
@@ -106,7 +105,6 @@ def join(request: HttpRequest, key: str) -> HttpResponse:
         return render(request, "weddings/join.html", {"member": member, "wedding": member.wedding, "other": other})
     # By the link and not by the member: with a new link whoever came in by the old one is out.
     request.session["members"] = request.session.get("members", {}) | {slug: member.join_key}
-    request.session[LINKS] = request.session.get(LINKS, {}) | {slug: link_name(member.join_key)}
     request.session.cycle_key()  # a session id that somebody else planted is worth nothing now
     return redirect("wedding", slug)
 

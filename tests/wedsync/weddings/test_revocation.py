@@ -11,6 +11,7 @@ import pytest
 from asgiref.sync import sync_to_async
 from channels.testing import WebsocketCommunicator
 from django.contrib.auth import get_user_model
+from django.contrib.auth.models import AnonymousUser
 from django.core import serializers
 from django.test import Client
 
@@ -19,6 +20,7 @@ from realtime.credentials import login_of
 from realtime.messages import Sender
 from realtime.revoked import withdrawn
 from realtime.routing import router
+from wedsync.weddings.domain import domain
 from wedsync.weddings.models import ApiToken, Member, Wedding, Withdrawn
 from wedsync.weddings.revocation import revoked
 
@@ -222,22 +224,25 @@ def other_fields(user: Any, device: Client) -> None:
 
 
 def test_what_came_in_by_a_join_link_is_out_when_there_is_another_one(admin_client: Client) -> None:
-    member, (phone, laptop, account) = planner(), (Client(), Client(), Client())
-    account.force_login(get_user_model().objects.create_user("ada"))
-    sam, links = Sender(member.public_id, "planner"), [member.join_key]
-    for device in (phone, account):
-        assert device.post(f"/join/{links[0]}/").status_code == 302
-    first, other = login_of(phone.session, "w"), login_of(account.session, "w")
-    assert first and first not in links[0] and not withdrawn(sam, first, revoked())
-    assert login_of(phone.session, "another") == ""
-    admin_client.post("/admin/weddings/member/", {"action": "renew", "_selected_action": [member.pk]})
-    assert withdrawn(sam, first, revoked()), "also what is open, and the tickets that it would come back with"
-    assert not withdrawn(sam, other, revoked()), "an account is no link"
-    assert not withdrawn(sam, "", revoked())
-    member.refresh_from_db()
-    for device in (phone, laptop):
+    member, (phone, guest, account) = planner(), (Client(), Client(), Client())
+    sam, ada, bob = Sender(member.public_id, "planner", "Sam"), *map(get_user_model().objects.create_user, ("ada", "bob"))
+    Member.objects.filter(pk=member.pk).update(user=bob)
+    guest.force_login(ada), account.force_login(bob)
+    devices = [(phone, AnonymousUser()), (guest, ada), (account, bob)]
+    for device, user in devices:
         assert device.post(f"/join/{member.join_key}/").status_code == 302
-        assert not withdrawn(sam, login_of(device.session, "w"), revoked())
+        assert domain.member("w", user, device.session) == sam and domain.link("another", user, device.session) == ""
+    by_link, by_link_too, by_account = (domain.link("w", user, device.session) for device, user in devices)
+    assert by_link == by_link_too != "" == by_account and member.join_key not in by_link
+    assert not withdrawn(sam, f"s:login p:password {by_link}", revoked())
+    admin_client.post("/admin/weddings/member/", {"action": "renew", "_selected_action": [member.pk]})
+    assert withdrawn(sam, by_link, revoked()), "also what is open, and the tickets that it would come back with"
+    assert withdrawn(sam, f"s:login p:password {by_link}", revoked()) and not withdrawn(sam, "", revoked())
+    assert domain.link("w", bob, account.session) == "", "who is here by account stays"
+    member.refresh_from_db()
+    assert phone.post(f"/join/{member.join_key}/").status_code == 302
+    again = domain.link("w", AnonymousUser(), phone.session)
+    assert again and not withdrawn(sam, again, revoked())
 
 
 PASSWORD = [(own_page, True, True), (staffs_page, True, False), (program, True, False), (other_fields, False, True)]
@@ -250,13 +255,13 @@ def test_what_came_in_by_a_password_is_out_when_it_is_another_one(change: Any, o
     ada, devices = Sender(f"u{user.pk}", "staff"), [client, Client(), Client()]
     for device, name in zip(devices, ("ada", "ada", "bob"), strict=True):
         device.post("/login/", {"username": name, "password": "long enough"})
-    mine, theirs, other = (login_of(device.session, "w") for device in devices)
+    mine, theirs, other = (login_of(device.session) for device in devices)
     change(user, client)
     assert [withdrawn(ada, login, revoked()) for login in (mine, theirs)] == [over, over]
     assert not withdrawn(Sender(f"u{stranger.pk}", "staff"), other, revoked())
     assert (client.get("/admin/").status_code == 200) == stays
     if stays:
-        assert not withdrawn(ada, login_of(client.session, "w"), revoked()), "comes in anew by the same session"
+        assert not withdrawn(ada, login_of(client.session), revoked()), "comes in anew by the same session"
         client.post("/logout/")
         assert withdrawn(ada, mine, revoked())
 
