@@ -210,8 +210,7 @@ def record(changes: list[tuple[Change, datetime]]) -> None:
     for change, at in changes:
         alert = change.alert
         # Held: who acknowledges it at this moment is not overwritten.
-        open_ = rows.Alert.objects.select_for_update().filter(fingerprint=alert.fingerprint, resolved_at=None)
-        row = open_.first()
+        row = rows.Alert.objects.select_for_update().filter(fingerprint=alert.fingerprint, resolved_at=None).first()
         if row is None:
             if not alert.told:
                 continue

@@ -7,7 +7,7 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
-from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
+from django.core.exceptions import NON_FIELD_ERRORS
 from django.db.models import Count, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
@@ -36,10 +36,9 @@ class ListedRule(forms.ModelForm):  # type: ignore[type-arg]
     def add_error(self, field: str | None, error: Any) -> None:
         """Django knows no place for an error of a field that is not shown here."""
         if field is None and hasattr(error, "error_dict"):
-            hidden = [name for name in error.error_dict if name not in self.fields and name != NON_FIELD_ERRORS]
-            said = [f"{name}: {sentence}" for name in hidden for sentence in error.message_dict[name]]
-            kept = {name: found for name, found in error.error_dict.items() if name not in hidden}
-            error = ValidationError({NON_FIELD_ERRORS: said, **kept} if said else kept)
+            for name in sorted(error.error_dict.keys() - self.fields.keys() - {NON_FIELD_ERRORS}):
+                super().add_error(None, [f"{name}: {sentence}" for sentence in error.message_dict[name]])
+                del error.error_dict[name]
         super().add_error(field, error)
 
 

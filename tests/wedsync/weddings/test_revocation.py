@@ -20,6 +20,7 @@ from realtime.credentials import login_of
 from realtime.messages import Sender
 from realtime.revoked import withdrawn
 from realtime.routing import router
+from realtime.services import Services
 from wedsync.weddings.domain import domain
 from wedsync.weddings.models import ApiToken, Member, Wedding, Withdrawn
 from wedsync.weddings.revocation import revoked
@@ -266,6 +267,45 @@ def test_what_came_in_by_a_password_is_out_when_it_is_another_one(change: Any, o
         assert withdrawn(ada, mine, revoked())
 
 
+async def told(parts: Services, device: Client, resume: str = "") -> tuple[WebsocketCommunicator, str]:
+    """A connection with a session, or a ticket that came from it; and the next ticket, "" for one that is not let in."""
+    cookie = device.cookies["sessionid"].value
+    headers = [(b"host", b"h"), (b"origin", b"https://h"), (b"cookie", f"sessionid={cookie}".encode())]
+    offered = ["wedsync.v1", f"ticket.{resume}"] if resume else None
+    socket = WebsocketCommunicator(router(parts), "/ws/weddings/w/", headers=headers, subprotocols=offered)
+    accepted = (await socket.connect())[0]
+    return socket, json.loads(await socket.receive_from())["resume"] if accepted else ""
+
+
+async def closed(socket: WebsocketCommunicator) -> int:
+    """The code with which it is ended."""
+    while (message := await socket.receive_output())["type"] != "websocket.close":
+        pass
+    return int(message["code"])
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_a_new_join_link_ends_the_connections_by_the_old_one_and_voids_their_tickets(admin_client: Client) -> None:
+    member, phone = await sync_to_async(planner)(), Client()
+    services.cache_clear()
+    parts = services()
+    await sync_to_async(phone.post)(f"/join/{member.join_key}/")
+    here, ticket = await told(parts, phone)
+    again, ticket = await told(parts, phone, ticket)
+    form = {"action": "renew", "_selected_action": [member.pk]}
+    await sync_to_async(admin_client.post)("/admin/weddings/member/", form)
+    parts.hub.expel(await sync_to_async(revoked)())
+    assert [await closed(socket) for socket in (here, again)] == [4401, 4401]
+    assert [(await told(parts, phone, by))[1] for by in (ticket, "")] == ["", ""]
+    await sync_to_async(member.refresh_from_db)()
+    await sync_to_async(phone.post)(f"/join/{member.join_key}/")
+    back, ticket = await told(parts, phone)
+    assert ticket
+    await back.disconnect()
+    await parts.stop()
+    services.cache_clear()
+
+
 @pytest.mark.django_db(transaction=True)
 async def test_logging_out_ends_the_connections_of_that_login_and_voids_what_would_bring_them_back() -> None:
     devices = [Client(), Client()]
@@ -274,28 +314,16 @@ async def test_logging_out_ends_the_connections_of_that_login_and_voids_what_wou
     services.cache_clear()
     parts = services()
 
-    async def told(device: Client, resume: str = "") -> tuple[WebsocketCommunicator, str]:
-        """A connection with a session, or a ticket that came from it; and the next ticket, "" for one that is not let in."""
-        cookie = device.cookies["sessionid"].value
-        headers = [(b"host", b"h"), (b"origin", b"https://h"), (b"cookie", f"sessionid={cookie}".encode())]
-        offered = ["wedsync.v1", f"ticket.{resume}"] if resume else None
-        socket = WebsocketCommunicator(router(parts), "/ws/weddings/w/", headers=headers, subprotocols=offered)
-        accepted = (await socket.connect())[0]
-        return socket, json.loads(await socket.receive_from())["resume"] if accepted else ""
-
     for device in devices:
         await sync_to_async(device.force_login)(user)
-    (mine, ticket), (theirs, other) = [await told(device) for device in devices]
-    (again, ticket) = await told(devices[0], ticket)
+    (mine, ticket), (theirs, other) = [await told(parts, device) for device in devices]
+    (again, ticket) = await told(parts, devices[0], ticket)
     await sync_to_async(devices[0].post)("/logout/")
     parts.hub.expel(await sync_to_async(revoked)())
-    for socket in (mine, again):
-        while (message := await socket.receive_output())["type"] != "websocket.close":
-            pass
-        assert message["code"] == 4401
+    assert [await closed(socket) for socket in (mine, again)] == [4401, 4401]
     devices[0].cookies["sessionid"] = "gone"
-    assert (await told(devices[0], ticket))[1] == "", "also a ticket that came by a ticket"
-    stays, _ = await told(devices[1], other)
+    assert (await told(parts, devices[0], ticket))[1] == "", "also a ticket that came by a ticket"
+    stays, _ = await told(parts, devices[1], other)
     for socket in (theirs, stays):
         await socket.disconnect()
     await parts.stop()
