@@ -67,7 +67,7 @@ class Bench:
         with (
             tempfile.TemporaryDirectory(prefix="wedsync-bench-") as folder,
             PEERS[name](Path(folder), self.server_core, list(rooms), deflate=deflate) as target,
-            Crowd(target, rooms, self.load_core, deflate=deflate, **crowd) as members,
+            Crowd(target, rooms, self.load_core, deflate=deflate, awake=name not in SLOW, **crowd) as members,
         ):
             yield target, members
 

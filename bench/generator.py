@@ -36,6 +36,8 @@ class Crowd:
     `stamped`: `play` times without the generator's own loop, too. `size`: bytes of a delivered text. Every publication goes by
     one of `lanes` members of its room, in turn. `yields`: where a server wants every core it does not take one for each message
     that arrives, as the phones that it stands for do not; what it says may be a little late, which counts as latency.
+    `awake`: where it has a core of its own it looks for what `load` has under way without sleep, so that no send() of the
+    server wakes it; `busy` does not count that.
     """
 
     def __init__(
@@ -51,6 +53,7 @@ class Crowd:
         source: int = 0,
         stamped: bool = False,
         yields: bool = False,
+        awake: bool = False,
     ) -> None:
         program = compiled(SOURCES, "loadgen", "-lz", "-lm")
         self.target, self.rooms = target, rooms
@@ -66,7 +69,8 @@ class Crowd:
         command += ["--live", speech.live] if speech.live else []
         command += ["--error", speech.error] if speech.error else []
         command += ["--ping", speech.ping, "--ping-s", speech.ping_s] if speech.ping else []
-        flags = {"--engine-io": speech.engine_io, "--resume": speech.resume, "--deflate": deflate, "--stamped": stamped}
+        flags = {"--engine-io": speech.engine_io, "--resume": speech.resume, "--deflate": deflate}
+        flags |= {"--stamped": stamped, "--awake": awake}
         command += [flag for flag, on in flags.items() if on]
         if bodies:
             (folder / "bodies").write_text("\n".join(bodies) + "\n")

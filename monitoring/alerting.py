@@ -140,9 +140,11 @@ class Alerting:
         now_s = now.timestamp() + ahead_s
         all_of_them = now_s - self._saved_s >= SAVE_S
         stale = [a for a in self._alerts.values() if a.told and (all_of_them or self._written.get(a.fingerprint) != _mark(a))]
-        if not (self._unsaved or stale or self._happened):
-            return
         try:
+            # No transaction without something to write: on SQLite it would lock the file, every second.
+            gathers = bool(self._happened) and incidents.current(now) is not None
+            if not (self._unsaved or stale or gathers):
+                return
             with transaction.atomic(using=ALIAS):
                 record(list(self._unsaved))
                 for alert in stale:

@@ -14,6 +14,12 @@ uint64_t now_us(void) {
     return (uint64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
 }
 
+double thread_s(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
 /* The stamp is of the wall clock (SO_TIMESTAMPNS); both clocks are read here, so that one which is set does no harm. */
 uint64_t arrived_us(struct msghdr *from, uint64_t now) {
     struct timespec at, wall;

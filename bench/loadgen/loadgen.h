@@ -27,6 +27,7 @@ struct cpu {
 struct cpu own_cpu(void);
 struct cpu cpu_of(int pid); /* of all its threads; waited_s of its main thread; zeros when it is gone */
 uint64_t now_us(void);
+double thread_s(void); /* CPU time of this thread */
 struct msghdr;
 uint64_t arrived_us(struct msghdr *from, uint64_t now); /* when the kernel had the last of what was received; `now` when it does not say */
 
@@ -58,7 +59,7 @@ struct member {
 struct options {
     const char *host, *live, *error, *ping, *before, *after;
     const char *hello[4];
-    int n_hello, lanes, pad, deflate, engine_io, resume, source, stamped;
+    int n_hello, lanes, pad, deflate, engine_io, resume, source, stamped, awake;
     double ping_s;
     char **bodies;
     int n_bodies;
@@ -94,7 +95,7 @@ void play(const char *path, double seconds, double drain_s, int epoll);
 void played(struct member *m, const struct mark *mark, const unsigned char *text, size_t size, uint64_t now);
 void seen_offset(struct member *m, const unsigned char *text, size_t size);
 /* For play.c, from main.c. */
-void turn(uint64_t due);
+int turn(uint64_t due);
 void begin_run(void);
 void begin_say_cpu(void);
 void end_say_cpu(struct totals since);

@@ -1,7 +1,7 @@
 /* The load generator: many WebSocket members in one thread, told what to do over standard input.
  *
  *   loadgen --members FILE [--host H] [--live TEXT] [--error TEXT] [--hello TEXT]... [--before TEXT] [--after TEXT] [--pad N] [--bodies FILE]
- *           [--lanes N] [--ping TEXT --ping-s S] [--deflate] [--engine-io] [--resume] [--stamped] [--pids A,B] [--source N]
+ *           [--lanes N] [--ping TEXT --ping-s S] [--deflate] [--engine-io] [--resume] [--stamped] [--awake] [--pids A,B] [--source N]
  *
  * FILE has lines `room port path header role ping_s`, separated by tabs, the members of one room together; header may be empty,
  * the last two left out. --source: the first source address is 127.0.0.(2 + N), the next one after 5,000 members. A publication
@@ -9,7 +9,8 @@
  * is live when a text beginning with --live came, without it when the upgrade did; texts that
  * begin with --error refuse a publication. --resume keeps what our protocol's `welcome`
  * says for the next handshake. --stamped: `play` also counts the time from a publication's leaving here to
- * its arrival at the recipient's kernel, without what it then waits for this program. --pids: processes whose CPU is read when measuring begins and ends.
+ * its arrival at the recipient's kernel, without what it then waits for this program. --awake: while deliveries of `load` are under
+ * way it looks for them without sleep; `busy` is without what it spent on that. --pids: processes whose CPU is read when measuring begins and ends.
  *
  * Commands, one a line, each answered with one line of JSON:
  *   open IN_FLIGHT PATIENCE_S            open all members that are not open, IN_FLIGHT handshakes at a time
@@ -43,6 +44,7 @@
 #define RETRY_US 200000
 #define PIDS_MAX 32
 #define LOOK_US 20
+#define MANY 8 /* came at once: there is no time to wait for more */
 
 struct member *members;
 struct room *rooms;
@@ -50,6 +52,7 @@ struct lane *lanes;
 int n_members, n_rooms, playing;
 uint32_t run_number;
 static int epoll, pids[PIDS_MAX], n_pids;
+static double spun_s; /* CPU time of looking without sleep */
 static struct histogram latency, other, behind, handshakes;
 static struct run {
     uint32_t number;
@@ -113,8 +116,8 @@ static void heartbeats(uint64_t now) {
     }
 }
 
-/* Handle what is there; when nothing is, wait for it, but not longer than until `due`. */
-void turn(uint64_t due) {
+/* Handle what is there; when nothing is, wait for it, but not longer than until `due`. How much there was. */
+int turn(uint64_t due) {
     static struct epoll_event events[EVENTS];
     uint64_t now = now_us();
     heartbeats(now);
@@ -123,10 +126,20 @@ void turn(uint64_t due) {
     if (wait) {
         struct timespec t = {0, (long)wait * 1000};
         struct pollfd p = {.fd = epoll, .events = POLLIN};
-        if (ppoll(&p, 1, &t, NULL) == 0) return;
+        if (ppoll(&p, 1, &t, NULL) == 0) return 0;
     }
     int n = epoll_wait(epoll, events, EVENTS, 0);
     for (int i = 0; i < n; i++) on_event(events[i].data.ptr, events[i].events, epoll);
+    return n;
+}
+
+/* Without sleep, and not in the server's way: to wake us once a delivery costs its core a quarter of each send(), what members on
+ * machines of their own do not. */
+static void look(void) {
+    if (turn(0) >= MANY) return;
+    double from_s = thread_s();
+    for (uint64_t until = now_us() + LOOK_US; now_us() < until;) {}
+    spun_s += thread_s() - from_s;
 }
 
 /* ---- answers ---- */
@@ -158,10 +171,11 @@ static void say_totals(struct totals since) {
 
 struct readings {
     struct cpu own, servers[PIDS_MAX];
+    double spun_s;
     uint64_t at;
 };
 static struct readings read_cpu(void) {
-    struct readings r = {.own = own_cpu()};
+    struct readings r = {.own = own_cpu(), .spun_s = spun_s};
     for (int i = 0; i < n_pids; i++) r.servers[i] = cpu_of(pids[i]);
     r.at = now_us();
     return r;
@@ -169,7 +183,7 @@ static struct readings read_cpu(void) {
 static void say_cpu(struct readings from, struct readings to) {
     double seconds = (double)(to.at - from.at) / 1e6, waited = 0;
     say("seconds", "%.3f", seconds);
-    say("busy", "%.4f", (to.own.used_s - from.own.used_s) / seconds);
+    say("busy", "%.4f", (to.own.used_s - from.own.used_s - (to.spun_s - from.spun_s)) / seconds);
     say("kept_waiting", "%.4f", (to.own.waited_s - from.own.waited_s) / seconds);
     say("cpu_s", "[");
     for (int i = 0; i < n_pids; i++) {
@@ -279,7 +293,8 @@ static void load(double rate, double warmup, double seconds, double drain, int f
             publish((uint32_t)first + (uint32_t)(sent % (uint64_t)count), (uint32_t)(sent / (uint64_t)count), due, now);
         }
         uint64_t next = now < run.start && run.start < due ? run.start : due;
-        turn(next < run.end ? next : now < run.end ? run.end : now + 10000);
+        if (options.awake && run.distinct < run.expected) look();
+        else turn(next < run.end ? next : now < run.end ? run.end : now + 10000);
     }
     struct totals kept = totals;
     totals = after;
@@ -295,13 +310,6 @@ static void load(double rate, double warmup, double seconds, double drain, int f
 static int ascending(const void *a, const void *b) {
     uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
     return x < y ? -1 : x > y;
-}
-
-/* Without sleep, and not in the server's way: to wake us once a delivery costs its core a quarter of each send(), what members on
- * machines of their own do not. */
-static void look(void) {
-    turn(0);
-    for (uint64_t until = now_us() + LOOK_US; now_us() < until;) {}
 }
 
 static void pair(int room, int other_room, int times, double every_ms) {
@@ -405,6 +413,7 @@ static void read_options(int argc, char **argv) {
         else if (!strcmp(name, "--engine-io")) options.engine_io = 1;
         else if (!strcmp(name, "--resume")) options.resume = 1;
         else if (!strcmp(name, "--stamped")) options.stamped = 1;
+        else if (!strcmp(name, "--awake")) options.awake = 1;
         else if (i++, !strcmp(name, "--members")) read_members(value);
         else if (!strcmp(name, "--bodies")) read_bodies(value);
         else if (!strcmp(name, "--host")) options.host = value;

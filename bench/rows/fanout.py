@@ -25,7 +25,7 @@ SEARCH_S, PEER_S = 120.0, 200.0
 """After so long of one server no other rate is tried, and no other round of runs begun."""
 SEARCH_DRAIN_S = 1.0
 """What comes later than this has missed the 100 ms anyway."""
-STEPS_DOWN = (1.0, 0.93, 0.85)
+STEPS_DOWN = (1.0, 0.93, 0.85, 0.75, 0.6)
 """The search was lucky when the median of the runs fails: so much less is tried."""
 FAST = ("wedsync", "loop", "nchan", "ws", "socketio")
 """Servers that carry 100,000 deliveries a second at all."""

@@ -44,11 +44,12 @@ def read(now: datetime) -> Facts:
 
 def _alerts() -> tuple[list[AlertFact], int]:
     """Those that are told or silenced, pages first, and how many more there are."""
-    rules: Mapping[str, AlertRule] = {rule.name: rule for rule in AlertRule.objects.all()}
     rows = sorted(
         Alert.objects.filter(resolved_at=None),
         key=lambda a: (("page", "ticket", "info").index(a.severity), -a.fired_at.timestamp()),
     )
+    about = AlertRule.objects.filter(name__in={row.rule for row in rows[:ALERTS_MAX]}) if rows else ()
+    rules: Mapping[str, AlertRule] = {rule.name: rule for rule in about}
     shown = [
         AlertFact(
             row.pk,

@@ -102,6 +102,7 @@ STAYS = {"_state", "client_addr", "factory", "last_ping", "path", "server", "soc
 class WireProtocol(Resting, WebSocketProtocol):  # type: ignore[misc]  # Daphne has no types
     """Daphne's protocol with a wire and the agreement on compression in its scope."""
 
+    __hash__, __eq__ = object.__hash__, object.__eq__  # as Daphne's, which are written in Python: ten calls a check
     CONFIG_ATTRS = ()  # the factory gives them to the class, once
     wire: SocketWire | None = None
     http: Any = None

@@ -60,23 +60,27 @@ class Rounds:
         connections, ended = self._server.connections, self._ended
         protocols = [ended.popleft() for _ in range(min(STEP_MAX, len(ended)))]
         part = {protocol: connections[protocol] for protocol in protocols if protocol in connections}
-        part |= self._due(connections)
+        over = part.copy()
+        for protocol, details in self._due(connections).items():
+            part[protocol] = details
+            if "disconnected" in details:
+                over[protocol] = details
         for protocol, details in part.items():
             if "disconnected" not in details:
                 try:
                     protocol.check_timeouts()
                 except Exception:  # the others, and the next step, do not wait for this one to be well
                     logger.exception("a connection could not be checked")
-        if part:
-            view = _Part(self._server, part.copy())
+        if over:  # Daphne would find nothing to do for an application that runs and whose connection is open
+            view = _Part(self._server, over.copy())
             daphne.server.Server.application_checker(view)
-            now_s = time.time()  # noqa: TID251 - Daphne's clock
-            for protocol in part:
-                if protocol not in view.connections:
-                    connections.pop(protocol, None)
-                    self._forget(protocol)
-                elif protocol not in self._slot_of:
-                    self._place(protocol, _quiet_s(protocol, now_s) or ROUND_S)
+            for protocol in over.keys() - view.connections.keys():
+                connections.pop(protocol, None)
+                self._forget(protocol)
+        now_s = time.time()  # noqa: TID251 - Daphne's clock
+        for protocol in part:
+            if protocol not in self._slot_of and protocol in connections:
+                self._place(protocol, _quiet_s(protocol, now_s) or ROUND_S)
         reactor.callLater(STEP_S, self.step)
 
     def _due(self, connections: dict[Any, Any]) -> dict[Any, Any]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import machine
+from bench import machine, monitoring
 from bench.generator import Crowd
 from bench.machine import CannotMeasure
 from bench.target import Speech, Target
@@ -30,9 +30,9 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     patch.undo()
 
 
-def crowd_of(port: int, *, size: int = 200, deflate: bool = False) -> Crowd:
+def crowd_of(port: int, *, size: int = 200, deflate: bool = False, awake: bool = False) -> Crowd:
     target = Target("tiny", [port], [os.getpid()], Speech(path="/{room}"))
-    return Crowd(target, {"room": MEMBERS}, None, size=size, lanes=1, deflate=deflate)
+    return Crowd(target, {"room": MEMBERS}, None, size=size, lanes=1, deflate=deflate, awake=awake)
 
 
 def keep(frames: list[bytes]) -> list[bytes]:
@@ -49,10 +49,11 @@ HARMS: list[tuple[str, Harm, dict[str, int]]] = [
 ]
 
 
+@pytest.mark.parametrize("awake", [False, True], ids=["", "awake"])
 @pytest.mark.parametrize("piece", [0, 1, 7], ids=["joined", "byte by byte", "split"])
 @pytest.mark.parametrize(("harm", "counted"), [(h, c) for _, h, c in HARMS], ids=[name for name, *_ in HARMS])
-def test_harm_is_counted(harm: Harm, counted: dict[str, int], piece: int) -> None:
-    with TinyServer(harm, batch=BATCH, piece=piece) as server, crowd_of(server.port) as crowd:
+def test_harm_is_counted(harm: Harm, counted: dict[str, int], piece: int, awake: bool) -> None:
+    with TinyServer(harm, batch=BATCH, piece=piece) as server, crowd_of(server.port, awake=awake) as crowd:
         crowd.open()
         # 100 a second for 0.1 s are ten publications: one batch.
         counts = crowd.load(100, seconds=0.1, warmup_s=0.0, drain_s=0.4)
@@ -68,6 +69,19 @@ def test_latency_counts_from_the_intended_moment() -> None:
         counts = crowd.load(100, seconds=0.1, warmup_s=0.0, drain_s=0.4)
     assert counts["max_ms"] >= 90
     assert 40 <= counts["p50_ms"] < counts["p99_ms"] <= counts["max_ms"]
+
+
+def test_to_look_without_sleep_is_not_called_busy() -> None:
+    """The server holds nearly everything back, all the time: the generator has little to do but to look."""
+    used_s, busy_s = {}, {}
+    for awake in (False, True):
+        with TinyServer(keep, batch=BATCH) as server, crowd_of(server.port, awake=awake) as crowd:
+            crowd.open()
+            before_s = monitoring.used_s(crowd._process.pid)
+            counts = crowd.load(100, seconds=0.5, warmup_s=0.0, drain_s=0.4)
+            used_s[awake], busy_s[awake] = monitoring.used_s(crowd._process.pid) - before_s, counts["busy"] * counts["seconds"]
+    assert used_s[True] > 3 * used_s[False]
+    assert busy_s[True] < used_s[True] / 2
 
 
 def test_compressed_texts_are_read_and_their_bytes_counted() -> None:

@@ -10,7 +10,8 @@ from unittest.mock import patch
 
 import pytest
 from django.core.exceptions import ValidationError
-from django.db import DatabaseError
+from django.db import DatabaseError, connections
+from django.test.utils import CaptureQueriesContext
 
 from monitoring import alerting, incidents
 from monitoring.alerting import Alerting
@@ -359,6 +360,16 @@ def test_the_incident_tells_its_story(day: Day) -> None:
     )
     assert incidents.close(incident, "ada", day.now) and not incidents.close(incident, "bob", day.now)
     assert incidents.note(incidents.Kind.NOTE, "later", day.now) is None
+
+
+def test_without_something_to_write_no_transaction_is_begun(day: Day) -> None:
+    """On SQLite each would take the lock of the file, every second of the ten minutes that a decision is kept."""
+    day.happened = [("decision", "have 2, want 3: the next hour is short")]
+    day.second()
+    day.happened = []
+    with CaptureQueriesContext(connections["history"]) as asked:
+        day.second(5)
+    assert asked.captured_queries and not [query["sql"] for query in asked.captured_queries if "SAVEPOINT" in query["sql"]]
 
 
 def test_what_happened_shortly_before_and_during_an_incident_is_on_its_time_line(day: Day) -> None:

@@ -282,6 +282,7 @@ def test_daphnes_checks_go_round_in_small_steps(monkeypatch: pytest.MonkeyPatch)
         monkeypatch.setattr(module.reactor, "callLater", lambda seconds, call: calls.append(seconds), raising=False)
     source = inspect.getsource(daphne.server.Server.application_checker)
     assert "list(self.connections.items())" in source and "reactor.callLater(1, self.application_checker)" in source
+    assert "return hash(id(self))" in inspect.getsource(daphne.ws_protocol.WebSocketProtocol.__hash__)
     server = Server()
     protocols = [Checked() for _ in range(1_000)]
     gone = protocols[7]
@@ -317,6 +318,31 @@ def test_who_is_known_to_be_quiet_is_looked_at_when_its_application_ends_or_the_
         looking.step()
     assert over.checks and [protocol.checks for protocol in (quiet, ended, gone)] == [0, 1, 0]
     assert list(server.connections) == [quiet, over, ended]
+
+
+class Application:
+    """One that runs, and knows when it is asked whether it has ended."""
+
+    asked = 0
+
+    def done(self) -> bool:
+        self.asked += 1
+        return False
+
+
+def test_daphne_looks_only_at_connections_that_are_over_or_whose_application_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (daphne.server, rounds):
+        monkeypatch.setattr(module.reactor, "callLater", lambda seconds, call: None, raising=False)
+    server, here, gone = Server(), Checked(), Checked()
+    running, closing = Application(), Application()
+    server.connections = {here: {"application_instance": running}, gone: {"application_instance": closing}}
+    server.connections[gone]["disconnected"] = time.time()  # noqa: TID251 - Daphne's clock
+    server.application_close_timeout = 10
+    looking = rounds.Rounds(server)
+    for _ in range(2 * rounds.STEPS):
+        looking.step()
+    assert here.checks == 2 and not running.asked
+    assert closing.asked
 
 
 class Looked(Checked):
