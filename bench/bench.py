@@ -64,10 +64,11 @@ class Bench:
         self, name: str, rooms: dict[str, int], *, deflate: bool = False, **crowd: Any
     ) -> Iterator[tuple[Target, Crowd]]:
         """A fresh server and its members, not connected yet."""
+        awake = name not in SLOW and self.server_core != self.load_core
         with (
             tempfile.TemporaryDirectory(prefix="wedsync-bench-") as folder,
             PEERS[name](Path(folder), self.server_core, list(rooms), deflate=deflate) as target,
-            Crowd(target, rooms, self.load_core, deflate=deflate, awake=name not in SLOW, **crowd) as members,
+            Crowd(target, rooms, self.load_core, deflate=deflate, awake=awake, **crowd) as members,
         ):
             yield target, members
 

@@ -338,8 +338,11 @@ def test_daphne_looks_only_at_connections_that_are_over_or_whose_application_end
     server.connections = {here: {"application_instance": running}, gone: {"application_instance": closing}}
     server.connections[gone]["disconnected"] = time.time()  # noqa: TID251 - Daphne's clock
     server.application_close_timeout = 10
+    now_s = 0.0
+    monkeypatch.setattr(rounds, "_monotonic", lambda: now_s)
     looking = rounds.Rounds(server)
     for _ in range(2 * rounds.STEPS):
+        now_s += rounds.STEP_S
         looking.step()
     assert here.checks == 2 and not running.asked
     assert closing.asked
