@@ -48,7 +48,7 @@ def _alerts() -> tuple[list[AlertFact], int]:
         Alert.objects.filter(resolved_at=None),
         key=lambda a: (("page", "ticket", "info").index(a.severity), -a.fired_at.timestamp()),
     )
-    about = AlertRule.objects.filter(name__in={row.rule for row in rows[:ALERTS_MAX]}) if rows else ()
+    about = AlertRule.objects.filter(name__in={row.rule for row in rows[:ALERTS_MAX]})  # asks nothing when there is none
     rules: Mapping[str, AlertRule] = {rule.name: rule for rule in about}
     shown = [
         AlertFact(

@@ -59,12 +59,10 @@ class Rounds:
     def step(self) -> None:
         connections, ended = self._server.connections, self._ended
         protocols = [ended.popleft() for _ in range(min(STEP_MAX, len(ended)))]
-        part = {protocol: connections[protocol] for protocol in protocols if protocol in connections}
-        over = part.copy()
-        for protocol, details in self._due(connections).items():
-            part[protocol] = details
-            if "disconnected" in details:
-                over[protocol] = details
+        over = {protocol: connections[protocol] for protocol in protocols if protocol in connections}
+        due = self._due(connections)
+        part = over | due
+        over |= {protocol: details for protocol, details in due.items() if "disconnected" in details}
         for protocol, details in part.items():
             if "disconnected" not in details:
                 try:

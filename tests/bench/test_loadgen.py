@@ -49,7 +49,7 @@ HARMS: list[tuple[str, Harm, dict[str, int]]] = [
 ]
 
 
-@pytest.mark.parametrize("awake", [False, True], ids=["", "awake"])
+@pytest.mark.parametrize("awake", [False, True], ids=["asleep", "awake"])
 @pytest.mark.parametrize("piece", [0, 1, 7], ids=["joined", "byte by byte", "split"])
 @pytest.mark.parametrize(("harm", "counted"), [(h, c) for _, h, c in HARMS], ids=[name for name, *_ in HARMS])
 def test_harm_is_counted(harm: Harm, counted: dict[str, int], piece: int, awake: bool) -> None:
