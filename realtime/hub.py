@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import zlib
-from array import array
 from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
 from typing import Any, Literal, TypeVar
@@ -149,7 +148,7 @@ class Hub:
         """The kernel has taken for `connection` what it could not take at once."""
         room = self.rooms.get(connection.room)
         if room is not None:
-            self.measures.delivered(room.measures, frames, array("d", (self.measures.now_s(), 1)))
+            self.measures.delivered(room.measures, frames, [self.measures.now_s(), 1])
 
     # -- publications -------------------------------------------------------------------------------------------------
 

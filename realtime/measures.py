@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from array import array
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -21,9 +20,10 @@ PRIORITIES = tuple(Priority)
 ROUND_S = 0.000_1
 """What is nothing to anybody: members of a room who were served further apart are counted apart. They had it one after the
 other, the first long before the last, at no even pace when the process was kept waiting."""
-TOGETHER, QUICK_S = 4, ROUND_S / 4
-"""Who are served as quickly as that one after the other, as nearly always, need not look at the clock each: every fourth does.
-Where the process is kept waiting among them, up to three are counted later than they were served. Nobody ever earlier."""
+TOGETHER_MAX = 16
+"""So many, at most, are counted with one look at the clock: as many as are served within `ROUND_S` at the pace of those before
+them. Where the process is kept waiting among them, the others of these are counted later than they were served. Nobody ever
+earlier."""
 BOOK_MAX = 64
 """Deliveries to a room that are counted together at the latest: more at once would be felt by what comes meanwhile."""
 
@@ -37,7 +37,9 @@ class Measures:
         self._clock = clock
         self.now_s = clock.monotonic
         """The clock that latencies are of."""
-        self._unbooked: list[tuple[Tally, Priority, float | None, array[float]]] = []
+        self.together = 1
+        """How many were served within `ROUND_S` lately."""
+        self._unbooked: list[tuple[Tally, Priority, float | None, list[float]]] = []
         self.publications = [0] * len(PRIORITIES)
         self.deliveries = [0] * len(PRIORITIES)
         self.latency = [Histogram() for _ in PRIORITIES]
@@ -102,10 +104,10 @@ class Measures:
         """This worker has taken one from a publisher."""
         self.publications[priority] += 1
 
-    def delivered(self, room: Tally, frames: Iterable[Frame], served: array[float]) -> None:
-        """All of `frames` are with the kernel. `served`: moment, members, moment, members, ..., runs of members who had it
-        one after the other within `ROUND_S`, the last of them at that moment; it may be filled until this turn of the loop
-        ends. They count with the next `book`: flat, since to find objects of each run takes twice as long by then."""
+    def delivered(self, room: Tally, frames: Iterable[Frame], served: list[float]) -> None:
+        """All of `frames` are with the kernel. `served`: moment, members, moment, members, ..., those who had it one after the
+        other, the last of them at that moment; it may be filled until this turn of the loop ends. They count with the next
+        `book`."""
         for frame in frames:  # which are not kept: their memory is used again while it is in the cache
             self._unbooked.append((room, frame.priority, frame.received_s, served))
 
@@ -123,7 +125,7 @@ class Measures:
             self.deliveries[priority] += n
             room.add(DELIVERIES, n)
 
-    def _time(self, room: Tally, priority: Priority, received_s: float, served: array[float]) -> int:
+    def _time(self, room: Tally, priority: Priority, received_s: float, served: list[float]) -> int:
         """How many deliveries these were."""
         total, buckets = 0, {} if room.fenced else self.latency[priority].counts
         runs, urgent = iter(served), priority <= Priority.P1

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from array import array
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import datetime
 from itertools import islice, takewhile
-from math import inf
 
 from realtime.alarms import Alarms
 from realtime.connection import PLAIN, Cohort, Connection, Item, joined
@@ -17,7 +15,7 @@ from realtime.deflate import deflated
 from realtime.fence import fenced
 from realtime.frame import Frame
 from realtime.kinds import Priority
-from realtime.measures import QUICK_S, ROUND_S, TOGETHER, Measures
+from realtime.measures import ROUND_S, TOGETHER_MAX, Measures
 from realtime.presence import Presence
 from realtime.publication import Entry, Position, State
 from realtime.receipts import ReceiptBook
@@ -210,37 +208,34 @@ class HeldRoom:
                 self.slices.popleft()
         return bool(self.slices)
 
-    def _write(self, members: Iterable[Connection], items: list[Item], frames: bytes) -> None:
-        size, now_s = len(frames), self._measures.now_s
-        served: array[float] = array("d")
+    def _write(self, members: Collection[Connection], items: list[Item], frames: bytes) -> None:
+        size, measures, now_s = len(frames), self._measures, self._measures.now_s
+        served: list[float] = []
         # Before it is so: after dozens of sends nothing of what that takes is in the processor's cache any more.
-        self._measures.delivered(self.measures, [frame for _, frame in items], served)
-        n = looked = counted = apart = 0
-        last_s, until_s = now_s(), -inf
-        for connection in members:
-            # The shortest way there is: one call for each member, of the socket itself.
-            try:
-                sent = connection.push(frames)
-            except OSError:
-                sent = 0
-            if sent == size or self._write_slowly(connection, items, frames, sent):
-                n += 1
-                if n & apart:
-                    continue
-            elif n == looked:
-                continue  # who was served before it has been counted; else it is time to
+        measures.delivered(self.measures, [frame for _, frame in items], served)
+        # A list: to make it brings what is needed of each into the cache, all at once and not one after the other.
+        everybody, begun, together, last_s = list(members), 0, measures.together, now_s()
+        while part := everybody[begun : begun + together]:
+            begun, n = begun + together, len(part)
+            full = n == together
+            for connection in part:
+                # The shortest way there is: one call for each member, of the socket itself.
+                try:
+                    sent = connection.push(frames)
+                except OSError:
+                    sent = 0
+                if sent != size and not self._write_slowly(connection, items, frames, sent):
+                    n -= 1
             at_s = now_s()
-            if at_s > until_s:  # in runs, not one by one: what is kept for each has left the cache when it is counted
-                if looked > counted:
-                    served.extend((last_s, looked - counted))
-                    counted = looked
-                apart = TOGETHER - 1 if at_s - last_s < (n - looked) * QUICK_S else 0
-                until_s = last_s + ROUND_S
-            looked, last_s = n, at_s
-        if looked > counted:
-            served.extend((last_s, looked - counted))
-        if n > looked:
-            served.extend((now_s(), n - looked))
+            if n:
+                served.append(at_s)
+                served.append(n)
+            took_s, last_s = at_s - last_s, at_s
+            if took_s > ROUND_S:
+                together = together // 2 or 1
+            elif full and took_s + took_s < ROUND_S and together < TOGETHER_MAX:
+                together += together
+        measures.together = together
 
     def _write_slowly(self, connection: Connection, items: list[Item], frames: bytes, sent: int) -> bool:
         try:
