@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Any
 
 import pytest
@@ -183,48 +184,86 @@ def test_each_is_counted_when_it_was_served_also_where_the_process_was_kept_wait
         assert right_s - 1e-9 <= found_s <= 1.033 * (right_s + ROUND_S), (right_s, found_s)
 
 
-SENDS = st.lists(st.tuples(st.sampled_from([0.0, 0.0, 0.0, 0.000_3, 0.2]), st.sampled_from([True, True, False])), max_size=80)
+class Watch:
+    """A hall of members who note when each of them was served."""
+
+    def __init__(self) -> None:
+        self.hall = Hall()
+        self.moments_s: list[float] = []
+        self._counted: list[list[float]] = []
+        delivered = self.hall.measures.delivered
+
+        def noted(room: Any, frames: Any, served: list[float]) -> None:
+            self._counted.append(served)
+            delivered(room, frames, served)
+
+        self.hall.measures.delivered = noted  # type: ignore[method-assign]
+
+    def write(self, sends: Iterable[tuple[float, str]]) -> None:
+        """One publication to new members. [(how long each takes, whether the socket takes it "at once", "again" or "never")]"""
+        for member in list(self.hall.room.members()):
+            self.hall.room.detach(member)
+        todo = iter(sends := list(sends))
+        wires = {id(wire): wire for wire in (self.hall.enter() for _ in sends)}
+
+        def push(wire: FakeWire, frames: bytes) -> int:
+            took_s, how = next(todo)
+            self.hall.clock.advance(took_s)
+            wire.answers = [how == "again"]
+            if how != "never":
+                self.moments_s.append(self.hall.clock.monotonic())
+            if how == "at once":
+                return len(frames)
+            raise BlockingIOError
+
+        for member in self.hall.room.members():
+            member.push = partial(push, wires[id(member._wire)])
+        self.hall.say("reaction")
+        self.hall.room.flush(0)
+
+    def late_s(self) -> list[float]:
+        """How much later than served each is counted, in order."""
+        runs = [run for served in self._counted for run in zip(served[::2], served[1::2], strict=True)]
+        found_s = [at_s for at_s, n in runs for _ in range(int(n))]
+        return [at_s - right_s for right_s, at_s in zip(self.moments_s, found_s, strict=True)]
 
 
-@given(
-    st.sampled_from([0.000_001, 0.000_005_5, 0.000_012, 0.000_03, 0.000_07, 0.000_5]), st.lists(SENDS, min_size=1, max_size=4)
+PACES = [0.000_001, 0.000_005_5, 0.000_012, 0.000_03, 0.000_07, 0.000_5]
+SENDS = st.lists(
+    st.tuples(st.sampled_from([*[0.0] * 30, 0.000_3, 0.2]), st.sampled_from(["at once"] * 8 + ["again", "never"])), max_size=120
 )
-def test_nobody_is_counted_before_served_and_few_after_it(pace_s: float, writes: list[list[tuple[float, bool]]]) -> None:
+
+
+@given(st.sampled_from(PACES), st.lists(SENDS, min_size=1, max_size=3))
+def test_nobody_is_counted_before_served_and_few_after_it(pace_s: float, writes: list[list[tuple[float, str]]]) -> None:
     """For each time the process is kept waiting, a few. [[(for how long it is, whether the send succeeds), ...], ...]"""
-    hall, moments_s = Hall(), list[float]()
-    counted: list[list[float]] = []
-    todo = iter([send for sends in writes for send in sends])
-
-    def send(*_: Any) -> bool:
-        waited_s, good = next(todo)
-        hall.clock.advance(pace_s + waited_s)
-        if not good:
-            raise OSError
-        moments_s.append(hall.clock.monotonic())
-        return True
-
-    delivered = hall.measures.delivered
-
-    def noted(room: Any, frames: Any, served: list[float]) -> None:
-        counted.append(served)
-        delivered(room, frames, served)
-
-    hall.measures.delivered = noted  # type: ignore[method-assign]
+    watch = Watch()
     for sends in writes:
-        for member in list(hall.room.members()):
-            hall.room.detach(member)
-        for _ in sends:
-            hall.enter().send = send  # type: ignore[method-assign]
-        hall.say("reaction")
-        hall.room.flush(0)
-    runs = [run for served in counted for run in zip(served[::2], served[1::2], strict=True)]
-    found_s = [at_s for at_s, n in runs for _ in range(int(n))]
-    assert len(found_s) == len(moments_s)
-    assert all(right_s <= at_s for right_s, at_s in zip(moments_s, found_s, strict=True))
-    late = sum(at_s > right_s + ROUND_S + 1e-9 for right_s, at_s in zip(moments_s, found_s, strict=True))
-    assert late <= (TOGETHER_MAX - 1) * sum(waited_s > 0 for sends in writes for waited_s, _ in sends)
-    hall.measures.book()
-    assert hall.measures.deliveries[3] == len(hall.measures.latency[3]) == len(moments_s)
+        watch.write((pace_s + waited_s, how) for waited_s, how in sends)
+    late_s = watch.late_s()
+    assert all(late >= 0.0 for late in late_s)
+    waits = sum(waited_s > 0 for sends in writes for waited_s, _ in sends)
+    assert sum(late > ROUND_S + 1e-9 for late in late_s) <= (TOGETHER_MAX - 1) * waits
+    measures = watch.hall.measures
+    measures.book()
+    assert measures.deliveries[3] == len(measures.latency[3]) == len(watch.moments_s)
+
+
+def test_how_many_are_counted_together_follows_the_pace() -> None:
+    watch, quick, slow = Watch(), (0.000_001, "at once"), (0.000_3, "at once")
+    watch.write([quick] * 100)
+    assert watch.hall.measures.together == TOGETHER_MAX
+    watch.write([slow] * 100)
+    late_s = watch.late_s()
+    assert watch.hall.measures.together == 1
+    assert sum(late > ROUND_S for late in late_s[:140]) == (16 + 8 + 4 + 2) - 4  # the last of each run is on time
+    assert max(late_s[140:]) < 1e-9
+    watch.write([quick] * 100)
+    assert watch.hall.measures.together == TOGETHER_MAX and max(watch.late_s()[200:]) < ROUND_S
+    watch.write([(0.000_012, "at once")] * 100)
+    assert watch.hall.measures.together == 8
+    watch.write([(0.000_012, "at once")])  # one says little about how long sixteen take
+    assert watch.hall.measures.together == 8
 
 
 def test_what_the_server_itself_says_has_no_publisher_to_be_timed_from() -> None:
