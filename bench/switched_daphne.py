@@ -23,7 +23,7 @@ def _nothing(*_: Any) -> None:
 def _write(room: Any, members: Any, items: Any, frames: bytes) -> None:
     """`HeldRoom._write` without a look at the clock."""
     size = len(frames)
-    for connection in list(members):
+    for connection in members:
         try:
             sent = connection.push(frames)
         except OSError:

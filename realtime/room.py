@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from itertools import islice, takewhile
 
@@ -194,7 +194,8 @@ class HeldRoom:
                 continue
             frames = PACK[cohort[1]]([text for text, _ in items], compress_over_bytes)
             if len(members) <= SLICE_MEMBERS and not self.slices:
-                self._write(members, items, frames)
+                # A list: to make it brings what is needed of each into the cache, all at once and not one after the other.
+                self._write(list(members), items, frames)
             else:
                 self.slices.append(Slice(list(members), items, frames))
 
@@ -208,16 +209,14 @@ class HeldRoom:
                 self.slices.popleft()
         return bool(self.slices)
 
-    def _write(self, members: Collection[Connection], items: list[Item], frames: bytes) -> None:
+    def _write(self, members: list[Connection], items: list[Item], frames: bytes) -> None:
         size, measures, now_s = len(frames), self._measures, self._measures.now_s
         served: list[float] = []
         # Before it is so: after dozens of sends nothing of what that takes is in the processor's cache any more.
         measures.delivered(self.measures, [frame for _, frame in items], served)
-        # A list: to make it brings what is needed of each into the cache, all at once and not one after the other.
-        everybody, begun, together, last_s = list(members), 0, measures.together, now_s()
-        while part := everybody[begun : begun + together]:
+        begun, together, last_s = 0, measures.together, now_s()
+        while part := members[begun : begun + together]:
             begun, n = begun + together, len(part)
-            full = n == together
             for connection in part:
                 # The shortest way there is: one call for each member, of the socket itself.
                 try:
@@ -233,7 +232,7 @@ class HeldRoom:
             took_s, last_s = at_s - last_s, at_s
             if took_s > ROUND_S:
                 together = together // 2 or 1
-            elif full and took_s + took_s < ROUND_S and together < TOGETHER_MAX:
+            elif len(part) == together < TOGETHER_MAX and took_s + took_s < ROUND_S:
                 together += together
         measures.together = together
 
