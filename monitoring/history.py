@@ -1,7 +1,7 @@
 """The one writer of what monitoring measures: samples of the fleet, minutes of the weddings. Nothing waits for it.
 
-The control loop hands over what every second brought (`take`); a thread of its own stores it every ten seconds. While the
-database is away a quarter of an hour waits; then the oldest is dropped and counted.
+The control loop hands over what every second brought (`take`); a thread of its own stores each ten seconds soon after they are
+over. While the database is away a quarter of an hour waits; then the oldest is dropped and counted.
 """
 
 from __future__ import annotations
@@ -27,7 +27,10 @@ from realtime.report import WorkerReport
 
 logger = logging.getLogger(__name__)
 
-WRITE_EVERY_S = 10.0
+LOOK_EVERY_S = 1.0
+"""Not every ten seconds: one that began shortly before the end of such a stretch would keep the rows waiting until the next."""
+AGAIN_S = 10.0
+"""After which a database that is away is asked again."""
 FORGET_EVERY_S = 600.0
 SAMPLES_MAX = 15 * 6 * 100
 """A quarter of an hour of a hundred workers."""
@@ -46,11 +49,12 @@ class History:
         self._minutes = WeddingMinutes()
         self._rows: list[Row] = []
         self._days: list[WeddingMinute] = []
+        self._under_way = 0
 
     @property
     def waiting(self) -> int:
-        """Rows that are not in the database yet."""
-        return len(self._rows) + len(self._days)
+        """Rows that are not in the database yet, those among them that it has been given and has not answered for."""
+        return len(self._rows) + len(self._days) + self._under_way
 
     def take(self, reports: Sequence[WorkerReport] | None, now: datetime, wanted: int | None = None) -> None:
         """One second of the fleet. None: the reports could not be read; that time stays empty."""
@@ -61,27 +65,37 @@ class History:
             self._days += [WeddingMinute.of(wedding, minute) for wedding, minute in self._minutes.step(reports, now)]
             self._trim()
 
-    async def write(self, in_thread: Callable[..., Any]) -> None:
-        """Store what waits. A database that is away gets it later; what it refuses for good is dropped. Raises only when it is
-        cancelled: then all of it waits as before, since twice is once."""
+    async def write(self, in_thread: Callable[..., Any]) -> bool:
+        """Store what waits. A database that is away (False) gets it later; what it refuses for good is dropped. Raises only
+        when it is cancelled: then all of it waits as before, since twice is once."""
         if not self.waiting:
-            return
+            return True
         rows, days = self._rows, self._days
         self._rows, self._days = [], []
         unsure, self._unsure = self._unsure, False
         try:
-            repeated = await in_thread(store, rows, days)
+            repeated = await self._store(in_thread, rows, days)
             if not unsure:  # else it was perhaps we who stored them
                 self.dropped_total += repeated
         except (OperationalError, InterfaceError) as error:
             self._again(rows, days)
             logger.error("%d rows wait for the history database: %s", self.waiting, error)
+            return False
         except asyncio.CancelledError:
             self._again(rows, days)
             raise
         except Exception:
             self.dropped_total += len(rows) + len(days)
             logger.exception("the history database refused %d rows; they are dropped", len(rows) + len(days))
+        return True
+
+    async def _store(self, in_thread: Callable[..., Any], rows: list[Row], days: list[WeddingMinute]) -> int:
+        self._under_way = len(rows) + len(days)
+        try:
+            repeated: int = await in_thread(store, rows, days)
+            return repeated
+        finally:
+            self._under_way = 0
 
     def leave(self) -> None:
         """Nobody writes any more: what waits is dropped and counted."""
@@ -103,11 +117,11 @@ class History:
 
 async def writing(history: History, clock: Clock, in_thread: Callable[..., Any]) -> None:
     """Write, and forget what is old, for as long as the lease is held."""
-    forgot_s = clock.monotonic()
+    forgot_s, pause_s = clock.monotonic(), LOOK_EVERY_S
     while True:
-        await clock.sleep(WRITE_EVERY_S)
+        await clock.sleep(pause_s)
         try:
-            await history.write(in_thread)
+            pause_s = LOOK_EVERY_S if await history.write(in_thread) else AGAIN_S
             if clock.monotonic() - forgot_s >= FORGET_EVERY_S:
                 forgot_s = clock.monotonic()
                 await in_thread(forget_samples, clock.now())

@@ -14,7 +14,7 @@ from monitoring.alerting import free_share
 from monitoring.capacity import last_calibration
 from monitoring.control import STATUS
 from monitoring.heard import FRESH_S
-from monitoring.history import WRITE_EVERY_S
+from monitoring.history import AGAIN_S
 from monitoring.models.alerts import Alert, AlertRule, Incident, Silence
 from monitoring.models.drills import DrillRun
 from monitoring.models.samples import Sample
@@ -56,7 +56,7 @@ def _watched() -> bool:
         return False
     if noted is not None or settings.REDIS_URL:
         return noted is not None
-    lately = SystemClock().now() - timedelta(seconds=2 * RAW.step_s + 2 * WRITE_EVERY_S)
+    lately = SystemClock().now() - timedelta(seconds=2 * RAW.step_s + 2 * AGAIN_S)
     return Sample.objects.filter(step_s=RAW.step_s, scope=TOTAL, at__gt=lately).exists()
 
 

@@ -8,6 +8,7 @@ import urllib.request
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
+import psycopg
 import pytest
 
 from realtime.clock import SystemClock
@@ -34,6 +35,16 @@ def figure(text: str, name: str) -> float | None:
 def scraped(server: FleetServer) -> str:
     with urllib.request.urlopen(f"{server.url}/metrics", timeout=5) as answer:
         return str(answer.read().decode())
+
+
+async def stored(url: str) -> None:
+    """Wait until a summary of the fleet is in the database."""
+
+    def so() -> bool:
+        with psycopg.connect(url) as database:
+            return database.execute("SELECT 1 FROM monitoring_sample LIMIT 1").fetchone() is not None
+
+    await asyncio.to_thread(wait_until, so, "the first ten seconds are stored")
 
 
 async def rows(server: FleetServer, wanted: Callable[[float], bool]) -> None:
@@ -68,15 +79,14 @@ async def talking(crowd: Crowd, prefix: str) -> AsyncIterator[None]:
 
 @pytest.mark.parametrize("how", [hang, end])
 async def test_nothing_but_the_history_waits_for_it(processes: Processes, own_postgres: Postgres, how: Outage) -> None:
-    processes.env["HISTORY_DATABASE_URL"] = await asyncio.to_thread(own_postgres.database)
+    url = processes.env["HISTORY_DATABASE_URL"] = await asyncio.to_thread(own_postgres.database)
     await asyncio.to_thread(processes.demo)
     server = await asyncio.to_thread(processes.fleet)
     clock = SystemClock()
     seen: list[float] = []
     async with Crowd(processes, ROOM, [f"ws://127.0.0.1:{server.port}"], {"planner": 3}) as crowd:
         async with talking(crowd, "usual"):
-            await rows(server, lambda waiting: waiting > 0)
-            await rows(server, lambda waiting: waiting == 0)  # the first ten seconds are stored
+            await stored(url)
         back = await asyncio.to_thread(how, own_postgres)
         try:
             until_s = clock.monotonic() + AWAY_S

@@ -14,7 +14,7 @@ from django.core.management import CommandError, call_command
 from django.db import DataError, OperationalError
 
 from monitoring import history
-from monitoring.history import FORGET_EVERY_S, WRITE_EVERY_S, History, store, writing
+from monitoring.history import AGAIN_S, FORGET_EVERY_S, History, store, writing
 from monitoring.models import PlacementEvent, Sample, ScalingEvent, WeddingMinute
 from monitoring.models.samples import packed, unpacked
 from monitoring.pruning import BATCH_ROWS, due, prune
@@ -176,6 +176,7 @@ async def test_rows_that_were_being_written_when_the_loop_ended_are_written_at_t
     for _ in range(2):
         task = asyncio.create_task(kept.write(hung))
         await asyncio.sleep(0)
+        assert kept.waiting == 2, "given to the database, which does not answer"
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         assert kept.waiting == 2 and kept.dropped_total == 0
@@ -222,6 +223,16 @@ async def test_delivery_does_not_notice_that_the_history_database_hangs_for_a_mi
     await committer.stop()
 
 
+async def run_for(kept: History, clock: ManualClock, first: int, count: int) -> None:
+    """Seconds with a writer."""
+    for second in range(first, first + count):
+        await asyncio.sleep(0)
+        kept.take([report(clock, second)], clock.now())
+        clock.advance(1)
+        for _ in range(3):
+            await asyncio.sleep(0)
+
+
 async def test_the_writer_writes_every_ten_seconds_and_forgets_now_and_then() -> None:
     clock, kept, done = ManualClock(), History(), []
 
@@ -229,13 +240,44 @@ async def test_the_writer_writes_every_ten_seconds_and_forgets_now_and_then() ->
         done.append(function.__name__)
 
     task = asyncio.create_task(writing(kept, clock, noting))
-    for second in range(int(FORGET_EVERY_S + WRITE_EVERY_S)):
-        await asyncio.sleep(0)
-        kept.take([report(clock, second)], clock.now())
-        clock.advance(1)
-        await asyncio.sleep(0)
-    await asyncio.sleep(0)
+    await run_for(kept, clock, 0, int(FORGET_EVERY_S + 2))
     assert done.count("store") == 60 and done.count("forget_samples") == 1
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+@pytest.mark.parametrize("began", range(10))
+async def test_ten_seconds_are_stored_as_soon_as_they_are_over_whenever_the_writer_began(began: int) -> None:
+    clock, kept, stored_s = ManualClock(), History(), []
+
+    async def noting(function: Any, *args: Any) -> int:
+        stored_s.append(clock.now().timestamp() - START_S)
+        return 0
+
+    await run_for(kept, clock, 0, began)
+    task = asyncio.create_task(writing(kept, clock, noting))
+    await run_for(kept, clock, began, 50)
+    assert stored_s and all(at_s % 10 <= 1 for at_s in stored_s)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_a_database_that_is_away_is_asked_again_after_a_while() -> None:
+    clock, kept, asked_s = ManualClock(), History(), []
+    away = True
+
+    async def noting(function: Any, *args: Any) -> int:
+        asked_s.append(clock.now().timestamp() - START_S)
+        if away:
+            raise OperationalError("refused")
+        return 0
+
+    task = asyncio.create_task(writing(kept, clock, noting))
+    await run_for(kept, clock, 0, 36)
+    assert asked_s == [11 + AGAIN_S * n for n in range(3)] and kept.waiting == 2 * 3
+    away = False
+    await run_for(kept, clock, 36, 26)
+    assert asked_s[3:] == [41, 51, 61] and kept.waiting == 0
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
 
