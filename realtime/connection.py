@@ -68,8 +68,8 @@ class Wire(Protocol):
     def unread_bytes(self) -> int:
         """What the other end has not acknowledged yet, the kernel's part of it included."""
 
-    def link(self) -> Link | None:
-        """What the kernel knows of the way to the other end; None where it does not say."""
+    def link(self, again_s: float | None = None) -> Link | None:
+        """What the kernel knows of the way to the other end; None where it does not say. `again_s`: it is asked again then."""
 
     def rest(self, seconds: float) -> None:
         """Read nothing for so long."""
@@ -156,9 +156,9 @@ class Connection:
         """What waits here, bytes."""
         return self._outbox.n_bytes if self._outbox is not None else 0
 
-    def stats(self) -> ConnectionStats:
-        """What a plan for this connection depends on, measured now."""
-        link = self.link
+    def stats(self, again_s: float | None = None) -> ConnectionStats:
+        """What a plan for this connection depends on, measured now, and again after `again_s`."""
+        link = self._link(again_s)
         lost = sent = 0
         if link is not None:
             lost, sent = link.lost_total - self.lost_total, link.sent_total - self.sent_total
@@ -175,7 +175,10 @@ class Connection:
     @property
     def link(self) -> Link | None:
         """What the kernel knows of the way to this member."""
-        return self._wire.link() if self._wire is not None and self.closing is None else None
+        return self._link(None)
+
+    def _link(self, again_s: float | None) -> Link | None:
+        return self._wire.link(again_s) if self._wire is not None and self.closing is None else None
 
     def open(self, take: Take) -> None:
         """Begin to hear of the wire; `take` is for its messages."""

@@ -35,7 +35,7 @@ logger = logging.getLogger(__name__)
 
 TUNE_EVERY_S = 0.1
 """Short enough to follow a burst within its first second, long enough for a CPU clock to be exact."""
-PLAN_STEP_S = 0.05
+PLAN_STEP_S = 0.1
 PLANS_PER_S = 500
 """So that all of them take about a hundredth of a core at the most. In a crowd each connection waits longer for its turn."""
 CALENDAR_EVERY_S = 60.0
@@ -208,7 +208,7 @@ class Services:
             for start in range(0, size * steps, size):
                 for connection in members[start : start + size]:
                     try:
-                        self.plan(connection)
+                        self.plan(connection, every_s)
                         self._renew(connection)
                     except Exception:  # the others want their plans all the same
                         logger.exception("%s cannot be planned", connection.member.member)
@@ -216,10 +216,10 @@ class Services:
                 await self.clock.sleep(PLAN_STEP_S)
             self.plans = {", ".join(how): count for how, count in counted.items()}
 
-    def plan(self, connection: Connection) -> None:
-        """Plan `connection` by what is known of it now."""
+    def plan(self, connection: Connection, again_s: float | None = None) -> None:
+        """Plan `connection` by what is known of it now. `again_s`: the next round comes to it then."""
         if connection.closing is None:
-            plan = self.connection_optimizer.plan(connection.stats())
+            plan = self.connection_optimizer.plan(connection.stats(again_s))
             if not plan.same(connection.plan):
                 self.hub.replan(connection, plan)
 

@@ -30,7 +30,7 @@ from realtime.adapters.frames_in import text_at
 from realtime.adapters.prompt import PromptFactory
 from realtime.adapters.reactor import read_directly, use_uvloop
 from realtime.adapters.resting import Asked, Mailslot, Resting, rested
-from realtime.adapters.rounds import Rounds, nothing
+from realtime.adapters.rounds import Rounds, monotonic, nothing
 from realtime.adapters.socket_wire import SocketWire
 from realtime.clock import SystemClock
 from realtime.closing import CloseCode
@@ -113,7 +113,7 @@ class WireProtocol(Resting, WebSocketProtocol):  # type: ignore[misc]  # Daphne 
     """One for all: the loop reads one socket at a time."""
     _state: int = WebSocketProtocol.STATE_CLOSED
     quiet_until_s = 0.0
-    """Until then `check_timeouts` would find nothing to do (Daphne's clock)."""
+    """Until then `check_timeouts` would find nothing to do (monotonic)."""
 
     @property
     def state(self) -> int:
@@ -168,7 +168,7 @@ class WireProtocol(Resting, WebSocketProtocol):  # type: ignore[misc]  # Daphne 
         self._let_go_of_http()
         # Sockets that were opened together must not be pinged together: 4,000 pings in one turn are a stall of 180 ms.
         self.last_ping = time.time() - random.random() * self.server.ping_interval  # noqa: TID251 - Daphne's clock
-        self.quiet_until_s = self.last_ping  # of its own, before its attributes are packed
+        self.quiet_until_s = 0.0  # of its own, before its attributes are packed
         if type(self.transport) is tcp.Server:
             self.transport.bufferSize = READ_BYTES
             stamped(self.transport.socket)
@@ -181,16 +181,24 @@ class WireProtocol(Resting, WebSocketProtocol):  # type: ignore[misc]  # Daphne 
     def check_timeouts(self) -> None:
         """Daphne's, without its ping for one that has shown that it is there."""
         if self.state == self.STATE_OPEN and self.wire is not None:
-            now_s, server = time.time(), self.server  # noqa: TID251 - Daphne's clock
+            now_s, server, steady_s = time.time(), self.server, monotonic()  # noqa: TID251 - Daphne's clock
+            left_s = self.socket_opened + server.websocket_timeout - now_s
+            if left_s >= 0 and (vouched_s := self.wire.vouched_until_s - steady_s) > 0:
+                self.quiet_until_s = steady_s + min(vouched_s, left_s)
+                return
             quiet_s = self.wire.quiet_s(server.ping_interval)
             if now_s - self.last_ping > quiet_s and self.wire.heard(quiet_s):
                 self.last_ping = now_s
-            if now_s - self.last_ping <= quiet_s and now_s - self.socket_opened <= server.websocket_timeout:
+            if left_s >= 0 and now_s - self.last_ping <= quiet_s:
                 # What it was told of heartbeats may change meanwhile, but never to less than Daphne's own interval.
-                quiet_until_s = min(self.last_ping + quiet_s, now_s + server.ping_interval)
-                self.quiet_until_s = min(quiet_until_s, self.socket_opened + server.websocket_timeout)
+                self.quiet_until_s = steady_s + min(self.last_ping + quiet_s - now_s, server.ping_interval, left_s)
                 return
         super().check_timeouts()
+
+    def look(self) -> None:
+        """Nobody vouches for it any more: `check_timeouts` has its turn soon."""
+        self.quiet_until_s = 0.0
+        self.factory.rounds.look(self)
 
     def dataReceived(self, data: bytes) -> None:  # noqa: N802 - Twisted's name
         """What the kernel had. Whole texts go straight to their reader; everything else is autobahn's."""
@@ -324,11 +332,11 @@ class WireFactory(WebSocketFactory):  # type: ignore[misc]
     def __init__(self, server_class: Any, *args: Any, **kwargs: Any) -> None:
         super().__init__(server_class, *args, **kwargs)
         # Daphne walks all connections every second and every other second: 10 ms stalls with 5,000 of them.
-        rounds = Rounds(server_class)
-        server_class.application_checker = rounds.step
-        server_class.protocol_connected = partial(protocol_connected, server_class, rounds)
-        server_class.protocol_disconnected = partial(protocol_disconnected, server_class, rounds)
-        server_class.create_application = partial(create_application, server_class, rounds)
+        self.rounds = Rounds(server_class)
+        server_class.application_checker = self.rounds.step
+        server_class.protocol_connected = partial(protocol_connected, server_class, self.rounds)
+        server_class.protocol_disconnected = partial(protocol_disconnected, server_class, self.rounds)
+        server_class.create_application = partial(create_application, server_class, self.rounds)
         server_class.timeout_checker = nothing
         self._give_options()
 

@@ -13,11 +13,9 @@ from twisted.internet import reactor
 
 logger = logging.getLogger(__name__)
 
-STEP_S, ROUND_S = 0.05, 5.0
+STEP_S, ROUND_S = 0.1, 5.0
 """A round finds what takes long: handshakes, requests, connections to ping. Applications that have ended say so themselves."""
 STEPS = round(ROUND_S / STEP_S)
-QUIET_MAX_S = 30.0
-"""Longer than anybody is said to be quiet: a clock that was set must not make it a day."""
 STEP_MAX = 200
 """Of applications that have ended at most so many in one turn of the loop, 1 ms, when thousands end together."""
 
@@ -25,8 +23,8 @@ STEP_MAX = 200
 class Rounds:
     """Daphne's checks of applications and timeouts, a few connections at a time, so that each has its turn every `ROUND_S`.
 
-    A protocol with a `quiet_until_s` (Daphne's clock) needs none before that moment: most connections of a large server. Each
-    waits in the slot of the step in which its turn comes, so that nobody has to look for those whose turn it is.
+    A protocol with a `quiet_until_s` (monotonic) needs none before that moment: most connections of a large server. Each waits
+    in the slot of the step in which its turn comes, so that nobody has to look for those whose turn it is.
     """
 
     def __init__(self, server: Any) -> None:
@@ -34,7 +32,7 @@ class Rounds:
         self._waiting: deque[Any] = deque(getattr(server, "connections", ()))
         """Whose turn has come."""
         self._ended: deque[Any] = deque()
-        self._began_s = _monotonic()
+        self._began_s = monotonic()
         self._step = 0
         self._slots: dict[int, dict[Any, None]] = {}
         """{step: who has a turn then}."""
@@ -56,6 +54,11 @@ class Rounds:
         else:
             self.soon(protocol)
 
+    def look(self, protocol: Any) -> None:
+        """It was said to be quiet, and is so no longer: its turn comes with the next step."""
+        self._forget(protocol)
+        self._place(protocol, 0.0)
+
     def step(self) -> None:
         connections, ended = self._server.connections, self._ended
         protocols = [ended.popleft() for _ in range(min(STEP_MAX, len(ended)))]
@@ -75,7 +78,7 @@ class Rounds:
             for protocol in over.keys() - view.connections.keys():
                 connections.pop(protocol, None)
                 self._forget(protocol)
-        now_s = time.time()  # noqa: TID251 - Daphne's clock
+        now_s = monotonic()
         for protocol in part:
             if protocol not in self._slot_of and protocol in connections:
                 self._place(protocol, _quiet_s(protocol, now_s) or ROUND_S)
@@ -85,11 +88,12 @@ class Rounds:
         """Those whose turn has come and who are not quiet."""
         before, waiting = self._step, self._waiting
         # By the clock: a loop that is late makes fewer steps, and nobody is to wait longer for that.
-        self._step = max(before + 1, int((_monotonic() - self._began_s) / STEP_S))
+        now_s = monotonic()
+        self._step = max(before + 1, int((now_s - self._began_s) / STEP_S))
         for step in range(before + 1, self._step + 1):
             waiting.extend(self._slots.pop(step, ()))
         most = math.ceil(max(len(connections), len(waiting)) * (self._step - before) / STEPS)
-        due, now_s = {}, time.time()  # noqa: TID251 - Daphne's clock
+        due = {}
         while most and waiting:
             protocol = waiting.popleft()
             if self._slot_of.get(protocol, 0) > self._step:
@@ -120,12 +124,13 @@ class Rounds:
 
 def _quiet_s(protocol: Any, now_s: float) -> float:
     """For how long it needs no look; 0.0: it does."""
-    quiet_s: float = getattr(protocol, "quiet_until_s", 0.0) - now_s
-    return max(0.0, min(quiet_s, QUIET_MAX_S))
+    quiet_until_s: float = getattr(protocol, "quiet_until_s", 0.0)
+    return max(0.0, quiet_until_s - now_s)
 
 
-def _monotonic() -> float:
-    return time.monotonic()  # noqa: TID251 - of this machine, as Twisted's timers
+def monotonic() -> float:
+    """Of this machine, as Twisted's timers: whoever sets Daphne's clock makes nobody quiet for a day."""
+    return time.monotonic()  # noqa: TID251
 
 
 class _Part:

@@ -12,6 +12,7 @@ from typing import Any
 from twisted.internet import reactor, tcp
 
 from realtime.adapters.reactor import read_directly
+from realtime.adapters.rounds import monotonic
 from realtime.connection import Connection, Take
 from realtime.link import Link
 
@@ -23,6 +24,10 @@ EARLY_BYTES, MESSAGE_BYTES = 65_536, 300
 """What waits for a member that is not in yet, at most; each message takes so much beside its text."""
 QUIET_SHARE = 0.8
 """Of a heartbeat: the client says something after half of it."""
+VOUCHED_S = 120.0
+FRESH_MS, AGAIN_MAX_S = 5_000, 21.0
+"""Who had and acknowledged something so lately is there, and is vouched for when it is asked about again so soon: if nothing
+comes for it meanwhile, it is pinged as early as by Daphne's rounds."""
 ROUNDING_US = 16
 """The kernel keeps both in fractions of a microsecond."""
 
@@ -34,7 +39,10 @@ class SocketWire:
     land inside a frame; when that has left, `drained` is called.
     """
 
-    __slots__ = ("_early_bytes", "_ignore", "_member", "_pong", "_protocol", "_resting", "_send", "_transport", "take")
+    __slots__ = (
+        "_early_bytes", "_ignore", "_member", "_pong", "_protocol", "_resting", "_send", "_transport", "take",
+        "vouched_until_s",
+    )  # fmt: skip
 
     def __init__(self, protocol: Any) -> None:
         self._protocol = protocol
@@ -46,6 +54,8 @@ class SocketWire:
         self._early_bytes = 0
         self._pong: bytes | None = None
         self.take: Take | None = None
+        self.vouched_until_s = 0.0
+        """Until then (monotonic) Daphne need not ask whether the other end is there: whoever asks for the link does."""
 
     def open(self, member: Connection, take: Take) -> None:
         """From now on: tell `member` how the socket is, and call `take` for each message instead of the ASGI queue."""
@@ -147,17 +157,28 @@ class SocketWire:
             self._transport.startReading()
             read_directly(self._transport, self._protocol.arrivals)
 
-    def link(self) -> Link | None:
-        """What the kernel knows of the way to the other end (tcp(7), TCP_INFO); None where it does not say."""
+    def link(self, again_s: float | None = None) -> Link | None:
+        """What the kernel knows of the way to the other end (tcp(7), TCP_INFO); None where it does not say. `again_s`: it is
+        asked again then, and so sees to it that somebody who is not there any more is noticed."""
         info = self._info()
         if info is None:
             return None
-        unacked, _, rtt_us, jitter_us, lost, unsent, shortest_us, sent = info
+        unacked, sent_ago_ms, rtt_us, jitter_us, lost, unsent, shortest_us, sent = info
+        if again_s is not None:
+            self._vouch(again_s <= AGAIN_MAX_S and sent_ago_ms <= FRESH_MS and not unacked and not unsent)
         if 2 * jitter_us + ROUNDING_US >= rtt_us:
             return None  # a single sample (RFC 6298, 2.2), of the handshake: it says how late we accepted, not how far it is
         # The shortest: the smoothed one remembers for long how late the handshake of a storm was.
         waiting = self._unacked_bytes() if unacked or unsent else 0  # nothing of it as a rule: one call less
         return Link(shortest_us / 1e6, jitter_us / 1e6, waiting, lost, sent)
+
+    def _vouch(self, there: bool) -> None:
+        now_s = monotonic()
+        if there:
+            self.vouched_until_s = now_s + VOUCHED_S
+        elif self.vouched_until_s > now_s:
+            self.vouched_until_s = 0.0
+            self._protocol.look()
 
     def quiet_s(self, usual_s: float) -> float:
         """How long the other end may be silent before it is asked whether it is there: `usual_s`, or as long as it was told

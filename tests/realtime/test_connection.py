@@ -39,7 +39,7 @@ class FakeWire:
         self.sent += frames
         return self.answers.pop(0) if self.answers else True
 
-    def link(self) -> Link | None:
+    def link(self, again_s: float | None = None) -> Link | None:
         return None
 
     def unread_bytes(self) -> int:

@@ -28,10 +28,10 @@ from twisted.internet import abstract, tcp
 from twisted.internet.testing import MemoryReactor
 from twisted.web.http import HTTPChannel
 
-from realtime.adapters import rounds
+from realtime.adapters import daphne_server, rounds
 from realtime.adapters.daphne_server import WireFactory, WireProtocol, install
 from realtime.adapters.resting import Mailslot
-from realtime.adapters.socket_wire import ROUNDING_US, SocketWire
+from realtime.adapters.socket_wire import AGAIN_MAX_S, FRESH_MS, ROUNDING_US, VOUCHED_S, SocketWire
 from realtime.closing import CloseCode
 from realtime.compression import DEFLATE_EXTENSION
 from realtime.connection import WIRE_EXTENSION, Connection, joined
@@ -306,7 +306,7 @@ def test_who_is_known_to_be_quiet_is_looked_at_when_its_application_ends_or_the_
         monkeypatch.setattr(module.reactor, "callLater", lambda seconds, call: None, raising=False)
     server = Server()
     quiet, over, ended, gone = (Checked() for _ in range(4))
-    now_s = time.time()  # noqa: TID251 - Daphne's clock
+    now_s = rounds.monotonic()
     for protocol, until_s in ((quiet, now_s + 60), (over, now_s - 1), (ended, now_s + 60), (gone, now_s + 60)):
         protocol.quiet_until_s = until_s  # type: ignore[attr-defined]
     server.connections = {protocol: {} for protocol in (quiet, over, ended, gone)}
@@ -339,7 +339,7 @@ def test_daphne_looks_only_at_connections_that_are_over_or_whose_application_end
     server.connections[gone]["disconnected"] = time.time()  # noqa: TID251 - Daphne's clock
     server.application_close_timeout = 10
     now_s = 0.0
-    monkeypatch.setattr(rounds, "_monotonic", lambda: now_s)
+    monkeypatch.setattr(rounds, "monotonic", lambda: now_s)
     looking = rounds.Rounds(server)
     for _ in range(2 * rounds.STEPS):
         now_s += rounds.STEP_S
@@ -365,6 +365,7 @@ def test_who_is_quiet_is_left_alone_until_that_is_over_or_it_is_gone(monkeypatch
     monkeypatch.setattr(rounds.reactor, "callLater", lambda seconds, call: None, raising=False)
     now_s = 1_000.0
     monkeypatch.setattr(rounds.time, "time", lambda: now_s)
+    monkeypatch.setattr(rounds, "monotonic", lambda: now_s)
     server, quiet, leaving = Server(), Looked(now_s + 30), Looked(now_s + 30)
     server.connections = {protocol: {} for protocol in (quiet, leaving, *(Checked() for _ in range(98)))}
     server.application_close_timeout = 10
@@ -396,6 +397,7 @@ def test_who_comes_has_a_turn_in_each_round_and_who_is_gone_is_kept_by_nobody(mo
     monkeypatch.setattr(rounds.reactor, "callLater", lambda seconds, call: None, raising=False)
     now_s = 1_000.0
     monkeypatch.setattr(rounds.time, "time", lambda: now_s)
+    monkeypatch.setattr(rounds, "monotonic", lambda: now_s)
     server: Any = Server()
     server.connections, server.application_close_timeout = {}, 10
     WireFactory(server)
@@ -419,11 +421,11 @@ def test_a_clock_that_was_set_and_a_loop_that_is_late_keep_nobody_waiting(monkey
     monkeypatch.setattr(rounds.reactor, "callLater", lambda seconds, call: None, raising=False)
     now_s, away_s = 1_000.0, 0.0
     monkeypatch.setattr(rounds.time, "time", lambda: 1e9 + now_s + away_s)
-    monkeypatch.setattr(rounds, "_monotonic", lambda: now_s)
+    monkeypatch.setattr(rounds, "monotonic", lambda: now_s)
     server: Any = Server()
     server.connections, server.application_close_timeout = {}, 10
     WireFactory(server)
-    phones = [Looked(1e9 + now_s) for _ in range(100)]
+    phones = [Looked(now_s) for _ in range(100)]
     for phone in phones:
         server.protocol_connected(phone)
 
@@ -433,12 +435,10 @@ def test_a_clock_that_was_set_and_a_loop_that_is_late_keep_nobody_waiting(monkey
             now_s += step_s
             server.application_checker()
 
-    away_s = -86_400.0
-    go_on(60, rounds.STEP_S)
-    away_s = 0.0
-    before = sum(phone.checks for phone in phones)
-    go_on(rounds.QUIET_MAX_S + rounds.ROUND_S, rounds.STEP_S)
-    assert sum(phone.checks for phone in phones) >= before + 100 and all(phone.checks for phone in phones)
+    for away_s in (-86_400.0, 0.0, 86_400.0):  # noqa: B007 - the clock reads it
+        before = sum(phone.checks for phone in phones)
+        go_on(60, rounds.STEP_S)
+        assert 11 * 100 <= sum(phone.checks for phone in phones) - before <= 13 * 100 and all(phone.checks for phone in phones)
     before = sum(phone.checks for phone in phones)
     go_on(60, 5 * rounds.STEP_S)
     assert 11 * 100 <= sum(phone.checks for phone in phones) - before <= 13 * 100
@@ -536,7 +536,114 @@ async def test_who_may_be_silent_longer_is_asked_later(heartbeat_s: float, silen
     now_s = time.time()  # noqa: TID251 - Daphne's clock
     assert (protocol.last_ping > now_s - 1) == asked
     # Never said to be quiet for longer than Daphne's interval: what it was told of heartbeats may change.
+    now_s = rounds.monotonic()
     assert asked or now_s < protocol.quiet_until_s <= now_s + server.ping_interval  # type: ignore[attr-defined]
+
+
+class Fresh:
+    """What the kernel says of a connection: how long ago something was sent, what is not acknowledged, not sent."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.sent_ago_ms, self.unacked, self.unsent = 900, 0, 0
+        monkeypatch.setattr(SocketWire, "_info", lambda _: self.info)
+        monkeypatch.setattr(SocketWire, "_unacked_bytes", lambda _: 0)
+
+    @property
+    def info(self) -> tuple[int, ...]:
+        return self.unacked, self.sent_ago_ms, 90_000, 9, 0, self.unsent, 70_000, 20
+
+
+@pytest.fixture
+async def vouched(monkeypatch: pytest.MonkeyPatch) -> tuple[Any, Any, Fresh, list[Any]]:
+    """(protocol, transport, what the kernel says, who is to be looked at) of one that had something a moment ago."""
+    kernel, looks = Fresh(monkeypatch), list[Any]()
+    server = Accepting(None)
+    server.websocket_timeout = 86_400  # type: ignore[attr-defined]
+    protocol, transport = await opened(server, b"odd")
+    monkeypatch.setattr(protocol.factory.rounds, "look", looks.append)
+    protocol.wire.link(20.0)
+    return protocol, transport, kernel, looks
+
+
+def told(protocol: Any, transport: Any) -> bool:
+    """Whether the next check pings it, silent for a minute."""
+    before, protocol.last_ping = transport.written, time.time() - 60  # noqa: TID251 - Daphne's clock
+    protocol.check_timeouts()
+    return bool(transport.written[len(before) :][:1] == b"\x89")
+
+
+async def test_who_is_asked_about_regularly_and_is_there_needs_no_look_of_daphnes(vouched: Any) -> None:
+    protocol, transport, kernel, looks = vouched
+    kernel.sent_ago_ms = 60_000  # as the check would find it
+    now_s = rounds.monotonic()
+    assert not told(protocol, transport) and now_s + 60 < protocol.quiet_until_s <= rounds.monotonic() + VOUCHED_S
+    assert protocol.wire.link() is not None and not looks, "who only asks once promises nothing, and ends nothing"
+
+
+@pytest.mark.parametrize("change", [{"sent_ago_ms": FRESH_MS + 1}, {"unacked": 1}, {"unsent": 1}])
+async def test_who_is_perhaps_not_there_any_more_is_looked_at_at_once(vouched: Any, change: dict[str, int]) -> None:
+    protocol, transport, kernel, looks = vouched
+    assert not told(protocol, transport)
+    for name, number in change.items():
+        setattr(kernel, name, number)
+    protocol.wire.link(20.0)
+    assert looks == [protocol] and protocol.quiet_until_s == 0.0
+    kernel.sent_ago_ms = 60_000
+    assert told(protocol, transport)
+    protocol.wire.link(20.0)
+    assert looks == [protocol], "once"
+
+
+async def test_nobody_is_vouched_for_who_is_asked_about_rarely_or_not_again(vouched: Any) -> None:
+    protocol, transport, kernel, looks = vouched
+    protocol.wire.link(AGAIN_MAX_S + 1)
+    assert looks == [protocol]
+    kernel.sent_ago_ms = 60_000
+    assert told(protocol, transport)
+
+
+async def test_a_planner_that_has_stopped_is_vouching_for_nobody_after_a_while(
+    vouched: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    protocol, transport, kernel, _ = vouched
+    later_s = rounds.monotonic() + VOUCHED_S + 1
+    monkeypatch.setattr(daphne_server, "monotonic", lambda: later_s)
+    kernel.sent_ago_ms = 60_000
+    assert told(protocol, transport)
+
+
+async def test_who_is_vouched_for_is_closed_when_daphne_says_so(vouched: Any) -> None:
+    protocol, transport, _, _ = vouched
+    protocol.server.websocket_timeout = 50
+    protocol.socket_opened = time.time() - 51  # noqa: TID251 - Daphne's clock
+    before = transport.written
+    protocol.check_timeouts()
+    assert transport.written[len(before) :][:1] == b"\x88"
+
+
+def test_who_is_to_be_looked_at_has_a_turn_in_the_next_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rounds.reactor, "callLater", lambda seconds, call: None, raising=False)
+    now_s = 1_000.0
+    monkeypatch.setattr(rounds, "monotonic", lambda: now_s)
+    server: Any = Server()
+    server.connections, server.application_close_timeout = {}, 10
+    factory = WireFactory(server)
+    quiet = Looked(now_s + 120)
+    server.protocol_connected(quiet)
+    for _ in range(rounds.STEPS + 2):
+        now_s += rounds.STEP_S
+        server.application_checker()
+    assert not quiet.checks
+    quiet.until_s = 0.0
+    factory.rounds.look(quiet)
+    now_s += rounds.STEP_S
+    server.application_checker()
+    assert quiet.checks == 1
+    server.protocol_disconnected(quiet)
+    del server.connections[quiet]
+    factory.rounds.look(quiet)
+    server.application_checker()
+    assert quiet.checks == 1
 
 
 def test_the_kernel_says_how_the_other_end_is_reached(monkeypatch: pytest.MonkeyPatch) -> None:
