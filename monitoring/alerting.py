@@ -33,6 +33,8 @@ REFRESH_S = 2.0
 """How soon a rule, a silence or an acknowledgement of the admin counts."""
 SAVE_S = 10.0
 """How often the open rows are brought up to date when only their value has changed."""
+ASK_S = 5.0
+"""How often it is asked, while nothing fires, whether an incident is still to hear of what happens."""
 UNSAVED_MAX = 5_000
 """Changes kept while the history database is away; beyond it the oldest go and it is said in the log."""
 REMIND_AFTER = tuple(timedelta(minutes=minutes) for minutes in (5, 15, 30, 60))
@@ -53,7 +55,7 @@ class Alerting:
     def __init__(self, disk: Path | None = None) -> None:
         self._disk = disk or settings.VAR_DIR
         self._signals = Signals(settings.REALTIME.day_h / DAY_H)
-        self._refreshed_s = self._saved_s = float("-inf")
+        self._refreshed_s = self._saved_s = self._asked_s = float("-inf")
         self._restored = False
         self._rules: list[Rule] = []
         self._mutes: list[Mute] = []
@@ -142,8 +144,7 @@ class Alerting:
         stale = [a for a in self._alerts.values() if a.told and (all_of_them or self._written.get(a.fingerprint) != _mark(a))]
         try:
             # No transaction without something to write: on SQLite it would lock the file, every second.
-            gathers = bool(self._happened) and incidents.current(now) is not None
-            if not (self._unsaved or stale or gathers):
+            if not (self._unsaved or stale or self._gathers(now, now_s)):
                 return
             with transaction.atomic(using=ALIAS):
                 record(list(self._unsaved))
@@ -160,6 +161,14 @@ class Alerting:
         self._written = {alert.fingerprint: _mark(alert) for alert in self._alerts.values() if alert.told}
         if all_of_them:
             self._saved_s = now_s
+
+    def _gathers(self, now: datetime, now_s: float) -> bool:
+        """Whether an incident wants what happened."""
+        told = any(alert.told for alert in self._alerts.values())
+        if not self._happened or not (told or now_s - self._asked_s >= ASK_S):
+            return False
+        self._asked_s = now_s
+        return incidents.current(now) is not None
 
 
 def read_each(found: Iterable[Row], read: Callable[[Row], Value]) -> list[Value]:

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any
 
-from django.db import DatabaseError
+from django.db import DatabaseError, connections
 from django.db.models import Q
 from msgspec import Struct
 
@@ -18,6 +18,7 @@ from monitoring import incidents
 from monitoring.alerting import content
 from monitoring.models.alerts import RESULT_CHARS, Alert, AlertRule, Notice, Receiver
 from monitoring.notifiers import RESEND_S, Content, Outcome, Send, post_alerts, send
+from monitoring.router import ALIAS
 from realtime.clock import Clock, SystemClock
 
 logger = logging.getLogger(__name__)
@@ -39,6 +40,7 @@ BATCH_MAX = 20
 RESOLVED_FOR = timedelta(minutes=5)
 """So long Alertmanager is told that an alert is over, as its documentation asks of clients."""
 KEPT = timedelta(days=30)
+ANY_WAITING = f"SELECT 1 FROM {Notice._meta.db_table} WHERE sent_at IS NULL AND given_up_at IS NULL LIMIT 1"
 
 
 def wait_s(tries: int) -> float:
@@ -68,14 +70,22 @@ class Delivery:
     def step(self, now: datetime) -> int:
         """Send what is due; gives how many notices got there. Raises DatabaseError when the outbox cannot be read."""
         count = sum(self._end(sending, now) for sending in list(self.under_way.values()) if sending.answer.done())
-        in_time = Q(notices__next_try_at__lte=now) | Q(notices__next_try_at__gt=now + WAIT_MAX)
-        due = Q(notices__sent_at=None, notices__given_up_at=None) & in_time
-        receivers = Receiver.objects.filter(due, enabled=True).distinct().order_by("pk")
-        count += self._round([self._notices(receiver, now) for receiver in receivers if receiver.pk not in self.under_way], now)
+        count += self._round([self._notices(receiver, now) for receiver in self._due(now)], now)
         if self._resent_at is None or abs((now - self._resent_at).total_seconds()) >= RESEND_S:
             self._resent_at = now
             self._resend(now)
         return count
+
+    def _due(self, now: datetime) -> list[Receiver]:
+        """Who is to be sent something and has answered all."""
+        with connections[ALIAS].cursor() as cursor:  # not as a query set, whose making costs ten times the asking
+            cursor.execute(ANY_WAITING)
+            if cursor.fetchone() is None:
+                return []
+        in_time = Q(notices__next_try_at__lte=now) | Q(notices__next_try_at__gt=now + WAIT_MAX)
+        due = Q(notices__sent_at=None, notices__given_up_at=None) & in_time
+        receivers = Receiver.objects.filter(due, enabled=True).distinct().order_by("pk")
+        return [receiver for receiver in receivers if receiver.pk not in self.under_way]
 
     def _round(self, turns: Iterable[Iterator[Sending]], now: datetime) -> int:
         """All at once, each receiver the next one when it has answered, for TURN_S; gives how many notices got there."""

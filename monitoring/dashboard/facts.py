@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from django.db.models import Max, Q
+from msgspec.structs import replace
 
 from monitoring.alerting import summary
 from monitoring.dashboard.status import AlertFact, DecisionFact, DrillFact, Facts, IncidentFact, MoveFact, PinFact
@@ -19,19 +20,20 @@ DRILLS = (*REQUIRED, *REQUIRED_WITH_REDIS)
 COMMANDS = {"load": "manage.py drill load --profile sat-june-10k"}
 
 
-def read(now: datetime) -> Facts:
-    """All of it. Raises DatabaseError."""
+def read(now: datetime, before: Facts | None = None) -> Facts:
+    """All of it; what is seldom new as it was `before`, where that is given. Raises DatabaseError."""
     alerts, more = _alerts()
+    found = Incident.objects.filter(closed_at=None)[:INCIDENTS_MAX]
+    incidents = [IncidentFact(i.pk, i.title, i.state, i.started_at.timestamp()) for i in found]
+    if before is not None:
+        return replace(before, read_s=now.timestamp(), alerts=alerts, alerts_more=more, incidents=incidents)
     pin = ScalingPin.objects.filter(at__lte=now, until__gt=now).first()
     return Facts(
         now.timestamp(),
         True,
         alerts,
         more,
-        [
-            IncidentFact(i.pk, i.title, i.state, i.started_at.timestamp())
-            for i in Incident.objects.filter(closed_at=None)[:INCIDENTS_MAX]
-        ],
+        incidents,
         [
             MoveFact(m.at.timestamp(), m.wedding, m.source, m.target, m.sockets, m.reason)
             for m in PlacementEvent.objects.all()[:MOVES_MAX]

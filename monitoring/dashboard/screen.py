@@ -35,6 +35,8 @@ KEPT_S = 86_400.0
 """A page that is opened while nobody watches shows what was seen last, and how long ago."""
 POINTS_MAX, POINTS_EVERY = 600, 5
 """Ten minutes for the charts of a page that is just opened; noted every five seconds."""
+FACTS_EVERY = 5
+"""Seconds: as often as the scaler decides."""
 
 
 class Point(Struct, frozen=True, array_like=True):
@@ -83,7 +85,9 @@ class Screen:
         self, reports: Sequence[WorkerReport] | None, now: datetime, decision: ScalingDecision | None, ahead_s: float
     ) -> Shown:
         try:
-            self._facts = read(now)
+            # What other processes and people change seldom, and the decisions of the scaler, every few seconds.
+            fresh = self._ticks % FACTS_EVERY and self._facts.known
+            self._facts = read(now, self._facts if fresh else None)
         except DatabaseError as error:
             if self._facts.known:
                 logger.error("the dashboard goes on without the history database: %s", error)

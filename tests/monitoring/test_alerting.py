@@ -396,6 +396,22 @@ def test_what_happened_shortly_before_and_during_an_incident_is_on_its_time_line
     ]
 
 
+def test_what_happens_when_nothing_fires_any_more_is_on_the_time_line_soon(day: Day) -> None:
+    day.workers["w1"] = {"journal_healthy": False}
+    day.second(10)
+    day.workers["w1"] = {}
+    day.second(70)
+    assert not day.rules() and Incident.objects.get().state == "mitigated"
+    with CaptureQueriesContext(connections["history"]) as asked:
+        for number in range(3, 11):
+            day.workers[f"w{number}"] = {}
+            day.second()
+    assert 1 <= sum("monitoring_incident" in query["sql"] for query in asked.captured_queries if "ORDER" in query["sql"]) <= 4
+    day.second(5)
+    texts = [event.text for event in Incident.objects.get().events.all()]
+    assert [text for text in texts if "started" in text] == [f"w{number} started (w{number}.1)" for number in range(3, 11)]
+
+
 def test_trouble_that_comes_back_soon_is_the_same_incident_and_later_another(day: Day) -> None:
     for pause_s, count in ((0, 1), (600, 1), (2_400, 2)):
         day.clock.advance(pause_s)

@@ -20,7 +20,7 @@ from monitoring.dashboard.facts import read
 from monitoring.dashboard.screen import POINTS, SHOWN, Point, encode
 from monitoring.dashboard.shown import shown
 from monitoring.dashboard.watching import Standing, Watch
-from monitoring.models import Alert, ScalingPin
+from monitoring.models import Alert, PlacementEvent, ScalingPin
 from monitoring.models.audit import AuditEntry
 from realtime.adapters.registry import MemoryRegistry
 from realtime.bootstrap import services
@@ -69,6 +69,15 @@ def noted(registry: MemoryRegistry, *reports: WorkerReport) -> None:
     page = shown(status, read(now))
     async_to_sync(registry.note)(SHOWN, encode(page), 60)
     async_to_sync(registry.note)(POINTS, encode([Point(page.at_s, page.figures)]), 60)
+
+
+def test_alerts_and_incidents_are_read_each_time_and_what_is_seldom_new_when_it_is_asked_for() -> None:
+    before = read(clock.now())
+    incidents.Incident.objects.create(title="Redis is away", started_at=clock.now(), detected_at=clock.now())
+    PlacementEvent.objects.create(at=clock.now(), wedding="rose", source="w1", target="w2", sockets=5, reason="busy")
+    later = read(clock.now(), before)
+    assert [incident.title for incident in later.incidents] == ["Redis is away"] and later.moves == before.moves == []
+    assert (later.read_s or 0) > (before.read_s or 0) and [move.wedding for move in read(clock.now()).moves] == ["rose"]
 
 
 def test_every_page_opens_with_what_the_control_loop_has_noted(registry: MemoryRegistry, rose: Wedding) -> None:
