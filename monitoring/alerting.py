@@ -34,7 +34,7 @@ REFRESH_S = 2.0
 SAVE_S = 10.0
 """How often the open rows are brought up to date when only their value has changed."""
 ASK_S = 5.0
-"""How often it is asked, while nothing fires, whether an incident is still to hear of what happens."""
+"""How often it is asked, while nothing fires and there was no incident, whether one is to hear of what happens."""
 UNSAVED_MAX = 5_000
 """Changes kept while the history database is away; beyond it the oldest go and it is said in the log."""
 REMIND_AFTER = tuple(timedelta(minutes=minutes) for minutes in (5, 15, 30, 60))
@@ -56,7 +56,7 @@ class Alerting:
         self._disk = disk or settings.VAR_DIR
         self._signals = Signals(settings.REALTIME.day_h / DAY_H)
         self._refreshed_s = self._saved_s = self._asked_s = float("-inf")
-        self._restored = False
+        self._restored = self._incident = False
         self._rules: list[Rule] = []
         self._mutes: list[Mute] = []
         self._signal: dict[str, str] = {}
@@ -164,11 +164,11 @@ class Alerting:
 
     def _gathers(self, now: datetime, now_s: float) -> bool:
         """Whether an incident wants what happened."""
-        told = any(alert.told for alert in self._alerts.values())
-        if not self._happened or not (told or now_s - self._asked_s >= ASK_S):
+        due = self._incident or now_s - self._asked_s >= ASK_S or any(alert.told for alert in self._alerts.values())
+        if not self._happened or not due:
             return False
-        self._asked_s = now_s
-        return incidents.current(now) is not None
+        self._asked_s, self._incident = now_s, incidents.current(now) is not None
+        return self._incident
 
 
 def read_each(found: Iterable[Row], read: Callable[[Row], Value]) -> list[Value]:

@@ -21,13 +21,14 @@ COMMANDS = {"load": "manage.py drill load --profile sat-june-10k"}
 
 
 def read(now: datetime, before: Facts | None = None) -> Facts:
-    """All of it; what is seldom new as it was `before`, where that is given. Raises DatabaseError."""
+    """All of it; where `before` is given, what only the control loop and drills change as it was then. Raises DatabaseError."""
     alerts, more = _alerts()
     found = Incident.objects.filter(closed_at=None)[:INCIDENTS_MAX]
     incidents = [IncidentFact(i.pk, i.title, i.state, i.started_at.timestamp()) for i in found]
+    row = ScalingPin.objects.filter(at__lte=now, until__gt=now).first()
+    pin = PinFact(row.workers, row.until.timestamp(), row.who, row.reason) if row is not None else None
     if before is not None:
-        return replace(before, read_s=now.timestamp(), alerts=alerts, alerts_more=more, incidents=incidents)
-    pin = ScalingPin.objects.filter(at__lte=now, until__gt=now).first()
+        return replace(before, read_s=now.timestamp(), alerts=alerts, alerts_more=more, incidents=incidents, pin=pin)
     return Facts(
         now.timestamp(),
         True,
@@ -39,7 +40,7 @@ def read(now: datetime, before: Facts | None = None) -> Facts:
             for m in PlacementEvent.objects.all()[:MOVES_MAX]
         ],
         [DecisionFact(d.at.timestamp(), d.have, d.want, d.reason, d.acted) for d in ScalingEvent.objects.all()[:DECISIONS_MAX]],
-        PinFact(pin.workers, pin.until.timestamp(), pin.who, pin.reason) if pin is not None else None,
+        pin,
         _drills(now),
     )
 

@@ -36,7 +36,7 @@ KEPT_S = 86_400.0
 POINTS_MAX, POINTS_EVERY = 600, 5
 """Ten minutes for the charts of a page that is just opened; noted every five seconds."""
 FACTS_EVERY = 5
-"""Seconds: as often as the scaler decides."""
+"""Moves, decisions and drills are read every five seconds: as often as the scaler decides."""
 
 
 class Point(Struct, frozen=True, array_like=True):
@@ -61,7 +61,7 @@ class Screen:
         self._scaler, self._balancer = scaler, balancer
         self._watch, self._facts = Watch(), Facts(known=False)
         self._points: deque[Point] | None = None
-        self._ticks = 0
+        self._ticks = self._looks = 0
         self._tick_ms: float | None = None
 
     async def step(
@@ -85,9 +85,9 @@ class Screen:
         self, reports: Sequence[WorkerReport] | None, now: datetime, decision: ScalingDecision | None, ahead_s: float
     ) -> Shown:
         try:
-            # What other processes and people change seldom, and the decisions of the scaler, every few seconds.
-            fresh = self._ticks % FACTS_EVERY and self._facts.known
-            self._facts = read(now, self._facts if fresh else None)
+            whole = self._looks % FACTS_EVERY == 0 or not self._facts.known
+            self._looks += 1
+            self._facts = read(now, None if whole else self._facts)
         except DatabaseError as error:
             if self._facts.known:
                 logger.error("the dashboard goes on without the history database: %s", error)

@@ -197,7 +197,8 @@ class DrillFact(Struct, frozen=True):
 
 
 class Facts(Struct, frozen=True):
-    """As of `read_s`; `known` False: the history database did not answer, and this is what it said last."""
+    """As of `read_s`, moves, decisions and drills up to five seconds before; `known` False: the history database did not
+    answer, and this is what it said last."""
 
     read_s: float | None = None
     known: bool = True

@@ -168,7 +168,7 @@ class WireProtocol(Resting, WebSocketProtocol):  # type: ignore[misc]  # Daphne 
         self._let_go_of_http()
         # Sockets that were opened together must not be pinged together: 4,000 pings in one turn are a stall of 180 ms.
         self.last_ping = time.time() - random.random() * self.server.ping_interval  # noqa: TID251 - Daphne's clock
-        self.quiet_until_s = 0.0  # of its own, before its attributes are packed
+        self.quiet_until_s = monotonic()  # of its own, before its attributes are packed
         if type(self.transport) is tcp.Server:
             self.transport.bufferSize = READ_BYTES
             stamped(self.transport.socket)
@@ -195,8 +195,9 @@ class WireProtocol(Resting, WebSocketProtocol):  # type: ignore[misc]  # Daphne 
                 return
         super().check_timeouts()
 
-    def look(self) -> None:
-        """Nobody vouches for it any more: `check_timeouts` has its turn soon."""
+    def look(self, there_s: float) -> None:
+        """Nobody vouches any more for what was there so long ago: `check_timeouts` has its turn soon."""
+        self.last_ping = max(self.last_ping, time.time() - there_s)  # noqa: TID251 - Daphne's clock
         self.quiet_until_s = 0.0
         self.factory.rounds.look(self)
 

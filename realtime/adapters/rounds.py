@@ -55,7 +55,7 @@ class Rounds:
             self.soon(protocol)
 
     def look(self, protocol: Any) -> None:
-        """It was said to be quiet, and is so no longer: its turn comes with the next step."""
+        """It was said to be quiet, and is so no longer: its turn is the next one."""
         self._forget(protocol)
         self._place(protocol, 0.0)
 

@@ -26,8 +26,8 @@ QUIET_SHARE = 0.8
 """Of a heartbeat: the client says something after half of it."""
 VOUCHED_S = 120.0
 FRESH_MS, AGAIN_MAX_S = 5_000, 21.0
-"""Who had and acknowledged something so lately is there, and is vouched for when it is asked about again so soon: if nothing
-comes for it meanwhile, it is pinged as early as by Daphne's rounds."""
+"""Who had and acknowledged something so lately is there, and is vouched for when it is asked about again so soon: it is pinged
+when nothing has shown since then for as long as without that."""
 ROUNDING_US = 16
 """The kernel keeps both in fractions of a microsecond."""
 
@@ -177,8 +177,8 @@ class SocketWire:
         if there:
             self.vouched_until_s = now_s + VOUCHED_S
         elif self.vouched_until_s > now_s:
-            self.vouched_until_s = 0.0
-            self._protocol.look()
+            there_s, self.vouched_until_s = now_s + VOUCHED_S - self.vouched_until_s, 0.0
+            self._protocol.look(there_s)
 
     def quiet_s(self, usual_s: float) -> float:
         """How long the other end may be silent before it is asked whether it is there: `usual_s`, or as long as it was told

@@ -396,20 +396,31 @@ def test_what_happened_shortly_before_and_during_an_incident_is_on_its_time_line
     ]
 
 
-def test_what_happens_when_nothing_fires_any_more_is_on_the_time_line_soon(day: Day) -> None:
+def asked_for_incidents(day: Day) -> int:
+    """How often, in ten seconds in each of which a worker starts."""
+    with CaptureQueriesContext(connections["history"]) as asked:
+        for _ in range(10):
+            day.workers[f"w{len(day.workers) + 1}"] = {}
+            day.second()
+    return sum('FROM "monitoring_incident"' in query["sql"] for query in asked.captured_queries)
+
+
+def test_what_happens_when_nothing_fires_any_more_is_on_the_time_line_at_once(day: Day) -> None:
     day.workers["w1"] = {"journal_healthy": False}
     day.second(10)
     day.workers["w1"] = {}
     day.second(70)
     assert not day.rules() and Incident.objects.get().state == "mitigated"
-    with CaptureQueriesContext(connections["history"]) as asked:
-        for number in range(3, 11):
-            day.workers[f"w{number}"] = {}
-            day.second()
-    assert 1 <= sum("monitoring_incident" in query["sql"] for query in asked.captured_queries if "ORDER" in query["sql"]) <= 4
-    day.second(5)
+    day.take_over()
+    day.second(2)
+    assert asked_for_incidents(day) >= 10
     texts = [event.text for event in Incident.objects.get().events.all()]
-    assert [text for text in texts if "started" in text] == [f"w{number} started (w{number}.1)" for number in range(3, 11)]
+    assert [text for text in texts if "started" in text] == [f"w{number} started (w{number}.1)" for number in range(3, 13)]
+
+
+def test_without_an_incident_it_is_asked_for_every_few_seconds(day: Day) -> None:
+    day.second(10)
+    assert asked_for_incidents(day) == 10 / alerting.ASK_S
 
 
 def test_trouble_that_comes_back_soon_is_the_same_incident_and_later_another(day: Day) -> None:

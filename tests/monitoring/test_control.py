@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -11,7 +12,9 @@ from django.db import OperationalError
 
 from monitoring.alerting import Alerting
 from monitoring.control import LEASE, SCALE_TICKS, STATUS, ControlLoop, decode_status, run
+from monitoring.dashboard import screen
 from monitoring.dashboard.screen import Screen
+from monitoring.dashboard.status import Facts
 from monitoring.figures import NOTE, decode_figures
 from monitoring.history import History
 from monitoring.models.scaling import ScalingEvent
@@ -119,6 +122,37 @@ def test_whatever_one_part_makes_of_it_the_others_go_on(
 
     in_line, finish = queue_of_calls()
     finish(play())
+
+
+@pytest.mark.usefixtures("nobody_there")
+@pytest.mark.parametrize("away", [False, True])
+def test_the_whole_of_the_facts_is_read_every_few_seconds_whether_or_not_it_can_be_noted(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch, away: bool
+) -> None:
+    read, whole = screen.read, list[bool]()
+
+    def reading(now: datetime, before: Facts | None = None) -> Facts:
+        whole.append(before is None)
+        if len(whole) == 3:
+            raise OperationalError("gone for a moment")
+        return read(now, before)
+
+    async def nowhere(*_: object) -> None:
+        raise RegistryUnavailable("no Redis")
+
+    monkeypatch.setattr(screen, "read", reading)
+    if away:
+        monkeypatch.setattr(parts.registry, "note", nowhere)
+
+    async def play() -> None:
+        loop = ControlLoop(parts, in_line, History())  # type: ignore[arg-type]
+        for _ in range(11):
+            parts.clock.advance(1)
+            await loop.step()
+
+    in_line, finish = queue_of_calls()
+    finish(play())
+    assert [number for number, each in enumerate(whole) if each] == [0, 3, 5, 10], "at first, after a failure, each fifth time"
 
 
 @pytest.mark.usefixtures("nobody_there")

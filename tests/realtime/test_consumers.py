@@ -26,8 +26,9 @@ from realtime.messages import Sender
 from realtime.policy.limits import STRIKES_MAX
 from realtime.policy.resending import IN_FLIGHT_MAX
 from realtime.routing import router
-from realtime.services import Services
+from realtime.services import PLAN_STEP_S, Services
 from tests.fakes import ManualClock, MemoryJournal, MemoryMailbox, Network, at_once
+from tests.realtime.test_connection import FakeWire
 
 ROOM = "rose-garden"
 PLANNER = Sender("m1", "planner", "Sam")
@@ -564,3 +565,27 @@ async def test_an_emergency_that_is_over_is_told_to_no_newcomer_also_when_it_was
     guest = await site.join(GUEST)
     told = [json.loads(await guest.receive_from())["t"] for _ in range(3)]
     assert told == ["welcome", "snapshot", "live"]
+
+
+class Asked(FakeWire):
+    """Notes when it is to be asked again."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.again_s: list[float | None] = []
+
+    def link(self, again_s: float | None = None) -> None:
+        self.again_s.append(again_s)
+
+
+async def test_each_is_measured_in_every_planning_round_and_told_when_the_next_one_comes(site: Site) -> None:
+    parts, wires = site.services, [Asked() for _ in range(3)]
+    for number, wire in enumerate(wires):
+        await parts.hub.join(Connection(ROOM, Sender(f"m{number}", "guest"), wire), "", None, "")
+    task = asyncio.create_task(parts._planning())
+    for _ in range(2 * round(parts.config.plan_every_s / PLAN_STEP_S)):
+        await asyncio.sleep(0)
+        site.clock.advance(PLAN_STEP_S)
+    assert [wire.again_s for wire in wires] == [[parts.config.plan_every_s] * 2] * 3
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)

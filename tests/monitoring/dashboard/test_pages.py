@@ -71,12 +71,16 @@ def noted(registry: MemoryRegistry, *reports: WorkerReport) -> None:
     async_to_sync(registry.note)(POINTS, encode([Point(page.at_s, page.figures)]), 60)
 
 
-def test_alerts_and_incidents_are_read_each_time_and_what_is_seldom_new_when_it_is_asked_for() -> None:
-    before = read(clock.now())
-    incidents.Incident.objects.create(title="Redis is away", started_at=clock.now(), detected_at=clock.now())
-    PlacementEvent.objects.create(at=clock.now(), wedding="rose", source="w1", target="w2", sockets=5, reason="busy")
+def test_what_people_change_is_read_each_time_and_what_the_loop_changes_when_it_is_asked_for() -> None:
+    now = clock.now()
+    before = read(now)
+    incidents.Incident.objects.create(title="Redis is away", started_at=now, detected_at=now)
+    PlacementEvent.objects.create(at=now, wedding="rose", source="w1", target="w2", sockets=5, reason="busy")
+    ScalingPin.objects.create(workers=3, at=now, until=now + timedelta(hours=1), who="ada", reason="the band plays")
+    Alert.objects.create(rule="layer-down", severity="page", raised_at=now, fired_at=now)
     later = read(clock.now(), before)
-    assert [incident.title for incident in later.incidents] == ["Redis is away"] and later.moves == before.moves == []
+    assert [incident.title for incident in later.incidents] == ["Redis is away"] and len(later.alerts) == 1
+    assert later.pin is not None and later.pin.workers == 3 and later.moves == before.moves == []
     assert (later.read_s or 0) > (before.read_s or 0) and [move.wedding for move in read(clock.now()).moves] == ["rose"]
 
 

@@ -28,7 +28,7 @@ from twisted.internet import abstract, tcp
 from twisted.internet.testing import MemoryReactor
 from twisted.web.http import HTTPChannel
 
-from realtime.adapters import daphne_server, rounds
+from realtime.adapters import daphne_server, rounds, socket_wire
 from realtime.adapters.daphne_server import WireFactory, WireProtocol, install
 from realtime.adapters.resting import Mailslot
 from realtime.adapters.socket_wire import AGAIN_MAX_S, FRESH_MS, ROUNDING_US, VOUCHED_S, SocketWire
@@ -554,74 +554,86 @@ class Fresh:
 
 
 @pytest.fixture
-async def vouched(monkeypatch: pytest.MonkeyPatch) -> tuple[Any, Any, Fresh, list[Any]]:
-    """(protocol, transport, what the kernel says, who is to be looked at) of one that had something a moment ago."""
-    kernel, looks = Fresh(monkeypatch), list[Any]()
+async def vouched(monkeypatch: pytest.MonkeyPatch) -> tuple[Any, Fresh, Callable[[float], bytes]]:
+    """Of one that is there: (protocol, what the kernel says, what it is sent in so many seconds of Daphne's rounds)."""
+    kernel, wall_s, steady_s = Fresh(monkeypatch), 1e9, 1_000.0
+    monkeypatch.setattr(rounds.time, "time", lambda: wall_s)
+    for module in (rounds, daphne_server, socket_wire):
+        monkeypatch.setattr(module, "monotonic", lambda: steady_s)
     server = Accepting(None)
-    server.websocket_timeout = 86_400  # type: ignore[attr-defined]
+    server.websocket_timeout, server.application_close_timeout = 86_400, 10  # type: ignore[attr-defined]
     protocol, transport = await opened(server, b"odd")
-    monkeypatch.setattr(protocol.factory.rounds, "look", looks.append)
+    monkeypatch.setattr(rounds.reactor, "callLater", lambda *_: None, raising=False)
+    assert "quiet_until_s" in vars(protocol)
+
+    def go_on(seconds: float) -> bytes:
+        nonlocal wall_s, steady_s
+        before = len(transport.written)
+        for _ in range(round(seconds / rounds.STEP_S)):
+            wall_s, steady_s = wall_s + rounds.STEP_S, steady_s + rounds.STEP_S
+            protocol.factory.rounds.step()
+        return bytes(transport.written[before:])
+
+    return protocol, kernel, go_on
+
+
+async def test_who_is_asked_about_regularly_and_is_there_needs_no_look_of_daphnes(
+    vouched: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    protocol, kernel, go_on = vouched
+    go_on(25)
     protocol.wire.link(20.0)
-    return protocol, transport, kernel, looks
-
-
-def told(protocol: Any, transport: Any) -> bool:
-    """Whether the next check pings it, silent for a minute."""
-    before, protocol.last_ping = transport.written, time.time() - 60  # noqa: TID251 - Daphne's clock
-    protocol.check_timeouts()
-    return bool(transport.written[len(before) :][:1] == b"\x89")
-
-
-async def test_who_is_asked_about_regularly_and_is_there_needs_no_look_of_daphnes(vouched: Any) -> None:
-    protocol, transport, kernel, looks = vouched
-    kernel.sent_ago_ms = 60_000  # as the check would find it
-    now_s = rounds.monotonic()
-    assert not told(protocol, transport) and now_s + 60 < protocol.quiet_until_s <= rounds.monotonic() + VOUCHED_S
-    assert protocol.wire.link() is not None and not looks, "who only asks once promises nothing, and ends nothing"
+    go_on(25)  # it is known by now
+    looks: list[float] = []
+    monkeypatch.setattr(SocketWire, "heard", lambda _, seconds: looks.append(seconds))
+    for _ in range(30):
+        protocol.wire.link(20.0)
+        protocol.wire.link()  # who only asks once promises nothing, and ends nothing
+        assert go_on(20) == b""
+    assert not looks and kernel.sent_ago_ms == 900
 
 
 @pytest.mark.parametrize("change", [{"sent_ago_ms": FRESH_MS + 1}, {"unacked": 1}, {"unsent": 1}])
-async def test_who_is_perhaps_not_there_any_more_is_looked_at_at_once(vouched: Any, change: dict[str, int]) -> None:
-    protocol, transport, kernel, looks = vouched
-    assert not told(protocol, transport)
-    for name, number in change.items():
-        setattr(kernel, name, number)
+async def test_who_is_perhaps_not_there_any_more_is_pinged_as_early_as_without_that(vouched: Any, change: Any) -> None:
+    protocol, kernel, go_on = vouched
+    for _ in range(5):
+        protocol.wire.link(10.0)
+        assert go_on(10) == b""
+    vars(kernel).update(change)
+    protocol.wire.link(10.0)
+    vars(kernel).update(unacked=1)
+    assert go_on(9) == b"" and b"\x89" in go_on(1 + rounds.ROUND_S), "20 seconds after it was there, and a round"
+    protocol.wire.link(10.0)
+    assert go_on(10) == b"", "once"
+
+
+@pytest.mark.parametrize("again_s", [None, AGAIN_MAX_S + 1])
+async def test_nobody_is_vouched_for_who_is_asked_about_rarely_or_not_again(vouched: Any, again_s: float | None) -> None:
+    protocol, kernel, go_on = vouched
+    protocol.wire.link(again_s)
+    assert go_on(1) == b""
+    kernel.sent_ago_ms = 60_000
+    assert b"\x89" in go_on(25)
+
+
+async def test_a_planner_that_has_stopped_is_vouching_for_nobody_after_a_while(vouched: Any) -> None:
+    protocol, kernel, go_on = vouched
     protocol.wire.link(20.0)
-    assert looks == [protocol] and protocol.quiet_until_s == 0.0
     kernel.sent_ago_ms = 60_000
-    assert told(protocol, transport)
-    protocol.wire.link(20.0)
-    assert looks == [protocol], "once"
-
-
-async def test_nobody_is_vouched_for_who_is_asked_about_rarely_or_not_again(vouched: Any) -> None:
-    protocol, transport, kernel, looks = vouched
-    protocol.wire.link(AGAIN_MAX_S + 1)
-    assert looks == [protocol]
-    kernel.sent_ago_ms = 60_000
-    assert told(protocol, transport)
-
-
-async def test_a_planner_that_has_stopped_is_vouching_for_nobody_after_a_while(
-    vouched: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    protocol, transport, kernel, _ = vouched
-    later_s = rounds.monotonic() + VOUCHED_S + 1
-    monkeypatch.setattr(daphne_server, "monotonic", lambda: later_s)
-    kernel.sent_ago_ms = 60_000
-    assert told(protocol, transport)
+    assert b"\x89" in go_on(VOUCHED_S + 25)
 
 
 async def test_who_is_vouched_for_is_closed_when_daphne_says_so(vouched: Any) -> None:
-    protocol, transport, _, _ = vouched
+    protocol, _, go_on = vouched
     protocol.server.websocket_timeout = 50
-    protocol.socket_opened = time.time() - 51  # noqa: TID251 - Daphne's clock
-    before = transport.written
-    protocol.check_timeouts()
-    assert transport.written[len(before) :][:1] == b"\x88"
+    closing = b""
+    for _ in range(8):
+        protocol.wire.link(10.0)
+        closing += go_on(10)
+    assert closing[:1] == b"\x88"
 
 
-def test_who_is_to_be_looked_at_has_a_turn_in_the_next_step(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_is_to_be_looked_at_has_the_next_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rounds.reactor, "callLater", lambda seconds, call: None, raising=False)
     now_s = 1_000.0
     monkeypatch.setattr(rounds, "monotonic", lambda: now_s)
