@@ -13,7 +13,7 @@ from twisted.internet import reactor
 
 logger = logging.getLogger(__name__)
 
-STEP_S, ROUND_S = 0.1, 5.0
+STEP_S, ROUND_S = 0.05, 5.0
 """A round finds what takes long: handshakes, requests, connections to ping. Applications that have ended say so themselves."""
 STEPS = round(ROUND_S / STEP_S)
 STEP_MAX = 200
