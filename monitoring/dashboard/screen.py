@@ -61,7 +61,7 @@ class Screen:
         self._scaler, self._balancer = scaler, balancer
         self._watch, self._facts = Watch(), Facts(known=False)
         self._points: deque[Point] | None = None
-        self._ticks = self._looks = 0
+        self._ticks = -1  # that of the last step
         self._tick_ms: float | None = None
 
     async def step(
@@ -69,6 +69,7 @@ class Screen:
     ) -> None:
         """Look, note, tell. `ahead_s`: how far `now` has been set back since this began. Never raises for a database or a
         registry that is away; the page then says what is not known."""
+        self._ticks += 1  # whatever becomes of this one
         started_s = self._parts.clock.monotonic()
         page: Shown = await self._in_thread(self._look, reports, now, decision, ahead_s)
         self._tick_ms = (self._parts.clock.monotonic() - started_s) * 1_000
@@ -85,8 +86,7 @@ class Screen:
         self, reports: Sequence[WorkerReport] | None, now: datetime, decision: ScalingDecision | None, ahead_s: float
     ) -> Shown:
         try:
-            whole = self._looks % FACTS_EVERY == 0 or not self._facts.known
-            self._looks += 1
+            whole = self._ticks % FACTS_EVERY == 0 or not self._facts.known
             self._facts = read(now, None if whole else self._facts)
         except DatabaseError as error:
             if self._facts.known:
@@ -115,7 +115,6 @@ class Screen:
         await registry.note(SHOWN, encode(page), KEPT_S)
         if self._ticks % POINTS_EVERY == 0:
             await registry.note(POINTS, encode(list(self._points)), KEPT_S)
-        self._ticks += 1
 
 
 def _points(kept: bytes | None) -> list[Point]:
