@@ -170,7 +170,7 @@ def merged(answers: Sequence[Counts]) -> Counts:
     found |= {"busy": max(a["busy"] for a in answers), "generator_cpu_s": sum(a["busy"] * a["seconds"] for a in answers)}
     found["kept_waiting"] = max(a["kept_waiting"] for a in answers)
     for name in CLASSES:
-        for what in ("published", "expected", "distinct", "twice", "measured"):
+        for what in ("published", "refused", "expected", "distinct", "twice", "measured"):
             found[f"{name}_{what}"] = sum(answer[f"{name}_{what}"] for answer in answers)
         found[f"{name}_lost"] = found[f"{name}_expected"] - found[f"{name}_distinct"]
         for what in (name, f"{name}_wire"):

@@ -49,6 +49,8 @@ READ_MAX = 1_000
 """Entries read at once when this process missed some."""
 RECEIPTS_S = 0.02
 """The crew's receipts are told together, this long after the first; those of the others once a second."""
+BEAT_ROOMS = 50
+"""Rooms in one turn of the loop, about a millisecond, when all have their second's turn."""
 LATELY_S = 2.0
 """So far back a process that has just opened a room is told what was said in it: what it did not read, nor hear."""
 SERVER = Sender("system", "system", "WedSync")
@@ -315,12 +317,16 @@ class Hub:
 
     # -- every second -------------------------------------------------------------------------------------------------
 
-    def beat(self) -> None:
-        """Tell the other processes what is held here, and everybody who left. Waits for nothing: whoever is not heard of for a
-        while is believed to be gone."""
+    async def beat(self) -> None:
+        """Tell the other processes what is held here, and everybody who left. Waits for nothing but a turn of the loop: whoever
+        is not heard of for a while is believed to be gone."""
         now_s = self._clock.monotonic()
         self._others.tick(self.rooms)
-        for room in list(self.rooms.values()):
+        for number, room in enumerate(list(self.rooms.values()), 1):
+            if number % BEAT_ROOMS == 0:
+                await self._clock.sleep(0)
+            if self.rooms.get(room.name) is not room:
+                continue  # it was given up meanwhile
             if room.receipts.untold:
                 self._tell_receipts(room)
             gone, gone_elsewhere = room.presence.expire(now_s)

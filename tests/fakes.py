@@ -36,6 +36,9 @@ class ManualClock:
         return 0.0
 
     async def sleep(self, seconds: float) -> None:
+        if not seconds:
+            await asyncio.sleep(0)
+            return
         future = asyncio.get_running_loop().create_future()
         self._sleepers.append((self.elapsed_s + seconds, future))
         await future
@@ -205,5 +208,5 @@ def queue_of_calls() -> tuple[Callable[..., Any], Callable[[Any], None]]:
 
 async def second(hub: Hub) -> None:
     """What a process does every second."""
-    hub.beat()
+    await hub.beat()
     await hub.compare()

@@ -93,6 +93,7 @@ extern int playing;
 extern uint64_t kernel_us; /* when the kernel had what is being read; with --stamped */
 void play(const char *path, double seconds, double drain_s, int epoll);
 void played(struct member *m, const struct mark *mark, const unsigned char *text, size_t size, uint64_t now);
+void refused(const unsigned char *text, size_t size);
 void seen_offset(struct member *m, const unsigned char *text, size_t size);
 /* For play.c, from main.c. */
 int turn(uint64_t due);

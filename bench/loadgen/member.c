@@ -206,9 +206,10 @@ static void message(struct member *m, int first, const unsigned char *data, size
     if (options.engine_io && size && data[0] == '2') send_frame(m, 1, "3", 1, epoll);
     if (m->state == JOINING) joining(m, data, size, now);
     if (options.resume && size > 12 && !memcmp(data, "{\"t\":\"plan\"", 11)) heartbeat(m, data, size);
-    if (options.error && size > strlen(options.error) && !memcmp(data, options.error, strlen(options.error)))
+    if (options.error && size > strlen(options.error) && !memcmp(data, options.error, strlen(options.error))) {
         totals.refused++, keep_first(totals.first_refusal, "", (const char *)data, (int)size);
-    else on_publication(m, data, size, now);
+        if (playing) refused(data, size);
+    } else on_publication(m, data, size, now);
 }
 
 /* Whole frames of `data`; returns how many bytes they took. */

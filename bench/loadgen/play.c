@@ -33,9 +33,14 @@ static int n_kinds, n_steps;
 static uint64_t start_us, end_us, unsent, cut;
 static const char *const class_names[CLASSES] = {"p01_", "p2_", "p3_"};
 static struct class {
-    uint64_t published, expected, distinct, twice, out_of_order;
+    uint64_t published, refused, expected, distinct, twice, out_of_order;
     struct histogram latency, wire;
 } classes[CLASSES];
+static struct saying {
+    int class;
+    uint32_t expected;
+} *sayings; /* by number: what was said, and how many are to get it */
+static uint64_t n_sayings, sayings_max;
 
 static void bad(const char *what) {
     fprintf(stderr, "loadgen: play: %s\n", what);
@@ -95,7 +100,6 @@ static size_t filled(char *to, const char *pattern, const struct room *r, uint64
 
 static void publish(const struct step *s, uint64_t intended, int epoll) {
     static char text[8192];
-    static uint64_t number;
     const struct kind *k = &kinds[s->kind];
     struct member *m = stand_in(&members[s->member]);
     if (!m) {
@@ -103,19 +107,33 @@ static void publish(const struct step *s, uint64_t intended, int epoll) {
         return;
     }
     struct room *r = &rooms[m->room];
-    size_t length = filled(text, k->before, r, number++);
+    size_t length = filled(text, k->before, r, n_sayings);
     write_mark(text + length, (struct mark){intended, run_number, m->room, (uint32_t)k->class, r->said[k->class]});
     length += MARK;
     memset(text + length, 'x', (size_t)k->pad), length += (size_t)k->pad;
-    length += filled(text + length, k->after, r, number);
+    length += filled(text + length, k->after, r, n_sayings);
     r->left_us[k->class][r->said[k->class] % KEPT] = now_us();
     if (!send_text(m, text, length, epoll)) {
         unsent++;
         return;
     }
     struct class *c = &classes[k->class];
-    r->said[k->class]++, c->published++;
-    for (uint32_t i = 0; i < r->count; i++) c->expected += (members[r->first + i].role & k->audience) != 0;
+    struct saying now = {k->class, 0};
+    for (uint32_t i = 0; i < r->count; i++) now.expected += (members[r->first + i].role & k->audience) != 0;
+    r->said[k->class]++, c->published++, c->expected += now.expected;
+    if (n_sayings == sayings_max) sayings = realloc(sayings, sizeof *sayings * (sayings_max = sayings_max ? 2 * sayings_max : 4096));
+    sayings[n_sayings++] = now;
+}
+
+/* Whoever said it was told that nobody gets it: then it is not lost. */
+void refused(const unsigned char *text, size_t size) {
+    static const char name[] = "\"ref\":\"";
+    const unsigned char *at = memmem(text, size, name, sizeof name - 1);
+    uint64_t number = at ? strtoull((const char *)at + sizeof name - 1, NULL, 10) : n_sayings;
+    if (number >= n_sayings) return;
+    struct class *c = &classes[sayings[number].class];
+    c->refused++, c->expected -= sayings[number].expected;
+    sayings[number].expected = 0;
 }
 
 /* The position that the next handshake shows. */
@@ -160,8 +178,8 @@ static void say_classes(void) {
         const struct {
             const char *name;
             uint64_t value;
-        } counts[] = {{"published", c->published}, {"expected", c->expected}, {"distinct", c->distinct}, {"twice", c->twice}, {"measured", c->latency.total}};
-        for (int j = 0; j < 5; j++) snprintf(name, sizeof name, "%s%s", class_names[i], counts[j].name), say_n(name, counts[j].value);
+        } counts[] = {{"published", c->published}, {"refused", c->refused}, {"expected", c->expected}, {"distinct", c->distinct}, {"twice", c->twice}, {"measured", c->latency.total}};
+        for (int j = 0; j < 6; j++) snprintf(name, sizeof name, "%s%s", class_names[i], counts[j].name), say_n(name, counts[j].value);
         say_buckets(class_names[i], "buckets", &c->latency);
         say_buckets(class_names[i], "wire_buckets", &c->wire);
     }

@@ -27,7 +27,7 @@ compiler = pytest.mark.skipif(
 
 
 def target(port: int) -> Target:
-    return Target("tiny", [port], [os.getpid()], Speech(path="/{room}"))
+    return Target("tiny", [port], [os.getpid()], Speech(path="/{room}", error='{"t":"error"'))
 
 
 def written(kind_class: int, audience: int, times: int) -> str:
@@ -46,6 +46,15 @@ def test_what_is_lost_or_comes_twice_is_counted_by_priority(harm: Harm, counted:
     assert (counts["p01_lost"], counts["p01_twice"]) == (counted["lost"], counted["twice"])
     assert counts["p01_p99_ms"] >= counts["p01_wire_p99_ms"] > 0
     assert counts["p3_p99_ms"] is None and counts["p3_wire_p99_ms"] is None
+
+
+@compiler
+def test_what_its_publisher_was_refused_is_not_lost(tmp_path: Path) -> None:
+    with TinyServer(lambda frames: frames[:-1], batch=10, refuses=4) as server, Crowds(target(server.port), [ROOM]) as crowds:
+        crowds.open(10, 10.0)
+        counts = crowds.play([written(1, 2**16 - 1, 10)], 0.1, 0.4, tmp_path)
+    assert (counts["p2_published"], counts["p2_refused"], counts["p2_expected"], counts["p2_lost"]) == (10, 1, 27, 1)
+    assert counts["refused"] == 1 and '"' not in counts["refusal"]
 
 
 @compiler
@@ -92,7 +101,11 @@ def test_quantiles_are_those_of_everything_that_was_measured() -> None:
 def _answer(buckets: dict[int, int]) -> dict[str, object]:
     names = (*SUMS, "busy", "seconds", "server_kept_waiting", "kept_waiting")
     numbers: dict[str, object] = dict.fromkeys(names, 1)
-    classes = {f"{c}_{w}": 1 for c in ("p01", "p2", "p3") for w in ("published", "expected", "distinct", "twice", "measured")}
+    classes = {
+        f"{c}_{w}": 1
+        for c in ("p01", "p2", "p3")
+        for w in ("published", "refused", "expected", "distinct", "twice", "measured")
+    }
     names_of_buckets = [f"{c}_{what}" for c in ("p01", "p2", "p3") for what in ("buckets", "wire_buckets")]
     listed = {name: [list(pair) for pair in buckets.items()] for name in names_of_buckets}
     return numbers | classes | listed | {"failure": "", "refusal": "", "cpu_s": []}

@@ -19,13 +19,14 @@ def swap(frames: list[bytes]) -> list[bytes]:
 
 class TinyServer:
     """Echoes each text to all members of its path when `expected` of them have come, through `harm`, to the first member only.
+    The text with the number `refuses` is echoed to nobody, and the first member is told so.
 
     Runs in a thread of its own, since the load generator's answers are waited for in this one.
     """
 
-    def __init__(self, harm: Harm, *, batch: int, piece: int = 0, deflate: bool = False) -> None:
+    def __init__(self, harm: Harm, *, batch: int, piece: int = 0, deflate: bool = False, refuses: int | None = None) -> None:
         self.port = 0
-        self._harm, self._batch, self._piece, self._deflate = harm, batch, piece, deflate
+        self._harm, self._batch, self._piece, self._deflate, self._refuses = harm, batch, piece, deflate, refuses
         self._members: list[asyncio.StreamWriter] = []
         self._texts: list[bytes] = []
         self._loop = asyncio.new_event_loop()
@@ -68,6 +69,9 @@ class TinyServer:
             if len(self._texts) == self._batch:
                 frames = [self._frame(text) for text in self._texts]
                 self._texts = []
+                if self._refuses is not None:
+                    del frames[self._refuses]
+                    await self._send(self._members[0], self._frame(b'{"t":"error","code":"x","ref":"%d"}' % self._refuses))
                 for place, member in enumerate(self._members):
                     await self._send(member, b"".join(self._harm(frames) if place == 0 else frames))
 

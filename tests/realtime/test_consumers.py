@@ -26,7 +26,7 @@ from realtime.messages import Sender
 from realtime.policy.limits import STRIKES_MAX
 from realtime.policy.resending import IN_FLIGHT_MAX
 from realtime.routing import router
-from realtime.services import PLAN_STEP_S, Services
+from realtime.services import STEP_S, Services
 from tests.fakes import ManualClock, MemoryJournal, MemoryMailbox, Network, at_once
 from tests.realtime.test_connection import FakeWire
 
@@ -582,10 +582,11 @@ async def test_each_is_measured_in_every_planning_round_and_told_when_the_next_o
     parts, wires = site.services, [Asked() for _ in range(3)]
     for number, wire in enumerate(wires):
         await parts.hub.join(Connection(ROOM, Sender(f"m{number}", "guest"), wire), "", None, "")
-    task = asyncio.create_task(parts._planning())
-    for _ in range(2 * round(parts.config.plan_every_s / PLAN_STEP_S)):
+    task = asyncio.create_task(parts._stepping())
+    for _ in range(2 * round(parts.config.plan_every_s / STEP_S)):
         await asyncio.sleep(0)
-        site.clock.advance(PLAN_STEP_S)
+        site.clock.advance(STEP_S)
+        await asyncio.sleep(0)
     assert [wire.again_s for wire in wires] == [[parts.config.plan_every_s] * 2] * 3
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)

@@ -13,7 +13,7 @@ import pytest
 from realtime.config import RealtimeConfig
 from realtime.connection import Connection
 from realtime.draft import draft
-from realtime.hub import Hub
+from realtime.hub import BEAT_ROOMS, Hub
 from realtime.messages import Live, Pub, Sender, decode_to_client
 from realtime.others import FLEET, MISSED
 from realtime.publication import Entry, Stored
@@ -207,6 +207,26 @@ async def test_who_was_on_a_process_that_died_is_not_shown_for_ever(comes_back: 
     assert anna.shown == {"anna"}
 
 
+async def test_hundreds_of_rooms_have_their_second_in_portions_and_one_given_up_meanwhile_is_left_out() -> None:
+    names = [f"w{number}" for number in range(5 * BEAT_ROOMS)]
+    fleet = Fleet(*names)
+    here, there = fleet.alive
+    members = [await fleet.join(here, name, ANNA) for name in names]
+    for member in members:
+        here.leave(member.connection)
+    fleet.clock.advance(CONFIG.presence_grace_s + 1)
+    fleet.network.deliver_all()
+    turns, told, beating = 0, 0, asyncio.create_task(here.beat())
+    given_up = here.rooms[names[-1]]
+    while not beating.done():
+        await asyncio.sleep(0)
+        before, told = told, len({room for _, room, _ in fleet.network.wire} & set(names))
+        turns += 1
+        assert told - before <= BEAT_ROOMS
+        here.rooms.pop(given_up.name, None)
+    assert turns >= 5 and told == len(names) - 1, "who is gone, of every room but that one"
+
+
 async def test_a_journal_that_does_not_answer_makes_nobody_believe_to_be_alone() -> None:
     fleet = Fleet("rose")
     for hub, sender in zip(fleet.alive, (ANNA, BEN), strict=True):
@@ -214,7 +234,7 @@ async def test_a_journal_that_does_not_answer_makes_nobody_believe_to_be_alone()
     for _ in range(round(2 * MISSED * CONFIG.presence_refresh_s)):
         fleet.clock.advance(1)
         for hub in fleet.alive:
-            hub.beat()
+            await hub.beat()
         fleet.network.deliver_all()
     assert not any(hub._others.alone(hub.rooms["rose"]) for hub in fleet.alive)
 
