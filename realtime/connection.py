@@ -276,7 +276,11 @@ class Connection:
 
     def tell(self, message: ToClient) -> None:
         """Send one message that is for this member alone."""
-        self.send([encode(message)])
+        text = encode(message)
+        if self.behind:
+            self.send([text])
+        else:
+            self._send_now(text_frame(text))
 
     def drained(self) -> None:
         """The socket has taken everything: send what waited, and be as the others again when that is taken too."""

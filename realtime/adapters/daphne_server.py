@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import random
 import signal
 import socket
@@ -112,6 +113,8 @@ class WireProtocol(Resting, WebSocketProtocol):  # type: ignore[misc]  # Daphne 
     arrivals = Arrivals(SystemClock())
     """One for all: the loop reads one socket at a time."""
     _state: int = WebSocketProtocol.STATE_CLOSED
+    text_max: float = math.inf
+    """Bytes of a text; what is longer autobahn refuses."""
     quiet_until_s = 0.0
     """Until then `check_timeouts` would find nothing to do (monotonic)."""
 
@@ -205,27 +208,20 @@ class WireProtocol(Resting, WebSocketProtocol):  # type: ignore[misc]  # Daphne 
         """What the kernel had. Whole texts go straight to their reader; everything else is autobahn's."""
         wire, at = self.wire, 0
         if not self.data and self.current_frame is None and not self.inside_message:
-            while wire is not None and wire.take is not None and self.state == self.STATE_OPEN and not self.muted:
+            # A thousand times a second, once for each: what can be asked without a call is.
+            while wire is not None and wire.take is not None and self._state == self.STATE_OPEN and not self.muted:
                 found = text_at(data, at)
-                if found is None or self._beyond(len(found[0])):
+                if found is None or len(found[0]) > self.text_max:
                     break
                 text, at = found
-                self._alive()
+                # It has said something: nobody need ask, nor wait for the answer to what was asked.
+                self.last_ping = time.time()  # noqa: TID251 - Daphne's clock
+                if self.autoPingTimeoutCall is not None:
+                    self._cancelAutoPingTimeoutCall()
                 wire.take(text, self.arrivals.current_s)
                 if at == len(data):
                     return
         super().dataReceived(data[at:])
-
-    def _beyond(self, n_bytes: int) -> bool:
-        """Whether this is more than the server was told to take: autobahn ends such a connection."""
-        beyond: bool = 0 < self.maxMessagePayloadSize < n_bytes or 0 < self.maxFramePayloadSize < n_bytes
-        return beyond
-
-    def _alive(self) -> None:
-        """It has said something: nobody need ask, nor wait for the answer to what was asked."""
-        self.last_ping = time.time()  # noqa: TID251 - Daphne's clock
-        if self.autoPingTimeoutCall is not None:
-            self._cancelAutoPingTimeoutCall()
 
     def onMessageFrameBegin(self, length: int) -> None:  # noqa: N802
         super().onMessageFrameBegin(length)
@@ -350,3 +346,5 @@ class WireFactory(WebSocketFactory):  # type: ignore[misc]
         for name in WebSocketProtocol.CONFIG_ATTRS:
             value = getattr(self, name)
             setattr(self.protocol, name, staticmethod(value) if callable(value) else value)
+        limits = (self.maxMessagePayloadSize, self.maxFramePayloadSize)
+        self.protocol.text_max = min((limit for limit in limits if limit > 0), default=math.inf)
