@@ -10,6 +10,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from monitoring.figures import Figures
+from monitoring.management.commands import control_loop
 from monitoring.metrics_port import Board, serving
 
 
@@ -34,7 +35,8 @@ def test_the_last_figures_while_the_lease_is_held(settings: Any) -> None:
         assert status(port)[0] == 401 and status(port, Authorization="Bearer secret")[0] == 200
 
 
-def test_a_port_that_is_taken_is_told() -> None:
+def test_a_port_that_is_taken_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(control_loop, "obstacle", str)
     with serving(Board(), "127.0.0.1", 0) as port:
         for number in (port, 70_000):
             with pytest.raises(CommandError, match="cannot be had") as refused:

@@ -58,9 +58,10 @@ def test_a_plain_daphne_with_a_setting_that_cannot_be_right_says_so_and_ends(
     assert said.startswith("wedsync: ") and end in said
 
 
-def test_a_control_loop_without_a_key_does_not_wait_for_the_first_report(tmp_path: Path) -> None:
-    done = run("manage.py", "control_loop", var=tmp_path)
-    assert (done.returncode, done.stderr) == (2, "manage.py: The SECRET_KEY setting must not be empty.\n")
+@pytest.mark.parametrize(("env", "end"), [({}, NO_KEY), (KEY, NO_TABLES)], ids=["key", "tables"])
+def test_a_control_loop_without_what_it_needs_says_so_and_ends(env: dict[str, str], end: str, tmp_path: Path) -> None:
+    done = run("manage.py", "control_loop", var=tmp_path, **env)
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1) and done.stderr.endswith(f"{end}\n")
 
 
 IMPORTED = "import sys, daphne.cli, wedsync.asgi; sys.exit(0)"

@@ -6,13 +6,13 @@ import asyncio
 import signal
 from typing import Any
 
-from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from monitoring.control import LEASE, run
 from monitoring.metrics_port import Board, serving
 from realtime.bootstrap import services
 from realtime.errors import RegistryUnavailable
+from realtime.startup import obstacle
 
 
 class Command(BaseCommand):
@@ -31,7 +31,8 @@ class Command(BaseCommand):
         parser.add_argument("--metrics-host", default="127.0.0.1", help="address for that (default 127.0.0.1)")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        settings.SECRET_KEY  # noqa: B018 - day reports are signed: without one this raises, now and not at night
+        if missing := obstacle():  # now, and not at night when a day report is to be signed, or in every line of the log
+            raise CommandError(missing, returncode=2)
         board = Board()
         if options["metrics_port"] is None:
             asyncio.run(self._run(board))
