@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from monitoring.day_report import Minute
 from monitoring.models.days import WeddingMinute
-from monitoring.models.samples import Sample, unpacked
+from monitoring.models.samples import Sample, counted_ms, unpacked
 from monitoring.models.scaling import PlacementEvent
 from monitoring.plots import PLOTS, WEDDING_PLOTS, Chart, Line, Plot, WeddingPlot
 from monitoring.rollup import HISTOGRAMS, POINTS_MAX, Summary, resolution_for, start_of, starts
@@ -109,9 +109,12 @@ def _samples(step_s: int, start: datetime, end: datetime) -> QuerySet[Sample]:
 def _read(plot: Plot, rows: QuerySet[Sample]) -> Iterator[tuple[str, int, Summary]]:
     """(scope, beginning, its summary as far as the plot reads it), one after the other: a histogram is forgotten once it was
     read. Only those columns leave the database."""
-    names = ("covered_ms", *plot.fields)
-    found = rows.values_list("scope", "at", *names)
-    return ((scope, int(at.timestamp()), _summary(names, values)) for scope, at, *values in found)
+    names = ("covered_ms", "counted_ms", *plot.fields)
+    found = rows.values_list("scope", "at", "covered_ms", "counted_ms", *plot.fields)
+    return (
+        (scope, int(at.timestamp()), _summary(names, (covered_ms, counted_ms(counted, covered_ms), *values)))
+        for scope, at, covered_ms, counted, *values in found
+    )
 
 
 def _summary(names: Sequence[str], values: Sequence[object]) -> Summary:

@@ -44,6 +44,8 @@ class Summary(Struct, frozen=True):
 
     covered_ms: int = 0
     """How much of the stretch was watched."""
+    counted_ms: int = 0
+    """In which the counts came: also the time before, in which nobody could be asked. 0: in what was watched."""
     connections_ms: int = 0
     connections_least: int | None = None
     connections_most: int | None = None
@@ -81,8 +83,9 @@ class Summary(Struct, frozen=True):
         return field_ms / self.covered_ms if self.covered_ms else None
 
     def per_s(self, count: int) -> float | None:
-        """A rate."""
-        return count * 1_000 / self.covered_ms if self.covered_ms else None
+        """A rate. What came while nobody could be asked is no burst of the moment after it."""
+        span_ms = self.counted_ms or self.covered_ms
+        return count * 1_000 / span_ms if span_ms else None
 
 
 DEFAULTS = {name: getattr(Summary(), name) for name in Summary.__struct_fields__}

@@ -41,14 +41,15 @@ def counted(now: WorkerReport, before: WorkerReport) -> Summary:
     )
 
 
-def measured(reports: Sequence[WorkerReport], roles: Mapping[str, int], elapsed_ms: int) -> Summary:
-    """How these workers, taken together, were for so long. `roles`: {role: people}."""
+def measured(reports: Sequence[WorkerReport], roles: Mapping[str, int], elapsed_ms: int, counted_ms: int) -> Summary:
+    """How these workers, taken together, were for so long, and what they counted in `counted_ms`. `roles`: {role: people}."""
     people = sum(roles.values())
     busy = [report.busy for report in reports if report.busy is not None]
     outbox = sum(report.outbox_bytes for report in reports)
     rss = [report.rss_bytes for report in reports if report.rss_bytes is not None]
     return Summary(
         covered_ms=elapsed_ms,
+        counted_ms=counted_ms,
         connections_ms=people * elapsed_ms,
         connections_least=people,
         connections_most=people,
@@ -75,6 +76,7 @@ class Samples:
         self.total = Summary()
         """All that was seen so far, all workers together."""
         self._at: datetime | None = None
+        self._asked_at: datetime | None = None
         self._start_s = 0
         self.heard = Heard()
         """Who is there, as of the last step."""
@@ -90,20 +92,19 @@ class Samples:
         if start_s != self._start_s:
             done = [(scope, self._start_s, merge(seen)) for scope, seen in self._open.items()]
             self._start_s, self._open = start_s, {}
-        elapsed_ms = 0 if self._at is None else max(0, round((now - self._at).total_seconds() * 1_000))
-        seen = self._seen(reports, now_s, elapsed_ms)
+        seen = self._seen(reports, now_s, _ms_since(self._at, now), _ms_since(self._asked_at, now))
         seen[TOTAL] = replace(seen[TOTAL], wanted_last=wanted)
         for scope, summary in seen.items():
             self._open.setdefault(scope, []).append(summary)
         self.total = merge([self.total, seen[TOTAL]])
-        self._at = now
+        self._at = self._asked_at = now
         return done
 
     def skip(self, now: datetime) -> None:
         """Time up to `now` in which nobody could be asked: it is not covered."""
         self._at = now
 
-    def _seen(self, reports: Sequence[WorkerReport], now_s: float, elapsed_ms: int) -> dict[str, Summary]:
+    def _seen(self, reports: Sequence[WorkerReport], now_s: float, elapsed_ms: int, counted_ms: int) -> dict[str, Summary]:
         """{scope: what this second brings}."""
         parts: dict[str, list[Summary]] = {}
         for report in reports:
@@ -114,9 +115,13 @@ class Samples:
         self.heard.step(reports, now_s)
         fresh = self.heard.fresh
         seen = {slot: merge(done) for slot, done in parts.items()}
-        total = merge([measured(fresh, self.heard.people, elapsed_ms), *seen.values()])
+        total = merge([measured(fresh, self.heard.people, elapsed_ms, counted_ms), *seen.values()])
         for slot in {report.slot for report in fresh}:
             here = [report for report in fresh if report.slot == slot]
             roles = sum((Counter(report.connections) for report in here), Counter[str]())
-            seen[slot] = merge([measured(here, roles, elapsed_ms), *([seen[slot]] if slot in seen else [])])
+            seen[slot] = merge([measured(here, roles, elapsed_ms, counted_ms), *([seen[slot]] if slot in seen else [])])
         return seen | {TOTAL: total}
+
+
+def _ms_since(before: datetime | None, now: datetime) -> int:
+    return 0 if before is None else max(0, round((now - before).total_seconds() * 1_000))

@@ -40,6 +40,7 @@ class Sample(models.Model):
     scope = models.CharField("worker", max_length=80, blank=True, help_text="Its slot; empty: all workers together.")
     at = models.DateTimeField(help_text="When it began.")
     covered_ms = models.PositiveBigIntegerField("watched, ms")
+    counted_ms = models.PositiveBigIntegerField("counted in, ms", null=True, help_text="Empty: in what was watched.")
     connections_ms = models.PositiveBigIntegerField()
     connections_least = models.PositiveIntegerField(null=True)
     connections_most = models.PositiveIntegerField(null=True)
@@ -86,7 +87,12 @@ class Sample(models.Model):
         """What was stored."""
         values: dict[str, Any] = {name: getattr(self, name) for name in COLUMNS}
         values |= {name: unpacked(bytes(getattr(self, name))) for name in HISTOGRAMS}
-        return Summary(**values)
+        return Summary(**values | {"counted_ms": counted_ms(self.counted_ms, self.covered_ms)})
+
+
+def counted_ms(stored: int | None, covered_ms: int) -> int:
+    """What a release that does not know of it has left empty."""
+    return covered_ms if stored is None else stored
 
 
 COLUMNS = tuple(name for name in Summary.__struct_fields__ if name not in HISTOGRAMS)

@@ -2,8 +2,8 @@
 
 Daphne's own way of a text to a client is a coroutine, autobahn's encoding and Twisted's buffer, emptied in the next turn
 of the loop with two `epoll_ctl` calls: about 24 us. `SocketWire.send` hands finished frames to the kernel at once: 4 us, shared
-by all publications that were joined into one buffer. `tests/realtime/adapters/test_daphne_server.py` fails when a new version
-changes what this leans on.
+by all publications that were joined into one buffer. When a new version changes what this leans on, `test_daphne_server.py`,
+`test_rounds.py` or `test_socket_wire.py` fails.
 """
 
 from __future__ import annotations

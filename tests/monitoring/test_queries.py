@@ -10,9 +10,9 @@ from django.test.utils import CaptureQueriesContext
 
 from monitoring import queries
 from monitoring.history import store
-from monitoring.models import PlacementEvent, WeddingMinute
+from monitoring.models import PlacementEvent, Sample, WeddingMinute
 from monitoring.plots import PLOTS
-from monitoring.rollup import POINTS_MAX, RESOLUTIONS, merge, percentiles_s
+from monitoring.rollup import POINTS_MAX, RESOLUTIONS, Summary, merge, percentiles_s
 from monitoring.samples import Row
 from tests.fakes import START
 from tests.monitoring.days import rows
@@ -54,6 +54,17 @@ def test_percentiles_of_a_long_span_are_of_the_merged_histograms(two_hours: list
         parts = [part for scope, start_s, part in two_hours if scope == "w1" and at_s <= start_s < at_s + 600]
         (expected,) = percentiles_s(merge(parts).latency, [0.99])
         assert value == (None if expected is None else expected * 1_000)
+
+
+@pytest.mark.parametrize("counted_ms", [None, 10_000, 40_000], ids=["of an older release", "as watched", "after an outage"])
+def test_a_rate_is_of_the_time_in_which_it_was_counted(counted_ms: int | None) -> None:
+    store([("", START_S, Summary(covered_ms=10_000, deliveries=800)), ("", START_S + 10, Summary(covered_ms=10_000))])
+    Sample.objects.filter(at=START).update(counted_ms=counted_ms)
+    chart = queries.chart("deliveries", START, START + timedelta(minutes=1), NOW)
+    line = next(line for line in chart.lines if line.name == "deliveries")
+    assert line.values[:2] == [20.0 if counted_ms == 40_000 else 80.0, 0.0]
+    (row,) = Sample.objects.filter(at=START, step_s=10)
+    assert row.summary().counted_ms == (counted_ms or 10_000)
 
 
 def test_a_line_for_each_worker(two_hours: list[Row]) -> None:

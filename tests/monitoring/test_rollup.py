@@ -18,6 +18,7 @@ SUMMARIES = st.lists(
     st.builds(
         Summary,
         covered_ms=COUNT,
+        counted_ms=COUNT,
         connections_ms=COUNT,
         connections_least=MAYBE,
         connections_most=MAYBE,

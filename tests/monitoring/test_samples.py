@@ -141,6 +141,10 @@ def test_time_in_which_nobody_could_be_asked_is_not_covered() -> None:
     total = fleet.of(TOTAL)
     assert total.covered_ms == (120 - 10 - 80 - 1) * 1_000 and total.deliveries == 109
     assert total.connections_ms == total.covered_ms * 1_000 - 1_000 * 1_000, "the first second after it stands for itself"
+    assert total.counted_ms == (120 - 10 - 1) * 1_000 and total.per_s(total.deliveries) == 1.0
+    for scope in (TOTAL, "w1"):
+        rates = [summary.per_s(summary.deliveries) for name, _, summary in fleet.rows if name == scope]
+        assert len(rates) == 3 and all(rate == 1.0 for rate in rates), "what came meanwhile is no burst of the moment after it"
 
 
 def test_the_people_of_a_killed_worker_are_no_peak() -> None:
