@@ -264,7 +264,7 @@ def _told(rule: Rule | None, alert: Alert, muted: str, now_s: float) -> Told:
     wanted: Told = ""
     if alert.flapping:
         wanted = "flapping"
-    elif alert.active:
+    elif alert.state == "firing" or (alert.active and alert.told):  # what nobody heard of and seems to be over is no news
         wanted = "firing"
     elif alert.state == "pending":
         wanted = alert.told  # a first reading after none for long: what was told is not over

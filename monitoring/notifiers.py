@@ -93,7 +93,7 @@ def post(url: str, body: bytes, headers: dict[str, str]) -> Outcome:
             response.begin()
             ok = 200 <= response.status < 300
             text = _rest(response, ok)
-    except (OSError, HTTPException) as error:
+    except (OSError, HTTPException, UnicodeError) as error:  # UnicodeError: a host that no name server can be asked for
         return Outcome(False, str(error) or type(error).__name__)
     return Outcome(ok, f"{response.status} {text}".strip(), final=response.status in FINAL)
 

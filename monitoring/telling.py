@@ -24,8 +24,8 @@ def pin(row: ScalingPin, now: datetime) -> None:
 
 
 def unpin(who: str, now: datetime) -> None:
-    """End what is pinned, if anything is. Raises DatabaseError: then it goes on."""
-    pinned = ScalingPin.objects.filter(until__gt=now)
+    """End what is pinned, if anything is; what is planned for later stays. Raises DatabaseError: then it goes on."""
+    pinned = ScalingPin.objects.filter(at__lte=now, until__gt=now)
     with transaction.atomic(using=ALIAS):
         held = "; ".join(str(row) for row in pinned)
         if held:

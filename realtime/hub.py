@@ -143,7 +143,6 @@ class Hub:
             self.measures.gaps_total += count
 
     def fell_behind(self, connection: Connection) -> None:
-        """`connection` has to be waited for."""
         self.measures.fell_behind(connection)
 
     def late(self, connection: Connection, frames: Sequence[Frame]) -> None:
@@ -185,10 +184,8 @@ class Hub:
 
     def fleeting_entry(self, draft: Draft) -> Entry:
         """A draft as an entry without an offset."""
-        kind, now = draft.kind, self._clock.now()
-        return Entry(
-            draft.room, 0, kind.name, int(kind.audience), draft.id, draft.sender, now, draft.data, received_s=draft.received_s
-        )
+        kind, now, since_s = draft.kind, self._clock.now(), draft.received_s
+        return Entry(draft.room, 0, kind.name, int(kind.audience), draft.id, draft.sender, now, draft.data, received_s=since_s)
 
     def _send_fleeting(self, draft: Draft, *, provisional: bool) -> None:
         entry = self.fleeting_entry(draft)
@@ -400,5 +397,4 @@ class Hub:
         return Entry(room.name, 0, kind.name, int(kind.audience), "", sender, self._clock.now(), encode(data))
 
     async def read(self, function: Callable[..., T], *args: object) -> T:
-        result: T = await self._in_thread(function, *args)
-        return result
+        return await self._in_thread(function, *args)  # type: ignore[no-any-return]

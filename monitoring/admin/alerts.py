@@ -9,8 +9,7 @@ from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import NON_FIELD_ERRORS
 from django.db.models import Count, Q, QuerySet
-from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404
+from django.http import Http404, HttpRequest, HttpResponse
 from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminTextareaWidget
 
@@ -20,6 +19,7 @@ from monitoring.admin.writing import Written
 from monitoring.models.alerts import Alert, AlertRule, Incident, IncidentEvent, Notice, Receiver, Silence
 from monitoring.signals import SIGNALS
 from realtime.clock import SystemClock
+from wedsync.weddings.admin_forms import AsTyped
 
 SEVERITY_COLOURS = {"page": "danger", "ticket": "warning", "info": "info"}
 STATE_COLOURS = {
@@ -128,8 +128,18 @@ class AlertAdmin(ReadOnly, Written):
         self.message_user(request, f"{count} acknowledged by {request.user.get_username()}.")
 
 
+class SilenceForm(forms.ModelForm):  # type: ignore[type-arg]
+    """What cannot be shown is shown as it was typed."""
+
+    class Meta:
+        model = Silence
+        exclude = ()
+        field_classes = {"labels": AsTyped}
+
+
 @admin.register(Silence)
 class SilenceAdmin(Written):
+    form = SilenceForm
     list_display = ("__str__", "labels", "author", "starts_at", "ends_at", "in_force")
     search_fields = ("rule", "reason", "author")
     readonly_fields = ("author",)
@@ -289,7 +299,9 @@ class IncidentAdmin(CsvExport, Written):
 
     @action(description="Export as Markdown", url_path="markdown", permissions=["view"])
     def export(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        incident = get_object_or_404(Incident, pk=object_id)
+        incident = self.get_object(request, object_id)
+        if incident is None:
+            raise Http404("There is no such incident.")
         response = HttpResponse(incidents.markdown(incident), content_type="text/markdown; charset=utf-8")
         response["Content-Disposition"] = f'attachment; filename="incident-{incident.pk}.md"'
         return response

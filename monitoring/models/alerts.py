@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Collection, Mapping, Sequence
 from copy import copy
@@ -15,6 +16,7 @@ from django.db import models
 
 from monitoring.alerts import SEVERITIES, Labels, Mute, Rule, clear_at
 from monitoring.signals import SIGNALS
+from wedsync.weddings.models import NO_TEXT, Wedding
 
 SILENCE_MAX = timedelta(days=7)
 PAGE_SILENCE_MAX = timedelta(hours=2)
@@ -44,8 +46,9 @@ def as_labels(labels: dict[str, str]) -> Labels:
 
 
 def validate_labels(labels: object) -> None:
-    """Raises ValidationError unless it is an object of texts."""
-    if not isinstance(labels, dict) or not all(isinstance(part, str) for pair in labels.items() for part in pair):
+    """Raises ValidationError unless it is an object of texts that can be shown."""
+    parts = [part for pair in labels.items() for part in pair] if isinstance(labels, dict) else [None]
+    if not all(isinstance(part, str) and not NO_TEXT.search(part) for part in parts):
         raise ValidationError('An object of texts is needed, such as {"worker": "w2"}; {} is everything.')
 
 
@@ -116,12 +119,19 @@ class AlertRule(models.Model):
         return self.name
 
     def clean(self) -> None:
-        """Raises ValidationError for an end beyond the beginning, causes that are no rules, and rules that hide each other."""
+        """Raises ValidationError for an end beyond the beginning, causes that are no rules, and rules that hide each other. A
+        cause that was a rule when this one was saved last keeps nobody from changing something else."""
         above = self.direction == self.Direction.ABOVE
+        if self.name == TEST_PAGE:
+            raise ValidationError({"name": "So test pages are called."})
+        if self.raise_at is None:
+            return  # the field says so itself
         if self.clear_at is not None and (self.clear_at > self.raise_at if above else self.clear_at < self.raise_at):
             raise ValidationError({"clear_at": "It must be over on the quiet side of the threshold."})
-        others = {rule.name: rule.hidden_by.split() for rule in AlertRule.objects.exclude(pk=self.pk)}
-        strange = set(self.hidden_by.split()) - set(others)
+        rules = {rule.pk: rule for rule in AlertRule.objects.all()}
+        before = rules.pop(self.pk, None)
+        others = {rule.name: rule.hidden_by.split() for rule in rules.values()}
+        strange = set(self.hidden_by.split()) - set(others) - set(before.hidden_by.split() if before else ())
         if strange:
             raise ValidationError({"hidden_by": f"Not names of other rules: {', '.join(sorted(strange))}."})
         if ring := hiding_ring(self.name, others | {self.name: self.hidden_by.split()}):
@@ -285,11 +295,13 @@ class Silence(models.Model):
 
 
 def _is_url(target: str) -> bool:
+    """Whether it can be posted to: a host that can be asked for, a port or none, nobody to log in."""
     try:
         parts = urlsplit(target)
-        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0  # a wrong port raises
+        named = bool((parts.hostname or "").encode("idna")) and parts.port != 0  # a wrong name or port raises
     except ValueError:
         return False
+    return named and parts.scheme in ("http", "https") and "@" not in parts.netloc and not re.search(r"[\s\0-\x1f]", target)
 
 
 class Receiver(models.Model):
@@ -319,7 +331,8 @@ class Receiver(models.Model):
         return self.name
 
     def clean(self) -> None:
-        """Raises ValidationError when the target is no list of addresses or no URL."""
+        """Raises ValidationError when the target is no list of addresses or no URL, and for a wedding that is not there; one
+        that was there is no reason to refuse something else."""
         if self.kind == self.Kind.EMAIL:
             try:
                 for address in self.addresses or [""]:
@@ -328,7 +341,11 @@ class Receiver(models.Model):
                 raise ValidationError({"target": "E-mail addresses separated by commas are needed."}) from error
         else:
             if not _is_url(self.target):
-                raise ValidationError({"target": "A URL is needed, http:// or https://."})
+                raise ValidationError({"target": "A URL is needed, http:// or https://, without a login in it."})
+        if self.wedding and not Wedding.objects.filter(slug=self.wedding).exists():
+            before = Receiver.objects.filter(pk=self.pk).first()
+            if before is None or before.wedding != self.wedding:
+                raise ValidationError({"wedding": "There is no wedding with this slug."})
 
     @property
     def addresses(self) -> list[str]:

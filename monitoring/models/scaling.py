@@ -97,10 +97,13 @@ class Said(models.Model):
         ordering = ["-at", "-id"]
 
     def clean(self) -> None:
-        """Raises ValidationError without a person or a reason, or when it ends before it begins or too late."""
+        """Raises ValidationError without a person or a reason, or when it ends before it begins or too late. What was planned
+        may be called off: then it ends before it has begun."""
         if not self.who.strip() or not self.reason.strip():
             raise ValidationError("A person and a reason are needed.")
-        if self.at and self.until and not self.at < self.until <= self.at + self.longest:
+        if not self.at or not self.until:
+            return  # the fields say so themselves
+        if not (self.pk is not None or self.at < self.until) or self.until > self.at + self.longest:
             raise ValidationError(
                 {"until": f"It ends after its beginning and within {self.longest.total_seconds() / 3600:g} h."}
             )

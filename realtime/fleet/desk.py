@@ -122,13 +122,16 @@ class Desk:
 
     def _choose(self, wedding: str, role: str, now_s: float) -> str:
         if not wedding:
-            web = self._queues.get(self._known.web)
-            return self._known.web if web is not None and web.status is not None and not web.late else NOWHERE
+            return next((name for name in reversed(self._known.pages) if self._shows_pages(name)), NOWHERE)
         self._stand(now_s)
         workers = [Worker(slot, queue.load, weight, reason) for slot, (_, queue, weight, reason) in self._slots.items()]
         key = shard(wedding, next(self._visitors) % n) if (n := self._shards.get(wedding)) else wedding
         placed = place(key, role, workers, home=self._homes.get(key, ""), bound=self._bound.value)
         return self._slots[placed.worker][0] if placed.worker else NOWHERE
+
+    def _shows_pages(self, name: str) -> bool:
+        web = self._queues[name]
+        return web.status is not None and not web.late and name not in self._known.stopping
 
     def next_for(self, name: str) -> list[Visitor]:
         """Those to be passed to `name` with one message now, oldest first; answered with `passed` or `not_passed`."""
@@ -168,7 +171,7 @@ class Desk:
                 self._again_total += len(late)
             found += late
         for name, queue in self._queues.items():
-            if queue.waiting and (name == NOWHERE or queue.late or self._lame(name, now_s)):
+            if queue.waiting and (name in (NOWHERE, *self._known.stopping) or queue.late or self._lame(name, now_s)):
                 found += queue.waiting
                 queue.waiting = deque()
         return found
@@ -185,10 +188,9 @@ class Desk:
     def know(self, known: Known) -> list[Visitor]:
         """These are the processes now. Returns those that waited for one that is no more."""
         self._known, self._judged_s = known, -1.0
-        for name in (*known.workers, known.web):
-            if name:
-                self._queues.setdefault(name, _Queue())
-        gone = self._queues.keys() - {*known.workers, known.web, NOWHERE}
+        for name in (*known.workers, *known.pages):
+            self._queues.setdefault(name, _Queue())
+        gone = self._queues.keys() - {*known.workers, *known.pages, NOWHERE}
         return [visitor for name in gone for visitor in self.gone(name)]
 
     def gone(self, name: str) -> list[Visitor]:

@@ -226,7 +226,7 @@ class Dispatcher:
         for name, fd in zip(known.new, fds, strict=True):
             end = self._ends[name] = passing.inherited(fd)
             self._watch(end, lambda name=name: self._hear(name))  # type: ignore[misc]
-        for name in self._ends.keys() - {*known.workers, known.web}:
+        for name in self._ends.keys() - {*known.workers, *known.pages}:
             self._unwatch(self._ends[name])
             self._ends.pop(name).close()
         for visitor in self._desk.know(known):

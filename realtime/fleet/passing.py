@@ -86,9 +86,18 @@ class Known(Struct, frozen=True, tag="known"):
 
     workers: list[str]
     web: str
+    """The newest, for a dispatcher of a release that knows of no `webs`."""
     new: list[str] = []
     stopping: list[str] = []
-    """Workers that get no new sockets."""
+    """Those that get no new sockets."""
+    webs: list[str] = []
+    """All web processes, the oldest first: the newest that has been heard of gets the sockets. Empty: only `web`, as a supervisor
+    of such a release says it."""
+
+    @property
+    def pages(self) -> list[str]:
+        """The web processes."""
+        return self.webs or ([self.web] if self.web else [])
 
 
 class Homes(Struct, frozen=True, tag="homes"):

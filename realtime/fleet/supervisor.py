@@ -181,14 +181,12 @@ class Supervisor:
         dispatcher = self._only("dispatcher")
         if dispatcher is None or dispatcher.ours is None:
             return
-        workers, web = self._of("worker"), self._only("web")
-        new = [c for c in (*workers, *([web] if web else [])) if c.ours is not None and c.name not in self._told]
+        workers, webs, web = self._of("worker"), self._of("web"), self._only("web")
+        new = [child for child in (*workers, *webs) if child.ours is not None and child.name not in self._told]
         known = Known(
-            [worker.name for worker in workers],
-            web.name if web else "",
-            [child.name for child in new],
-            [worker.name for worker in workers if worker.leaving],
-        )
+            [c.name for c in workers], web.name if web else "", [c.name for c in new],
+            [c.name for c in (*workers, *webs) if c.leaving], [c.name for c in webs],
+        )  # fmt: skip
         if passing.send(dispatcher.ours, known, [child.ours.fileno() for child in new if child.ours is not None]):
             self._told |= {child.name for child in new}
         elif dispatcher.running:
@@ -210,12 +208,13 @@ class Supervisor:
                 self._end_the_hung()
 
     def _end_the_hung(self) -> None:
-        """One that has said nothing for so long holds people who do not know it yet: its end tells them."""
+        """One that has said nothing for so long holds people who do not know it yet: its end tells them. Of a web process that
+        is being replaced the end is near, however it stands."""
         silent_s = {name: standing.silent_s for name, standing in self.seen.workers.items()}
         dispatcher, web, now_s = self._only("dispatcher"), self._only("web"), self._clock.monotonic()
         if web is not None:
             silent_s[web.name] = self.seen.web_silent_s
-        for child in (*self._of("worker"), *self._of("web")):
+        for child in (*self._of("worker"), *([web] if web is not None else [])):
             silent, limit_s = silent_s.get(child.name, 0.0), HUNG_S
             if child.name not in self.seen.heard and dispatcher is not None:  # by this dispatcher, which may be new itself
                 silent, limit_s = now_s - max(child.started_s, dispatcher.started_s), READY_S + HUNG_S

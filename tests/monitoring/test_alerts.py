@@ -185,6 +185,23 @@ def test_a_silence_keeps_quiet_and_what_is_still_so_is_told_afterwards() -> None
     assert watch.words() == ["firing", "firing", "over", "over"]  # who was told that it fires hears that it is over
 
 
+@pytest.mark.parametrize("hidden", ["by a silence", "by its cause"])
+def test_what_was_over_before_it_could_be_told_is_never_told(hidden: str) -> None:
+    watch = Watch(msgspec.structs.replace(LAG, for_s=0, hidden_by=("missing",)), MISSING)
+    silent_s = {W1: 9.0 if hidden == "by its cause" else 0.0}
+    watch.mutes = [Mute("lag", W1, "silenced by Ada: known")] if hidden == "by a silence" else []
+    for _ in range(3):
+        watch.read(lag_s={W1: 1.0}, silent_s=silent_s)
+    for _ in range(3):
+        watch.read(lag_s={W1: 0.0}, silent_s=silent_s)
+    watch.mutes = []
+    for _ in range(20):
+        watch.read(lag_s={W1: 0.0}, silent_s={W1: 0.0})
+    assert "resolving" in watch.states() and not [word for _, rule, word in watch.told if rule == "lag"]
+    watch.read(lag_s={W1: 1.0}, silent_s={W1: 0.0})
+    assert watch.told[-1][1:] == ("lag", "firing"), "it began anew"
+
+
 def test_flapping_is_one_notice_and_then_the_truth() -> None:
     rule = Rule("flap", "x", 1, 0.8, keep_s=0)
     watch = Watch(rule)

@@ -9,6 +9,7 @@ from unittest.mock import patch
 import pytest
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission
+from django.core.exceptions import ValidationError
 from django.db import OperationalError
 from django.test import Client
 
@@ -17,6 +18,7 @@ from monitoring.dashboard.actions import UNWRITTEN
 from monitoring.delivery import Delivery
 from monitoring.models import Alert, AlertRule, DrillRun, Incident, Notice, Receiver, Silence, StoredReport
 from monitoring.notifiers import Outcome
+from wedsync.weddings.models import Wedding
 
 pytestmark = pytest.mark.django_db(databases=["default", "history"])
 NOON = datetime(2027, 7, 3, 12, 0, tzinfo=UTC)
@@ -79,12 +81,12 @@ def test_what_was_acknowledged_or_over_meanwhile_stays_so(incident: Incident) ->
 def test_a_rule_that_is_not_in_order_says_so_in_the_list(admin: Client) -> None:
     AlertRule.objects.exclude(pk=AlertRule.objects.all()[0].pk).delete()
     (rule,) = AlertRule.objects.all()
-    AlertRule.objects.filter(pk=rule.pk).update(hidden_by="nobody", enabled=True)
+    AlertRule.objects.filter(pk=rule.pk).update(raise_at=1, clear_at=2, enabled=True)
     form = {"form-TOTAL_FORMS": 1, "form-INITIAL_FORMS": 1, "form-0-id": rule.pk, "_save": "Save"}
     page = admin.post("/admin/monitoring/alertrule/", form)
-    assert page.status_code == 200 and "hidden_by: Not names of other rules: nobody." in page.content.decode()
+    assert page.status_code == 200 and "clear_at: It must be over on the quiet side" in page.content.decode()
     assert AlertRule.objects.get().enabled
-    AlertRule.objects.update(hidden_by="")
+    AlertRule.objects.update(clear_at=None)
     assert admin.post("/admin/monitoring/alertrule/", form).status_code == 302 and not AlertRule.objects.get().enabled
 
 
@@ -113,7 +115,18 @@ def test_a_silence_has_its_author_and_cannot_outlast_the_evening(admin: Client) 
 
 
 @pytest.mark.parametrize(
-    ("labels", "kept"), [("[]", {}), ('""', {}), ("null", {}), ("", {}), ('{"worker": "w2"}', {"worker": "w2"}), ("[1]", None)]
+    ("labels", "kept"),
+    [
+        ("[]", {}),
+        ('""', {}),
+        ("null", {}),
+        ("", {}),
+        ('{"worker": "w2"}', {"worker": "w2"}),
+        ("[1]", None),
+        (r'{"a": "\ud800"}', None),
+        (r'{"\u0000": "a"}', None),
+        ("[" * 100_000, None),
+    ],
 )
 def test_a_silence_about_nothing_in_particular_is_about_everything(admin: Client, labels: str, kept: object) -> None:
     form = {
@@ -122,6 +135,7 @@ def test_a_silence_about_nothing_in_particular_is_about_everything(admin: Client
     }  # fmt: skip
     page = admin.post("/admin/monitoring/silence/add/", form)
     assert page.status_code == (302 if kept is not None else 200)
+    assert admin.get("/admin/monitoring/silence/").status_code == 200
     assert [silence.labels for silence in Silence.objects.all()] == ([kept] if kept is not None else [])
 
 
@@ -129,6 +143,9 @@ def test_a_silence_about_nothing_in_particular_is_about_everything(admin: Client
     ("field", "value", "sentence"),
     [
         ("clear_at", "3", "quiet side"),
+        ("raise_at", "", "This field is required"),
+        ("raise_at", "abc", "Enter a number"),
+        ("name", "page-me", "So test pages are called"),
         ("hidden_by", "no-such-rule", "Not names of other rules: no-such-rule"),
         ("hidden_by", "cause", "worker-missing, hidden by cause, hidden by middle, hidden by worker-missing"),
         ("for_s", "-1", "greater than or equal to 0"),
@@ -142,20 +159,61 @@ def test_a_rule_that_makes_no_sense_is_refused(admin: Client, field: str, value:
     fields = ["name", "title", "severity", "what_to_do", "signal", "direction", "raise_at"]
     fields += ["for_s", "keep_s", "no_data_s", "hidden_by"]
     form = {name: getattr(rule, name) for name in fields} | {"clear_at": "", "enabled": "on"}
-    page = admin.post(f"/admin/monitoring/alertrule/{rule.pk}/change/", form | {field: value})
+    broken = {"clear_at": "1"} if field == "raise_at" else {}
+    page = admin.post(f"/admin/monitoring/alertrule/{rule.pk}/change/", form | broken | {field: value})
     assert page.status_code == 200 and sentence in page.content.decode()
     assert admin.post(f"/admin/monitoring/alertrule/{rule.pk}/change/", form | {"raise_at": "3"}).status_code == 302
     assert AlertRule.objects.get(name="worker-missing").raise_at == 3
 
 
 @pytest.mark.parametrize(
-    "target", ["ftp://x", "http://", "http://[::1", "http://a]b", "http://host:port/", "http://host:99999/"]
+    "target",
+    [
+        "ftp://x",
+        "http://",
+        "http://[::1",
+        "http://a]b",
+        "http://host:port/",
+        "http://host:99999/",
+        "http://a..b/",
+        f"http://{'a' * 100}.example/",
+        "http://a b/",
+        "http://ada:secret@example.com/",
+    ],
 )
 def test_a_receiver_needs_an_address(admin: Client, target: str) -> None:
     form = {"name": "duty", "kind": "webhook", "target": target, "secret": "s", "at_least": "page", "enabled": "on"}
     assert b"A URL is needed" in admin.post("/admin/monitoring/receiver/add/", form).content
     wrong = admin.post("/admin/monitoring/receiver/add/", form | {"kind": "email", "target": "ada@, b@example.com"})
     assert b"E-mail addresses separated by commas" in wrong.content
+
+
+@pytest.mark.parametrize("target", ["http://alertmanager:9093", "https://[::1]:8443/x", "http://münchen.example/a?b=c"])
+def test_a_receiver_of_one_wedding_is_of_one_that_is_there(admin: Client, target: str) -> None:
+    url, form = "/admin/monitoring/receiver/", {"name": "duty", "kind": "webhook", "target": target, "at_least": "page"}
+    assert b"There is no wedding with this slug." in admin.post(f"{url}add/", form | {"wedding": "roze-garden"}).content
+    wedding = Wedding.objects.create(slug="roze-garden", names="A & B", venue="V", timezone="UTC", ceremony_at=NOON)
+    assert admin.post(f"{url}add/", form | {"wedding": "roze-garden"}).status_code == 302
+    wedding.delete()
+    receiver = Receiver.objects.get()
+    assert admin.post(f"{url}{receiver.pk}/change/", form | {"wedding": "roze-garden", "at_least": "info"}).status_code == 302
+    assert Receiver.objects.get().at_least == "info", "it may be changed, and switched off, all the same"
+
+
+def test_a_rule_whose_cause_is_gone_is_edited_like_any_other(admin: Client) -> None:
+    cause = AlertRule.objects.create(name="cause", title="C", signal="worker.lag", raise_at=1)
+    rule = AlertRule.objects.get(name="worker-missing")
+    rule.hidden_by = "cause"
+    rule.save()
+    cause.delete()
+    AlertRule.objects.exclude(pk=rule.pk).delete()
+    listed = {"form-TOTAL_FORMS": 1, "form-INITIAL_FORMS": 1, "form-0-id": rule.pk, "_save": "Save"}
+    assert admin.post("/admin/monitoring/alertrule/", listed).status_code == 302
+    rule.refresh_from_db()
+    assert not rule.enabled
+    with pytest.raises(ValidationError, match="Not names of other rules: others"):
+        rule.hidden_by = "cause others"
+        rule.full_clean()
 
 
 def test_a_note_and_the_end_are_on_the_time_line_and_the_page_is_exported(admin: Client, incident: Incident) -> None:
@@ -167,6 +225,7 @@ def test_a_note_and_the_end_are_on_the_time_line_and_the_page_is_exported(admin:
     incident.refresh_from_db()
     assert incident.state == "closed" and incident.closed_by == "ada"
     assert b"Rack 4 had no power." in admin.get(url).content
+    assert admin.get("/admin/monitoring/incident/abc/markdown/").status_code == 404
     exported = admin.get(f"/admin/monitoring/incident/{incident.pk}/markdown/")
     assert exported.status_code == 200 and exported["Content-Disposition"].endswith(f'incident-{incident.pk}.md"')
     assert "Rack 4 had no power. | ada |" in exported.content.decode()

@@ -94,6 +94,28 @@ def test_what_cannot_be_meant_is_said_before_anything_is_done(
     assert refused.value.returncode == 2 and not ScalingPin.objects.exists()
 
 
+def test_to_end_a_pin_ends_the_one_that_holds_and_none_that_is_planned() -> None:
+    now = SystemClock().now()
+    planned = ScalingPin(at=now + timedelta(hours=1), until=now + timedelta(hours=2), workers=4, who="Ben", reason="the fair")
+    planned.save()
+    scale("--pin", "5", "--for", "2h", "--who", "Maria Lang", "--reason", "rehearsal")
+    scale("--unpin", "--who", "Maria Lang")
+    assert orders(SystemClock().now()).pin is None
+    assert (pin := orders(now + timedelta(minutes=90)).pin) is not None and pin.workers == 4
+
+
+@pytest.mark.parametrize(("model", "more"), [(ScalingPin, {"workers": 3}), (WindowOverride, {})])
+def test_what_is_planned_can_be_called_off_before_it_begins(model: Any, more: dict[str, object]) -> None:
+    client, now = Client(), SystemClock().now()
+    client.force_login(get_user_model().objects.create_superuser("mallory", password="x"))
+    row = model(at=now + timedelta(hours=1), until=now + timedelta(hours=2), who="Ben", reason="the fair", **more)
+    row.save()
+    url = f"/admin/monitoring/{model._meta.model_name}/{row.pk}/change/"
+    assert client.post(url, ends(now)).status_code == 302
+    assert not model.objects.filter(at__lte=now + timedelta(minutes=90), until__gt=now + timedelta(minutes=90)).exists()
+    assert audited() == [("mallory", f"end {model._meta.verbose_name}")]
+
+
 def test_the_mode_is_what_was_said_last() -> None:
     assert orders(SystemClock().now()).mode == "advise"
     scale("--mode", "auto", "--who", "Maria Lang")

@@ -90,6 +90,13 @@ class VenueTimeAdmin(ModelAdmin):  # type: ignore[misc]
 class AsTyped(forms.JSONField):
     """Shows what was typed again, not what it means: that may be half an emoji, which no page can hold."""
 
+    def to_python(self, value: Any) -> Any:
+        """What it means. Raises ValidationError, also for what is nested or long beyond what Python reads."""
+        try:
+            return super().to_python(value)
+        except (RecursionError, ValueError) as error:
+            raise forms.ValidationError(self.error_messages["invalid"], code="invalid", params={"value": value}) from error
+
     def bound_data(self, data: Any, initial: Any) -> Any:
         return InvalidJSONInput(data) if isinstance(data, str) else data
 

@@ -55,6 +55,28 @@ def test_a_wedding_stays_together_and_pages_go_to_the_web_process() -> None:
     assert hall.come()[0] == "web.1"
 
 
+def test_pages_go_to_the_old_web_process_until_the_new_one_is_heard_of() -> None:
+    hall = Hall()
+    both = Known(["w1.1", "w2.1"], "web.2", webs=["web.1", "web.2"])
+    hall.desk.know(both)
+    name, taken = hall.come()
+    assert name == "web.1", "the new one starts"
+    hall.hear("web.2")
+    assert hall.come()[0] == "web.2"
+    hall.desk.know(Known(["w1.1", "w2.1"], "web.1", webs=["web.1"]))
+    assert hall.come()[0] == "web.1", "the new one has failed"
+    hall.desk.know(both)
+    hall.hear("web.2")
+    in_queue = hall.visitor()
+    hall.desk._queues["web.1"].waiting.append(in_queue)
+    hall.desk.know(Known(["w1.1", "w2.1"], "web.2", webs=["web.1", "web.2"], stopping=["web.1"]))
+    assert taken in hall.desk._queues["web.1"].in_flight.values(), "it answers for what it has, and nobody gets that twice"
+    assert hall.desk.overdue(hall.now_s) == [in_queue] and hall.come()[0] == "web.2"
+    hall.hear("web.1")
+    hall.desk.know(Known(["w1.1", "w2.1"], "web.1", webs=["web.1"], stopping=["web.1"]))
+    assert hall.come()[0] == NOWHERE
+
+
 def test_weddings_are_spread_by_load() -> None:
     hall = Hall()
     homes = [hall.come(f"wedding-{number}")[0] for number in range(200)]

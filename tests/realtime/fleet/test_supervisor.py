@@ -18,7 +18,7 @@ import pytest
 from realtime.clock import SystemClock
 from realtime.fleet import processes, supervisor
 from realtime.fleet.children import Child, Plan
-from realtime.fleet.passing import Seen, Standing
+from realtime.fleet.passing import Known, Seen, Standing
 from realtime.fleet.processes import take_turns
 from realtime.fleet.supervisor import HUNG_S, Supervisor
 
@@ -164,6 +164,34 @@ async def test_a_web_process_that_hangs_and_a_worker_that_never_speaks_are_repla
     fleet.supervisor._end_the_hung()
     await fleet.until(lambda: {"w1.1", "w2.2", "web.2"} <= children.keys())
     assert "web.1" not in children and "w2.1" not in children
+
+
+async def test_a_web_process_that_is_replaced_may_finish_however_long_the_fleet_runs(fleet: Fleet) -> None:
+    """18 of 77 requests ended without an answer: it was killed for being silent, since nobody asked it any more."""
+    children, told = fleet.supervisor.children, list[Known]()
+    for child in children.values():
+        child.started_s -= 3_600
+    fleet.supervisor.seen = Seen({name: Standing("ready", "") for name in ("w1.1", "w2.1")}, ["w1.1", "w2.1", "web.1"])
+
+    def send(end: Any, message: Any, fds: Sequence[int] = ()) -> bool:
+        told.extend([message] if isinstance(message, Known) else [])
+        return True
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(supervisor.passing, "send", send)
+        replacing = asyncio.create_task(fleet.supervisor._replace(children["web.1"], "test"))
+        await fleet.until(lambda: "web.2" in children)
+        fleet.supervisor._tell_dispatcher()
+        assert (told[-1].webs, told[-1].stopping) == (["web.1", "web.2"], [])
+        fleet.supervisor._end_the_hung()
+        assert children["web.1"].running, "while the new one starts"
+        fleet.ready("w1.1", "w2.1")
+        fleet.supervisor.seen.heard.remove("web.1")
+        await fleet.until(lambda: children["web.1"].leaving)
+        assert (told[-1].webs, told[-1].stopping) == (["web.1", "web.2"], ["web.1"])
+        fleet.supervisor._end_the_hung()
+        assert children["web.1"].running, "it has what it was given until then"
+        replacing.cancel()
 
 
 async def test_a_new_dispatcher_has_heard_of_nobody_yet_and_nobody_is_killed_for_it(fleet: Fleet) -> None:

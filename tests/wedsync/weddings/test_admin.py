@@ -147,6 +147,14 @@ def test_half_a_sign_is_refused_and_shown_as_it_was_typed(admin: Client, field: 
     assert (ceremony().who, ceremony().version) == (before.who, before.version)
 
 
+@pytest.mark.parametrize("field", ["who", "depends_on", "shown"])
+@pytest.mark.parametrize("typed", ["[" * 100_000, f"[{'9' * 5_000}]"], ids=["too deep", "too long"])
+def test_what_no_program_can_read_is_refused(admin: Client, field: str, typed: str) -> None:
+    url = f"/admin/weddings/runsheetitem/{ceremony().pk}/change/"
+    answer = admin.post(url, opened(admin, url) | {field: typed})
+    assert answer.status_code == 200 and b"Enter a valid JSON." in answer.content
+
+
 def test_who_may_only_look_sees_no_form(admin: Client) -> None:
     reader = get_user_model().objects.create_user("reader", is_staff=True)
     reader.user_permissions.add(Permission.objects.get(codename="view_runsheetitem"))
