@@ -91,8 +91,8 @@ class Known(Struct, frozen=True, tag="known"):
     stopping: list[str] = []
     """Those that get no new sockets."""
     webs: list[str] = []
-    """All web processes, the oldest first: the newest that has been heard of gets the sockets. Empty: only `web`, as a supervisor
-    of such a release says it."""
+    """All web processes, the oldest first: the newest that has been heard of gets the sockets. Empty: only `web`, as a
+    supervisor of such a release says it."""
 
     @property
     def pages(self) -> list[str]:
