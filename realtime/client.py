@@ -25,6 +25,7 @@ from picows import WSError, WSInvalidStatusError, ws_connect
 from realtime.client_events import CaughtUp, Closed, Event, Payload, Refused, SentAway, Settled, raw_of
 from realtime.client_fleet import Fleet, rank
 from realtime.client_wire import ABNORMAL, MESSAGE_MAX_BYTES, Wire, check_address
+from realtime.draft import checked_id
 from realtime.errors import RealtimeError
 from realtime.messages import PROTOCOL, Ok
 from realtime.moving import Moving, Stage
@@ -120,11 +121,11 @@ class Client:
     ) -> Ok:
         """Say something and wait until it is stored; a durable kind survives any number of reconnections until then. Connects.
 
-        Raises Refused with the server's code, OutboxFull, and ConnectionLost when an ephemeral kind cannot be sent now. With
-        the connection over for good: as `connect`.
+        Raises Refused with the server's code, OutboxFull, Invalid for an id that cannot be one, and ConnectionLost when an
+        ephemeral kind cannot be sent now. With the connection over for good: as `connect`.
         """
         self._begin()
-        ref = id or self.new_id()
+        ref, replaces = checked_id(id, "id") or self.new_id(), checked_id(replaces, "replaces") or None
         now_s = self._clock.monotonic()
         self.session.publish(ref, kind, raw_of(data), now_s, expires_at=expires_at, replaces=replaces)
         if ref not in self._answers:
@@ -137,14 +138,14 @@ class Client:
         """`publish` without waiting: the answer is a `Settled` event, with `connection_lost` when the connection is over before
         it came. Returns the id. Raises as `publish`."""
         self._begin()
-        ref = id or self.new_id()
+        ref = checked_id(id, "id") or self.new_id()
         self.session.publish(ref, kind, raw_of(data), self._clock.monotonic(), expires_at=expires_at)
         self._pump()
         return ref
 
     def send(self, kind: str, data: Payload, *, id: str | None = None) -> str | None:
-        """Say something ephemeral and forget it. Returns its id, None when there is no connection now."""
-        ref = id or self.new_id()
+        """Say something ephemeral and forget it. Returns its id, None when there is no connection now. Raises as `publish`."""
+        ref = checked_id(id, "id") or self.new_id()
         if not self.session.send(ref, kind, raw_of(data)):
             return None
         self._pump()

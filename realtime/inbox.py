@@ -15,7 +15,7 @@ from realtime.committer import Committer
 from realtime.config import RealtimeConfig
 from realtime.connection import Connection
 from realtime.connection_optimizer import Told
-from realtime.errors import Invalid, Malformed, Overloaded, RateLimited, RealtimeError
+from realtime.errors import Invalid, Overloaded, RateLimited, RealtimeError
 from realtime.hub import Hub
 from realtime.intake import Intake
 from realtime.kinds import KINDS, Priority
@@ -23,6 +23,7 @@ from realtime.messages import Ack, Error, Hint, Leave, Ok, Ping, Pong, Publish, 
 from realtime.policy.limits import STRIKES_MAX, message_limit
 from realtime.policy.turns import FOR_NOW, Turns
 from realtime.publication import Draft, Stored
+from realtime.unreadable import complaint
 
 REST_S = 0.5
 """Whose message was shed is not read for so long: to refuse costs as much as to serve, and a phone that does not wait as it was
@@ -84,7 +85,7 @@ class Inbox:
         try:
             message = decode_to_server(text)
         except (msgspec.MsgspecError, UnicodeEncodeError, RecursionError) as error:
-            connection.tell(Error(Malformed.code, str(error)))
+            connection.tell(complaint(text, error))
             self._strike()
             return
         match message:

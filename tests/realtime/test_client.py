@@ -43,7 +43,7 @@ from realtime.client_events import (
 )
 from realtime.client_fleet import Door, rank
 from realtime.clock import SystemClock
-from realtime.errors import BadCredentials, RealtimeError
+from realtime.errors import BadCredentials, Invalid, RealtimeError
 from realtime.messages import (
     Ack,
     Error,
@@ -498,6 +498,17 @@ async def test_connects_publishes_and_leaves() -> None:
         assert refused.value.code == "forbidden"
         await client.leave()
         assert client.session.phase is Phase.OVER
+
+
+@pytest.mark.parametrize("wrong", [{"id": "a b"}, {"replaces": "é"}, {"id": "x" * 65}])
+async def test_an_id_that_can_be_none_is_refused_before_anybody_waits_for_an_answer(wrong: dict[str, str]) -> None:
+    async with serving(acknowledge) as (url, _), Fleet(SystemClock()) as fleet, asyncio.timeout(5):
+        client = Client(url, "ticket", fleet)
+        with pytest.raises(Invalid) as refused:
+            await client.publish("chat.crew", {"text": "x"}, **wrong)
+        assert refused.value.field in wrong
+        assert (await client.publish("chat.crew", {"text": "x"}, id="fine")).offset == 4
+        await client.leave()
 
 
 async def test_comes_back_after_the_network_dropped_it() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from typing import Any
 
 import pytest
@@ -186,8 +187,13 @@ def test_no_text_is_a_ticket(text: str) -> None:
 
 BAD = [
     ("not json", "{", "malformed", ""),
-    ("unknown message", '{"t":"dance"}', "malformed", ""),
-    ("unknown field", '{"t":"ping","x":1}', "malformed", ""),
+    ("unknown message", '{"t":"dance"}', "malformed", "t"),
+    ("unknown field", '{"t":"ping","x":1}', "malformed", "x"),
+    ("no moment", say("x")[:-1] + ',"expires_at":"tomorrow"}', "malformed", "expires_at"),
+    ("no id", say("x")[:-1] + ',"replaces":"a b"}', "malformed", "replaces"),
+    ("a field too many", say("x")[:-1] + ',"colour":"red"}', "malformed", "colour"),
+    ("half a pair", say("x").replace('"x"', r'"\ud83d"'), "malformed", ""),
+    ("half a pair beside it", say("x").replace('"x"', r'"\ud83d"')[:-1] + ',"colour":"red"}', "malformed", ""),
     ("unknown kind", say("x", kind="chat.secret"), "unknown_kind", "kind"),
     ("not allowed", '{"t":"publish","id":"a","kind":"timeline.items","data":{"items":[]}}', "forbidden", "kind"),
     ("wrong type", say("x").replace('"x"', "5"), "invalid", "data.text"),
@@ -206,6 +212,9 @@ async def test_bad_input_is_named_and_changes_nothing(site: Site, text: str, cod
     await planner.send_to(text)
     error = await until(planner, "error")
     assert (error["code"], error.get("field", "")) == (code, field)
+    spoken = re.search(r'"id": ?"(\w+)"', text)
+    deep = "[" * 1_000 in text  # that no decoder reads
+    assert error.get("ref", "") == ("" if spoken is None or deep else spoken[1]), "who waits for the answer gets it"
     assert site.journal.entries[ROOM] == []
     await planner.disconnect()
 

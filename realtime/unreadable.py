@@ -1,0 +1,37 @@
+"""What a member said that is no message of the protocol: what is wrong with it, where, and to which of its messages that is the
+answer. PURE.
+
+Whoever waits for the answer to a publish is told, whatever is wrong with it, as long as anybody can read its id."""
+
+from __future__ import annotations
+
+import json
+import re
+
+from realtime.errors import Malformed
+from realtime.messages import ID_MAX, Error
+
+HALF = re.compile(r"\\u[dD][89a-fA-F]|[\ud800-\udfff]")
+"""As JSON spells half a pair of characters, and as it may come from a server that hands over decoded text."""
+PLACE = re.compile(r"`\$\.?([^`]*)`$|unknown field `([^`]*)`")
+"""How msgspec names it."""
+HALVES = "A text holds half of a character pair: no screen can show that."
+
+
+def complaint(text: bytes | str, error: Exception) -> Error:
+    """The answer to `text`, which the decoder of the protocol refused with `error`."""
+    said, loose = str(error), _loosely(text)
+    halves = loose is not None and HALF.search(text if isinstance(text, str) else text.decode(errors="replace"))
+    place = PLACE.search(said)
+    field = "" if place is None or halves else place.group(1) or place.group(2) or ""
+    id = loose.get("id") if isinstance(loose, dict) else None
+    known = isinstance(id, str) and len(id) <= ID_MAX and id.isprintable()
+    return Error(Malformed.code, HALVES if halves else said, id if known else "", field)
+
+
+def _loosely(text: bytes | str) -> object:
+    """As a decoder understands it that is less strict; None: that one does not either."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
