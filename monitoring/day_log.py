@@ -6,7 +6,7 @@ One JSON object a line. The first is about the wedding, each other one is an ent
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Any
 
 from realtime.models import JournalEntry, Room
@@ -16,7 +16,7 @@ FORMAT = "wedsync day log 1"
 BATCH = 2_000
 
 
-def lines(slug: str) -> Iterator[str] | None:
+def lines(slug: str) -> Generator[str] | None:
     """The lines of the file. None: there is no such wedding."""
     wedding = Wedding.objects.filter(slug=slug).first()
     room = Room.objects.filter(name=slug).first()
@@ -25,7 +25,7 @@ def lines(slug: str) -> Iterator[str] | None:
     return _lines(wedding, room)
 
 
-def _lines(wedding: Wedding, room: Room) -> Iterator[str]:
+def _lines(wedding: Wedding, room: Room) -> Generator[str]:
     start, end = wedding.window
     head = {
         "format": FORMAT,

@@ -25,8 +25,8 @@ def complaint(text: bytes | str, error: Exception) -> Error:
     place = PLACE.search(said)
     field = "" if place is None or halves else place.group(1) or place.group(2) or ""
     id = loose.get("id") if isinstance(loose, dict) else None
-    known = isinstance(id, str) and len(id) <= ID_MAX and id.isprintable()
-    return Error(Malformed.code, HALVES if halves else said, id if known else "", field)
+    ref = id if isinstance(id, str) and len(id) <= ID_MAX and id.isprintable() else ""
+    return Error(Malformed.code, HALVES if halves else said, ref, field)
 
 
 def _loosely(text: bytes | str) -> object:

@@ -140,6 +140,8 @@ STATIC_URL = "static/"
 # Serve straight from the apps, so that plain `daphne` needs no collectstatic.
 WHITENOISE_USE_FINDERS = True
 SECURE_CONTENT_TYPE_NOSNIFF = True
+# Of the admin: a table that is too large has a sentence of its own, and 20,000 weddings may be deleted together.
+DATA_UPLOAD_MAX_MEMORY_SIZE, DATA_UPLOAD_MAX_NUMBER_FIELDS = 5_000_000, 25_000
 SESSION_ENGINE = "wedsync.sessions"
 SESSION_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = _project.https

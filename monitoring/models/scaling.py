@@ -15,6 +15,8 @@ from realtime.policy.windows import OVERRIDE_MAX, Override
 
 PIN_MAX = timedelta(hours=24)
 """A number that nobody looks at for longer is a setting."""
+PINNED_MAX = 1_000
+"""Workers: a fleet of a million people."""
 REASON_CHARS = 300
 
 
@@ -117,6 +119,12 @@ class ScalingPin(Said):
     """So many workers, whatever the load says."""
 
     workers = models.PositiveIntegerField(validators=[MinValueValidator(1)])
+
+    def clean(self) -> None:
+        """Raises ValidationError as every `Said` does, and for a slip of the hand."""
+        super().clean()
+        if self.workers is not None and self.workers > PINNED_MAX:
+            raise ValidationError({"workers": f"At most {PINNED_MAX:,}."})
 
     def __str__(self) -> str:
         workers = "1 worker" if self.workers == 1 else f"{self.workers} workers"

@@ -110,7 +110,10 @@ def redis_command(binary: str, folder: Path) -> tuple[list[str], str]:
 
 def listen(host: str, port: int) -> socket.socket:
     """A listening socket. Raises OSError when the address cannot be had."""
-    family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+    except UnicodeError:
+        raise socket.gaierror(socket.EAI_NONAME, "no host can have this name") from None
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from realtime.errors import JournalUnavailable
 MISSING = ("42P01", "42703")
 """PostgreSQL (appendix A) for a table and a column that is not there."""
 FORBIDDEN = "42501"
+NO_UTF_8 = re.compile("[\udc80-\udcff]")
+"""How Python reads bytes of a command line that are none."""
 
 
 class ShellCommand(BaseCommand):
@@ -27,6 +30,10 @@ class ShellCommand(BaseCommand):
             raise CommandError(told(error)) from None
         except JournalUnavailable as error:
             raise CommandError(told(error.__cause__ or error)) from None
+        except UnicodeEncodeError as error:
+            if not NO_UTF_8.search(error.object):
+                raise
+            raise CommandError(f"{ascii(error.object[:100])} is no text in UTF-8", returncode=2) from None
 
     def run_from_argv(self, argv: list[str]) -> None:
         try:

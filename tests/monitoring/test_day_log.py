@@ -12,6 +12,8 @@ from django.core.management import CommandError, call_command
 from django.db import OperationalError
 from django.db.models import QuerySet
 
+from monitoring.day_log import lines
+from monitoring.management.commands import day_log as exporting
 from realtime.drills.replay import ReplayDrill, paced, read
 from realtime.models import JournalEntry, Room
 from wedsync.weddings.models import Wedding
@@ -93,3 +95,13 @@ def test_a_wedding_that_is_not_there_is_misuse(tmp_path: Path) -> None:
     with pytest.raises(CommandError) as error:
         call_command("day_log", "export", "nobody", str(tmp_path / "x"))
     assert error.value.returncode == 2
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+def test_a_disk_that_is_full_is_said_and_the_database_is_let_go_of(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exporting, "lines", lambda slug: given)
+    JournalEntry.objects.update(data=json.dumps({"text": "x" * 100_000}))
+    given = lines("rose")
+    with pytest.raises(CommandError, match=r"^/dev/full: No space left on device$"):
+        call_command("day_log", "export", "rose", "/dev/full")
+    assert given is not None and given.gi_frame is None, "it is closed while there is a connection"

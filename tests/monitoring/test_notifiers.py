@@ -43,6 +43,12 @@ def test_an_answer_that_drips_has_an_end(monkeypatch: pytest.MonkeyPatch) -> Non
     assert not outcome.ok and not outcome.final and "no whole answer within 5 s" in outcome.text
 
 
+@pytest.mark.parametrize("url", ["http://a..b/", f"http://{'a' * 100}.example/", "http://ada:x@127.0.0.1/"])
+def test_an_address_that_no_program_can_use_is_an_answer_and_no_fault_of_ours(url: str) -> None:
+    outcome = post(url, b"{}", {})
+    assert not outcome.ok and outcome.text
+
+
 @pytest.mark.parametrize(
     ("status", "ok", "final"), [(200, True, False), (204, True, False), (302, False, False), (404, False, True)]
 )

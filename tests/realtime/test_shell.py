@@ -36,6 +36,16 @@ def answered(error: Error, sqlstate: str) -> Error:
 REFUSED = OperationalError("connection failed: port 9 failed: Connection refused\n\tIs the server running?")
 
 
+def test_an_argument_that_is_no_text_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    class Looking(ShellCommand):
+        def handle(self, *args: Any, **options: Any) -> None:
+            os.fsdecode(b"a\xff").encode()
+
+    with pytest.raises(CommandError, match=r"^'a\\udcff' is no text in UTF-8$") as refused:
+        Looking().execute(force_color=False, no_color=False, skip_checks=True)
+    assert refused.value.returncode == 2
+
+
 @pytest.mark.parametrize(
     ("error", "says"),
     [

@@ -10,6 +10,7 @@ from django.db import transaction
 from django.db.models import Count, F, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import reverse
+from django.utils.html import format_html
 from unfold.admin import ModelAdmin
 from unfold.decorators import action
 
@@ -109,6 +110,11 @@ class WeddingAdmin(VenueTimeAdmin):
     def get_readonly_fields(self, request: HttpRequest, obj: Wedding | None = None) -> tuple[str, ...]:
         return () if obj is None else ("slug",)  # it names the room and its journal
 
+    def save_model(self, request: HttpRequest, obj: Wedding, form: Any, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        if change and {"ceremony_at", "timezone"} & set(form.changed_data) and (n_items := obj.items.count()):
+            self.message_user(request, staying_said({obj.slug: n_items}), messages.WARNING)
+
     @admin.display(description="ceremony at the venue", ordering="ceremony_at")
     def ceremony_local(self, wedding: Wedding) -> str:
         return f"{wedding.ceremony_at.astimezone(wedding.zone):%a %d %b %Y %H:%M}"
@@ -146,7 +152,7 @@ class MemberAdmin(ModelAdmin):  # type: ignore[misc]
             return "given when saved"
         if member.revoked:
             return "revoked: nobody comes in with it. The action 'New join link' gives another one"
-        return f"{self._site_url}join/{member.join_key}/"
+        return format_html('<span style="overflow-wrap: anywhere">{}join/{}/</span>', self._site_url, member.join_key)
 
     @admin.action(description="Revoke: the join link and the session are no longer accepted", permissions=["change"])
     def revoke(self, request: HttpRequest, queryset: QuerySet[Member]) -> None:

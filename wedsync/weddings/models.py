@@ -297,7 +297,9 @@ class RunSheetItem(models.Model):
             self._check_sheet()
 
     def _check_start(self) -> None:
-        if self.start is not None and (wrong := start_faults(self.start, self.wedding)):
+        """Where it is new: one that was left behind when the wedding was moved keeps nobody from changing something else."""
+        stays = self.pk is not None and RunSheetItem.objects.filter(pk=self.pk, start=self.start).exists()
+        if self.start is not None and not stays and (wrong := start_faults(self.start, self.wedding)):
             raise ValidationError({"start": wrong})
 
     def _check_sheet(self) -> None:

@@ -13,7 +13,7 @@ from functools import cache
 from zoneinfo import ZoneInfo, available_timezones
 
 BYTES_MAX = 2_000_000
-"""Twenty thousand weddings, and less than Django takes in one form (`DATA_UPLOAD_MAX_MEMORY_SIZE`)."""
+"""Twenty thousand weddings; what is longer gets a sentence, as far as a form may be (`DATA_UPLOAD_MAX_MEMORY_SIZE`)."""
 DELIMITERS = ",;\t"
 YEARS = range(2000, 2100)
 """Of dates that are meant; 0207 and 20277 are slips of the hand."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,8 @@ class Command(ShellCommand):
         path: Path = options["file"]
         count = 0
         try:
-            with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+            out = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            with closing(found), os.fdopen(out, "w", encoding="utf-8") as file:
                 if stat.S_ISREG(os.fstat(file.fileno()).st_mode):  # a device is everybody's
                     os.fchmod(file.fileno(), 0o600)
                 for count, line in enumerate(found):  # noqa: B007 - the first line is about the wedding

@@ -30,6 +30,8 @@ from realtime.policy.simulation import Simulation, simulate
 
 _SPAN = re.compile(r"(\d+(?:\.\d+)?)(min|m|h)")
 MISUSE = 2
+SIMULATED = dict.fromkeys(("capacity", "max_workers", "date", "connections", "svg", "html")) | {"turnout": 1.0, "seed": 1}
+"""{option of a simulation: when it is not given}."""
 TURNOUT_MAX = 100.0
 """Of whom a calendar expects; more is a slip of the hand."""
 clock = SystemClock()
@@ -57,6 +59,9 @@ def misuse(options: dict[str, Any]) -> str:
         return "--who and --reason are needed: a pin has a person and a reason"
     if (options["unpin"] or options["mode"]) and not options["who"].strip():
         return "--who is needed: your name"
+    for name, usual in SIMULATED.items():
+        if options[name] != usual and not options["simulate"]:
+            return f"--{name.replace('_', '-')}: only with --simulate"
     for name in ("svg", "html"):
         if options[name] is not None and (why := unwritable(options[name])):
             return f"--{name} {options[name]}: {why}"

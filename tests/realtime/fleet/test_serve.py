@@ -95,3 +95,11 @@ def test_what_goes_wrong_later_is_not_laid_to_the_pointer(
     monkeypatch.setattr("realtime.management.commands.serve.Command._serve", fails)
     with pytest.raises(OSError, match="No space left"):
         call_command("serve", port=0)
+
+
+@pytest.mark.parametrize("host", ["a..b", "a" * 70, "no.such.host.invalid"])
+def test_a_host_that_cannot_be_had_is_named(host: str, tmp_path: Path, settings: Any) -> None:
+    settings.VAR_DIR = tmp_path
+    with pytest.raises(CommandError, match=f"^{host}:0 cannot be had: ") as refused:
+        call_command("serve", host=host, port=0)
+    assert refused.value.returncode == 2

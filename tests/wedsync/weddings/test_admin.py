@@ -194,6 +194,37 @@ def test_the_ceremony_is_told_and_taken_by_the_clocks_of_the_zone_in_the_form(ad
     assert admin.post(url, form | {"timezone": "Mars"}).status_code == 200
 
 
+def test_a_wedding_that_is_moved_says_that_its_run_sheet_stays_and_the_sheet_can_be_edited_all_the_same(admin: Client) -> None:
+    item = ceremony()
+    url = f"/admin/weddings/wedding/{item.wedding_id}/change/"
+    form = opened(admin, url)
+    same = admin.post(url, form | {"venue": "Elsewhere"}, follow=True)
+    assert "Run sheets stay where they are" not in same.content.decode()
+    moved = admin.post(url, form | {"ceremony_at_0": "2027-09-04"}, follow=True)
+    assert "Run sheets stay where they are, import them again: rose-garden." in moved.content.decode()
+    url = f"/admin/weddings/runsheetitem/{item.pk}/change/"
+    form = opened(admin, url)
+    assert admin.post(url, form | {"notes": "Umbrellas"}).status_code == 302 and ceremony().notes == "Umbrellas"
+    wrong = admin.post(url, form | {"start_0": "2027-07-04"})
+    assert wrong.status_code == 200 and "not within 14 days of the wedding on 2027-09-04" in wrong.content.decode()
+
+
+@pytest.mark.parametrize("n_weddings", [1_200])
+def test_all_weddings_of_a_wrong_calendar_are_deleted_together(admin: Client, n_weddings: int) -> None:
+    at = datetime(2027, 6, 12, 12, tzinfo=UTC)
+    made = [Wedding(slug=f"big-{n}", names="A & B", venue="V", timezone="UTC", ceremony_at=at) for n in range(n_weddings)]
+    Wedding.objects.bulk_create(made)
+    chosen = Wedding.objects.filter(slug__startswith="big-").values_list("pk", flat=True)
+    act = {"action": "delete_selected", "_selected_action": list(chosen), "post": "yes"}
+    assert admin.post("/admin/weddings/wedding/?q=big-", act).status_code == 302
+    assert not Wedding.objects.filter(slug__startswith="big-").exists()
+
+
+def test_a_pasted_table_that_is_too_large_has_a_sentence(admin: Client) -> None:
+    page = admin.post("/admin/weddings/wedding/import-calendar/", {"table": "x" * 2_700_000})
+    assert page.status_code == 200 and "at most 2000000 characters" in page.content.decode()
+
+
 def test_the_link_that_types_the_present_time_means_its_minute(admin: Client) -> None:
     wedding, item = Wedding.objects.get(slug="rose-garden"), ceremony()
     for path, field in ((f"wedding/{wedding.pk}", "ceremony_at_1"), (f"runsheetitem/{item.pk}", "start_1")):
