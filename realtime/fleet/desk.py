@@ -130,8 +130,8 @@ class Desk:
         return self._slots[placed.worker][0] if placed.worker else NOWHERE
 
     def _shows_pages(self, name: str) -> bool:
-        web = self._queues[name]
-        return web.status is not None and not web.late and name not in self._known.stopping
+        web = self._queues.get(name)
+        return web is not None and web.status is not None and not web.late and name not in self._known.stopping
 
     def next_for(self, name: str) -> list[Visitor]:
         """Those to be passed to `name` with one message now, oldest first; answered with `passed` or `not_passed`."""

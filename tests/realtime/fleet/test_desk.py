@@ -77,6 +77,13 @@ def test_pages_go_to_the_old_web_process_until_the_new_one_is_heard_of() -> None
     assert hall.come()[0] == NOWHERE
 
 
+def test_pages_wait_when_the_web_process_has_died_and_the_supervisor_does_not_know_yet() -> None:
+    hall = Hall()
+    _, taken = hall.come()
+    assert hall.desk.gone("web.1") == [taken]
+    assert hall.come()[0] == NOWHERE
+
+
 def test_weddings_are_spread_by_load() -> None:
     hall = Hall()
     homes = [hall.come(f"wedding-{number}")[0] for number in range(200)]
