@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import socket
 from typing import Protocol
-from urllib.parse import urlsplit
 
 from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
+
+from realtime.addresses import is_address
 
 MESSAGE_MAX_BYTES = 4 * 1_048_576
 """The largest message taken: a snapshot of the largest wedding has about a tenth of it."""
@@ -18,13 +19,7 @@ STALLED_BYTES = 8_192
 
 def check_address(url: str) -> None:
     """Raises ValueError for no address of a WebSocket: trying it again would not help."""
-    try:
-        parts = urlsplit(url)
-        host = (parts.hostname or "").encode("idna")
-        good = parts.scheme in ("ws", "wss") and host and parts.port != 0
-    except ValueError:
-        good = False
-    if not good:
+    if not is_address(url, "ws", "wss"):
         raise ValueError(f"{url!r} is no address of a WebSocket, such as ws://localhost:8000/ws/weddings/rose-garden/")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import secrets
 from collections.abc import Collection, Mapping, Sequence
 from copy import copy
@@ -16,6 +15,7 @@ from django.db import models
 
 from monitoring.alerts import SEVERITIES, Labels, Mute, Rule, clear_at
 from monitoring.signals import SIGNALS
+from realtime.addresses import is_address
 from wedsync.weddings.models import NO_TEXT, Wedding
 
 SILENCE_MAX = timedelta(days=7)
@@ -294,16 +294,6 @@ class Silence(models.Model):
         return Mute(self.rule, as_labels(self.labels), f"silenced by {self.author}: {self.reason}"[:200])
 
 
-def _is_url(target: str) -> bool:
-    """Whether it can be posted to: a host that can be asked for, a port or none, nobody to log in."""
-    try:
-        parts = urlsplit(target)
-        named = bool((parts.hostname or "").encode("idna")) and parts.port != 0  # a wrong name or port raises
-    except ValueError:
-        return False
-    return named and parts.scheme in ("http", "https") and "@" not in parts.netloc and not re.search(r"[\s\0-\x1f]", target)
-
-
 class Receiver(models.Model):
     """Somebody, or some program, that is told."""
 
@@ -340,7 +330,7 @@ class Receiver(models.Model):
             except ValidationError as error:
                 raise ValidationError({"target": "E-mail addresses separated by commas are needed."}) from error
         else:
-            if not _is_url(self.target):
+            if not is_address(self.target, "http", "https") or "@" in urlsplit(self.target).netloc:
                 raise ValidationError({"target": "A URL is needed, http:// or https://, without a login in it."})
         if self.wedding and not Wedding.objects.filter(slug=self.wedding).exists():
             before = Receiver.objects.filter(pk=self.pk).first()

@@ -28,6 +28,7 @@ from monitoring import drill_runs
 from monitoring.drill_page import html
 from monitoring.models.audit import append
 from monitoring.page_drill import WAIT_S, NoReceivers, page
+from realtime.addresses import is_address
 from realtime.clock import SystemClock
 from realtime.drills import faults, leftovers, live, series
 from realtime.drills.catalogue import DRILLS, PAGE_ME, about
@@ -246,7 +247,7 @@ class Command(ShellCommand):
 
     def _where(self, options: dict[str, Any]) -> Where:
         url = (options.get("url") or "").rstrip("/")
-        if url and not _is_address(url):
+        if url and not is_address(url, "http"):
             raise CommandError(f"--url {url}: expected http://host:port", returncode=MISUSE)
         if options["live"] and (url or options["database_url"]):
             raise CommandError("--live is the fleet of this installation: neither --url nor --database-url", returncode=MISUSE)
@@ -343,15 +344,6 @@ def _shared(
     parser.add_argument("--seed", type=int, default=1, help="the same seed does and says the same (default 1)")
     parser.add_argument("--database-url", default="", help="for its own fleet (default: a SQLite file; own: a PostgreSQL)")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
-
-
-def _is_address(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-        named = bool((parts.hostname or "").encode("idna")) and parts.port != 0  # a wrong name or port raises
-    except ValueError:
-        return False
-    return named and parts.scheme == "http"
 
 
 def _sensible(options: dict[str, Any]) -> None:
