@@ -17,7 +17,7 @@ import msgspec
 from django.db import DatabaseError, connection, transaction
 from msgspec import Struct
 
-from realtime.errors import RealtimeError, UnknownRoom
+from realtime.errors import RealtimeError, Refused, UnknownRoom
 from realtime.kinds import coalesce_key
 from realtime.models import JournalEntry
 from realtime.ports import Domain, Effect
@@ -144,6 +144,8 @@ class Batch:
         except Exception:
             logger.exception("the command %s failed", draft.kind.name)
             return RealtimeError("The server could not carry out this change; it was not stored.")
+        if self._too_late(room, draft):
+            return Refused("This was settled meanwhile; report it anew if it has come back.", field="data.state")
         if draft.replaces and not self._replace(room, draft):
             draft = msgspec.structs.replace(draft, replaces="")
         entries = tuple(self._append(room, draft, effect, own=n == 0) for n, effect in enumerate(effects))
@@ -155,6 +157,17 @@ class Batch:
             return [Effect(int(draft.kind.audience))]
         with transaction.atomic():
             return self._domain.act(draft.room, draft.kind, draft.payload, draft.sender)
+
+    def _too_late(self, room: _Locked, draft: Draft) -> bool:
+        """Whether what it is about is over, and this neither says so nor begins it anew: said by who was away meanwhile."""
+        kind = draft.kind
+        if not kind.settled or getattr(draft.payload, "state", "") in (kind.settled, kind.anew):
+            return False
+        about = {"kind": kind.name, "key": storable(coalesce_key(kind, draft.payload, draft.sender.member))}
+        here = (row.data for row in reversed(self._rows) if (row.room, row.kind, row.key) == (room.pk, *about.values()))
+        stored = JournalEntry.objects.filter(room_id=room.pk, **about).order_by("-offset").values_list("data", flat=True)
+        newest = next(here, None) or stored.first()
+        return newest is not None and json.loads(newest).get("state") == kind.settled
 
     def _append(self, room: _Locked, draft: Draft, effect: Effect, *, own: bool) -> Entry:
         room.last_offset += 1

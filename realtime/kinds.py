@@ -219,7 +219,8 @@ class Kind(Struct, frozen=True):
     `coalesce_key` names the field of the data that says what this is about (`SENDER`: the publisher). Of ephemeral
     publications with the same key only the newest is worth delivering to a member that is behind; of durable ones the newest is
     the current state and is part of the snapshot. Without a key each publication stands for itself.
-    `spare`: a phone in trouble, or in a pocket, does without it.
+    `spare`: a phone in trouble, or in a pocket, does without it. `settled`, `anew`: the `state` with which the matter is over,
+    and the one that begins it again. Any other after that comes from somebody who did not know, and is refused.
     """
 
     name: str
@@ -231,6 +232,8 @@ class Kind(Struct, frozen=True):
     acts: bool = False
     load_only: bool = False
     spare: bool = False
+    settled: str = ""
+    anew: str = ""
 
     @property
     def durable(self) -> bool:
@@ -256,7 +259,7 @@ _TABLE = [
     Kind("timeline.items", _P.P1, _ALL.EVERYONE, SERVER, Items),
     Kind("cue.go", _P.P1, _ALL.CREW, _PLANNER | Role.VENDOR, CueGo, acts=True),
     Kind("vendor.status", _P.P1, _ALL.CREW, _PLANNER | Role.VENDOR, VendorStatus, "vendor"),
-    Kind("issue.report", _P.P1, _ALL.CREW, _CREW, Issue, "issue"),
+    Kind("issue.report", _P.P1, _ALL.CREW, _CREW, Issue, "issue", settled="resolved", anew="open"),
     Kind("weather.alert", _P.P1, _ALL.CREW, _PLANNER, WeatherAlert),
     Kind("announcement", _P.P1, _ALL.EVERYONE, _PLANNER | Role.COUPLE, Chat),
     Kind("seen", _P.P2, _ALL.PLANNERS, _PEOPLE, Seen, f"{SENDER} about"),

@@ -173,6 +173,23 @@ def test_what_replaces_something_says_what(journal: Journal, together: bool) -> 
     assert texts(journal) == [b'{"text":"new"}', b'{"text":"newer"}']
 
 
+@pytest.mark.parametrize("together", [True, False])
+def test_what_is_settled_is_not_brought_back_by_who_did_not_know(journal: Journal, together: bool) -> None:
+    def issue(number: int, state: str, about: str = "arch") -> Draft:
+        data = {"issue": about, "title": "Arch", "severity": "high", "category": "vendor", "state": state}
+        return draft(CONFIG, "a", "issue.report", data, sender=Sender("m1", "vendor"), id=f"{about}{number}")
+
+    states = ["open", "working", "resolved", "working", "resolved", "open", "working"]
+    drafts = [issue(number, state) for number, state in enumerate(states)]
+    drafts.insert(4, issue(0, "working", "cake"))
+    outcomes = journal.commit(drafts) if together else [journal.commit([one])[0] for one in drafts]
+    assert [isinstance(outcome, Stored) for outcome in outcomes] == [True, True, True, False, True, True, True, True]
+    assert isinstance(outcomes[3], Refused) and outcomes[3].field == "data.state"
+    assert len(journal.since("a", 0, 10)) == 7
+    (again,) = journal.commit([drafts[1]])
+    assert isinstance(again, Stored) and again.duplicate, "what was taken is answered as before"
+
+
 def test_a_vendor_replaces_only_what_is_theirs(journal: Journal) -> None:
     vendor = Sender("m9", "vendor")
     journal.commit([say("plan", id="plan"), say("hijack", replaces="plan", sender=vendor)])

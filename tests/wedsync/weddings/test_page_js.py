@@ -97,6 +97,37 @@ def test_undo_takes_back_my_change_and_not_the_one_before_it(run: Any, who: str,
     assert (taken_back["start"], taken_back["version"]) == ("2027-06-12T14:05:00Z", 3)
 
 
+@pytest.mark.parametrize(
+    ("changes", "starts", "versions"),
+    [
+        ([("m1", "13:40", 2), ("m1", "13:55", 3), ("m1", "14:00", 4)], ["13:55", "13:40", "13:35"], [4, 5, 6]),
+        ([("m1", "13:40", 2), ("m2", "13:50", 3), ("m1", "14:00", 4)], ["13:50", "13:35"], [4, 2]),
+    ],
+    ids=["all are mine", "somebody else was between them"],
+)
+def test_what_i_took_back_stands_in_the_way_of_nothing_that_i_changed_before(
+    run: Any, changes: list[tuple[str, str, int]], starts: list[str], versions: list[int]
+) -> None:
+    shifts = "".join(f'shift("{who}", 5, "{start}", {version});' for who, start, version in changes)
+    said = run(
+        UNDO
+        + shifts
+        + """
+let version = 4;
+for (const toast of [...fields.toasts.children].reverse()) {
+  toast.children.at(-1).fire("click");
+  await soon();
+  const sent = said.at(-1);
+  const result = { items: [item(5, sent.start.slice(11, 16), "Ceremony", { version: (version += 1) })] };
+  offerUndo({ kind: "timeline.restore", id: `r${version}`, from: { member: "m1" }, data: { items: [sent] }, result }, true);
+}
+console.log(JSON.stringify(said));"""
+    )
+    assert [set(back) for back in said] == [{"item", "version", "start", "minutes"}] * len(starts)
+    assert [back["start"][11:16] for back in said] == starts
+    assert [back["version"] for back in said] == versions, "the server refuses a version that is not that of now"
+
+
 def test_undo_takes_back_what_moved_for_planners_alone_and_nothing_twice(run: Any) -> None:
     taken_back = run(
         UNDO.replace('"Ceremony")]', '"Ceremony"), item(6, "14:30", "Surprise"), item(7, "15:00", "Toast")]', 1)

@@ -99,7 +99,7 @@ form?.addEventListener("submit", (event) => {
 
 let before = new Map();
 /** What the plan is now: what a change of mine is taken back to. */
-export const remember = () => (before = new Map([...room.state.items.values()].map((item) => [item.id, { start: item.start, minutes: item.minutes }])));
+export const remember = () => (before = new Map([...room.state.items.values()].map((item) => [item.id, { start: item.start, minutes: item.minutes, version: item.version }])));
 
 /** When it began until the news that are being told. */
 export const startBefore = (id) => before.get(id)?.start;
@@ -107,19 +107,38 @@ export const startBefore = (id) => before.get(id)?.start;
 /** What my changes have moved, and the buttons that take it back: the last ones, by id. */
 const offers = new Map();
 const OFFERS_MAX = 20;
+/** {id of my restoring: the items that it named}. */
+const undone = new Map();
 
 /** Offer to take back what I have just changed. Several changes may come before the next drawing: each is taken back alone. */
 export function offerUndo(pub, live) {
-  const items = pub.result?.items ?? pub.data.items ?? [];
+  const items = pub.result?.items ?? (pub.kind === "timeline.restore" ? [] : (pub.data.items ?? []));
   if (live && pub.from.member === start.member) {
-    if (pub.kind === "timeline.items") offers.get(pub.id.split("~")[0])?.push(...taken(items)); // what not all the crew may see
+    const [id] = pub.id.split("~");
+    if (pub.kind === "timeline.restore") undone.set(id, pub.data.items);
+    if (undone.has(id)) asBefore(undone.get(id), items);
+    else if (pub.kind === "timeline.items") offers.get(id)?.push(...taken(items)); // what not all the crew may see
     else offer(pub, taken(items));
   }
-  for (const { id, start: from, minutes } of items) before.set(id, { start: from, minutes });
+  for (const { id, start: from, minutes, version } of items) before.set(id, { start: from, minutes, version });
 }
 
-/** Each as it has to be now to be taken back, and to where. */
-const taken = (items) => items.filter((item) => changes(item)).map(({ id, version }) => ({ item: id, version, ...before.get(id) }));
+/** Each as it has to be now to be taken back, and to where; `was` is the version that it had before. */
+const taken = (items) =>
+  items.filter((item) => changes(item)).map(({ id, version }) => {
+    const { version: was, ...to } = before.get(id);
+    return { item: id, version, ...to, was };
+  });
+
+/** What I have taken back is as it was, under a new version: what I changed before that can be taken back, too. */
+function asBefore(restored, items) {
+  for (const { id, version } of items) {
+    const last = restored.find((back) => back.item === id)?.version;
+    const all = [...offers.values()].flat().filter((back) => back.item === id);
+    const was = all.find((back) => back.version === last)?.was;
+    for (const back of all) if (back.version === was) back.version = version;
+  }
+}
 
 /** An entry for others repeats what I was told already. */
 function changes({ id, start: from, minutes }) {
@@ -136,7 +155,7 @@ function offer(pub, items) {
   offers.set(pub.id, items);
   if (offers.size > OFFERS_MAX) offers.delete(offers.keys().next().value);
   button.addEventListener("click", () => {
-    say("timeline.restore", { items });
+    say("timeline.restore", { items: items.map(({ was, ...back }) => back) });
     node.remove();
   });
 }

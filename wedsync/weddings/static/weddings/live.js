@@ -10,6 +10,7 @@ export const room = new Room(start.slug, { ...start, door: location.pathname, le
 export const fields = Object.fromEntries([...document.querySelectorAll("body [data-field]:not(template *)")].map((node) => [node.dataset.field, node]));
 export const OVER = ["completed", "cancelled"];
 const TOAST_MS = 6_000;
+const TOASTS_MAX = 3;
 const WORDS = {
   en_route: "on the way", checked_in: "here", on_site: "here", in_progress: "under way", completed: "done", delayed: "late", pending: "expected",
 };
@@ -87,7 +88,8 @@ export function toast(text, className = "", button = null) {
   const node = make("p", className, text);
   if (button) node.append(" ", button);
   fields.toasts.append(node);
-  while (fields.toasts.children.length > 3) fields.toasts.firstElementChild.remove();
+  const told = [...fields.toasts.children].filter((other) => !other.querySelector("button")); // an Undo stays as long as it may
+  for (const old of told.slice(0, -TOASTS_MAX)) old.remove();
   setTimeout(() => node.remove(), button ? 10 * TOAST_MS : TOAST_MS);
   return node;
 }

@@ -14,6 +14,10 @@ const parts = [
   showConnection,
 ];
 
+/** As much as leaves the rest of a phone's screen to be seen; all of it is under Announcements. */
+const EXCERPT = 160;
+const excerpt = (text) => (text.length > EXCERPT ? `${text.slice(0, EXCERPT).replace(/[\ud800-\udbff]$/, "")}…` : text);
+
 let drawing = false;
 /** Many publications in one moment are one drawing. A page in the background draws late, so a timer and not a frame. */
 function draw() {
@@ -33,7 +37,7 @@ room.addEventListener("publication", ({ detail: { pub, via } }) => {
   if (via === "live" && pub.from.member !== start.member) {
     heard(pub);
     if (!plans) tellMoved(pub, startBefore);
-    if (!plans && pub.kind === "announcement") toast(pub.data.text); // and so is read out
+    if (!plans && pub.kind === "announcement") toast(excerpt(pub.data.text)); // and so is read out
   }
   offerUndo(pub, via === "live"); // last: from here on this is what was before
   draw();

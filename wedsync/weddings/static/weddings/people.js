@@ -126,7 +126,10 @@ function whoSaw(item) {
   return capital([yes.length ? `seen by ${yes.join(", ")}` : "", no.length ? `not yet ${no.join(", ")}` : ""].filter(Boolean).join("; ")) || "Nobody has to confirm this one";
 }
 
-onPress(fields.cues, "go", (_, { go }) => say("cue.go", { item: Number(go) }));
+onPress(fields.cues, "go", async (button, { go }) => {
+  button.toggleAttribute("data-busy", true); // at once: a second tap comes before the next drawing
+  if (!(await say("cue.go", { item: Number(go) }))) button.removeAttribute("data-busy");
+});
 
 // -- issues -----------------------------------------------------------------------------------------------------------
 

@@ -58,6 +58,7 @@ function showItem(item) {
   const field = (name) => row.querySelector(`[data-field="${name}"]`);
   const time = field("at");
   const moved = time.dateTime !== "" && Date.parse(time.dateTime) !== starts(item);
+  const pressed = row.contains(document.activeElement) ? document.activeElement : null;
   if (OVER.includes(item.status) && row.dataset.status && !OVER.includes(row.dataset.status)) settled.set(item.id, now());
   Object.assign(row.dataset, { item: item.id, kind: item.kind, status: item.status, visibility: item.visibility ?? "" });
   row.toggleAttribute("data-now", isNow(item));
@@ -79,6 +80,8 @@ function showItem(item) {
     row.setAttribute("data-moved", "");
   }
   showSending(row, item.id);
+  // Whoever goes by the keyboard stays in this line when the button that was pressed gives its place to another one.
+  if (pressed && !pressed.getClientRects().length) [...row.querySelectorAll("button")].find((button) => button.getClientRects().length)?.focus();
   return row;
 }
 

@@ -104,7 +104,9 @@ function showReach(shown) {
   const seen = seenBy(`emergency ${pub.data.alert}`);
   const lines = start.people.map((person) => ({ person, status: statusOf(person, pub, seen), when: seen.get(person.member)?.at }));
   const n = (status) => lines.filter((line) => line.status === status).length;
-  fields.reachsum.textContent = `seen by ${n("seen")}, reached ${n("reached")}, not reached ${n("not reached")}`;
+  const others = shown.slice(0, -1).map((other) => `${other.data.text}: seen by ${seenBy(`emergency ${other.data.alert}`).size}`);
+  const sum = `seen by ${n("seen")}, reached ${n("reached")}, not reached ${n("not reached")}`;
+  fields.reachsum.textContent = others.length ? [`${pub.data.text}: ${sum}`, ...others].join(". ") : sum;
   lines.sort((a, b) => ORDER.indexOf(a.status) - ORDER.indexOf(b.status));
   list(fields.reach, lines, ({ person, status, when }) => [
     person.member,
