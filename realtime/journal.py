@@ -49,6 +49,9 @@ SELECT * FROM {_SPAN} AND NOT replaced AND (expires_at IS NULL OR expires_at > %
 """
 """Written out: a fleet that comes up cold reads it for each audience of each wedding; composing it took four times as long."""
 
+READ_ONLY = "25006"
+"""PostgreSQL (appendix A): a standby, or a server whose disk is nearly full, stores nothing, and that passes."""
+
 T = TypeVar("T")
 
 
@@ -66,10 +69,10 @@ class Journal:
         try:
             with transaction.atomic(durable=True), few_round_trips():
                 return Batch(self._domain, self._clock.now(), {d.room for d in drafts}, drafts).admit(drafts)
-        except (OperationalError, InterfaceError) as error:
-            raise JournalUnavailable from error
-        except Exception:  # rolled back: nothing of it is stored, and the one at fault must not take the others with it
-            if len(drafts) == 1:
+        except Exception as error:  # rolled back: nothing of it is stored
+            if _away(error):
+                raise JournalUnavailable from error
+            if len(drafts) == 1:  # the one at fault must not take the others with it
                 logger.exception("the journal refused a publication of kind %s", drafts[0].kind.name)
                 return [RealtimeError("The journal refused this publication.")]
             return [outcome for draft in drafts for outcome in self.commit([draft])]
@@ -82,21 +85,23 @@ class Journal:
                 return Swept()
             try:
                 entries = self._sweep({name for _, name in waiting}, [pk for pk, _ in waiting])
-            except (OperationalError, InterfaceError):
-                raise
-            except DatabaseError:
+            except DatabaseError as error:
+                if _away(error):
+                    raise
                 # One row that cannot be stored must not hold up the others for ever: find it and set it aside.
                 entries = [entry for pk, name in waiting for entry in self._sweep_alone(name, pk)]
             return Swept(tuple(entries), len(waiting) == limit)
-        except (OperationalError, InterfaceError) as error:
-            raise JournalUnavailable from error
+        except DatabaseError as error:
+            if _away(error):
+                raise JournalUnavailable from error
+            raise
 
     def _sweep_alone(self, name: str, pk: int) -> list[Entry]:
         try:
             return self._sweep({name}, [pk])
-        except (OperationalError, InterfaceError):
-            raise
         except DatabaseError as error:
+            if _away(error):
+                raise
             logger.exception("outbox entry %s cannot be published", pk)
             OutboxEntry.objects.filter(pk=pk).update(failed=str(error)[:500])
             return []
@@ -263,6 +268,11 @@ def _position(room: Room) -> Position:
 
 def _visible(room: str, view: int) -> QuerySet[JournalEntry]:
     return JournalEntry.objects.alias(mine=F("audience").bitand(view)).filter(room__name=room, mine__gt=0)
+
+
+def _away(error: Exception) -> bool:
+    """Whether the database cannot answer, or can store nothing now; not for what it was given."""
+    return isinstance(error, OperationalError | InterfaceError) or getattr(error.__cause__, "sqlstate", None) == READ_ONLY
 
 
 def _guard(read: Callable[[], T]) -> T:

@@ -25,6 +25,8 @@ RETURN_S = 10.0
 """The place of those a worker has lost is kept at least so long: after a storm they are back within 8 s (ops.md 5.2)."""
 EMPTY_S = 3.0
 """A slot that took nobody for longer starts slowly when it is filled again: its process is a new one, and cold."""
+STANDSTILL_S = 2.0
+"""Between two looks at how the workers stand, four a second at least: so long we have stood still ourselves."""
 NOWHERE = ""
 """The queue of those that wait until any worker takes somebody."""
 
@@ -91,6 +93,7 @@ class Desk:
         self._queues: dict[str, _Queue] = {NOWHERE: _Queue()}
         self._standings: dict[str, Standing] = {}
         self._judged_s = -1.0
+        self._alive_s, self._awake_s = math.inf, -math.inf
         # {slot: (process, its queue, its weight now, why that is 0)}, {slot: since when and until when it took people}, and
         # where the balancer has put weddings that are not where their hash says.
         self._slots: dict[str, tuple[str, _Queue, float, str]] = {}
@@ -219,12 +222,18 @@ class Desk:
         standing = self._stand(now_s).get(name)
         return standing is not None and standing.state != "ready"
 
+    def _silent_s(self, queue: _Queue, now_s: float) -> float:
+        """Since it was heard of last, or could be: after a standstill of our own what they said is still in the sockets."""
+        return now_s - max(queue.heard_s, self._awake_s)
+
     def _stand(self, now_s: float) -> dict[str, Standing]:
         """How the workers stand; judged again every 50 ms, not for each socket."""
         if now_s - self._judged_s >= 0.05 or self._judged_s < 0:
-            self._judged_s = now_s
+            if now_s - self._alive_s > STANDSTILL_S:
+                self._awake_s = now_s
+            self._alive_s = self._judged_s = now_s
             said = {
-                name: Said(q.status.worker, q.status.state, q.status.reason, now_s - q.heard_s, q.status.canaries)
+                name: Said(q.status.worker, q.status.state, q.status.reason, self._silent_s(q, now_s), q.status.canaries)
                 for name in self._known.workers
                 if (q := self._queues.get(name)) is not None and q.status is not None
             }
@@ -235,7 +244,7 @@ class Desk:
                 state, reason = judged.get(name, ("starting", "not heard of yet"))
                 if name in self._known.stopping and state in ("ready", "starting"):
                     state, reason = "draining", "it is being replaced"
-                silent_s = now_s - queue.heard_s if queue.status is not None else 0.0
+                silent_s = self._silent_s(queue, now_s) if queue.status is not None else 0.0
                 self._standings[name] = Standing(state, reason, queue.status, silent_s)
             self._fill_slots(now_s)
         return self._standings
@@ -266,7 +275,7 @@ class Desk:
         standings, totals = self._stand(now_s), (self._passed_total, self._again_total, self.refused_total)
         heard = [name for name, queue in self._queues.items() if queue.status is not None]
         web = self._queues.get(self._known.web)
-        silent_s = now_s - web.heard_s if web is not None and web.status is not None else 0.0
+        silent_s = self._silent_s(web, now_s) if web is not None and web.status is not None else 0.0
         # Without the canaries, which are judged already: of many workers they would not fit into one message.
         standings = {n: replace(s, status=replace(s.status, canaries={})) if s.status else s for n, s in standings.items()}
         return Seen(standings, heard, self.n_waiting, *totals, cpu_s, silent_s)

@@ -18,21 +18,21 @@ from typing import Any
 from realtime.clock import Clock
 from realtime.fleet import passing, processes
 from realtime.fleet.children import Child, Kind, Plan
+from realtime.fleet.hung import READY_S, hung
+from realtime.fleet.overview import overview
 from realtime.fleet.passing import Homes, Known, Leave, Seen
 from realtime.policy.restarting import deaths_in_a_row, restart_delay_s
 
 logger = logging.getLogger(__name__)
 
-READY_S = 30.0
-"""For a replacement to be ready; when it is not, the old one stays."""
 DRAIN_S = 60.0
 STOP_S = 15.0
 """For the whole fleet: who has not taken the goodbye by then is left, and reported."""
-HUNG_S = 30.0
-"""Longer than the heartbeat of a guest: those who can notice by themselves have gone elsewhere."""
 END_S = 5.0
 """After SIGTERM, then SIGKILL."""
 STEP_S = 0.05
+LOOK_S, STOOD_STILL_S = 1.0, 3.0
+"""How often it is asked who hangs; who comes so late to that has stood still itself, and knows of nobody."""
 
 
 class Supervisor:
@@ -48,6 +48,9 @@ class Supervisor:
         self._told: set[str] = set()
         self._homes: dict[str, str] = {}
         self._why = "as started"
+        self._address = list(plan.listener.getsockname()[:2])  # to be asked for also when nobody listens any more
+        self._heard_s = clock.monotonic()
+        """When the dispatcher was heard of last."""
         self._due: set[str] = set()
         """Slots whose process is started again after a moment."""
         self._tasks: set[asyncio.Task[None]] = set()
@@ -70,7 +73,9 @@ class Supervisor:
                 self._start(f"w{number}", "worker")
             if self.plan.control:
                 self._start("control", "control")
+            looking = asyncio.ensure_future(self._looking())
             await self.stopping.wait()
+            looking.cancel()
             await self._end_all()
         finally:
             loop.remove_signal_handler(signal.SIGCHLD)
@@ -204,23 +209,23 @@ class Supervisor:
                 asyncio.get_running_loop().remove_reader(end.fileno())
                 return
             if isinstance(heard[0], Seen):
-                self.seen = heard[0]
+                self.seen, self._heard_s = heard[0], self._clock.monotonic()
                 self._end_the_hung()
 
+    async def _looking(self) -> None:
+        before_s = self._clock.monotonic()
+        while True:
+            await self._clock.sleep(LOOK_S)
+            now_s = self._clock.monotonic()
+            if now_s - before_s > STOOD_STILL_S:
+                self._heard_s = now_s
+            before_s = now_s
+            self._end_the_hung()
+
     def _end_the_hung(self) -> None:
-        """One that has said nothing for so long holds people who do not know it yet: its end tells them. Of a web process that
-        is being replaced the end is near, however it stands."""
-        silent_s = {name: standing.silent_s for name, standing in self.seen.workers.items()}
-        dispatcher, web, now_s = self._only("dispatcher"), self._only("web"), self._clock.monotonic()
-        if web is not None:
-            silent_s[web.name] = self.seen.web_silent_s
-        for child in (*self._of("worker"), *([web] if web is not None else [])):
-            silent, limit_s = silent_s.get(child.name, 0.0), HUNG_S
-            if child.name not in self.seen.heard and dispatcher is not None:  # by this dispatcher, which may be new itself
-                silent, limit_s = now_s - max(child.started_s, dispatcher.started_s), READY_S + HUNG_S
-            if silent > limit_s and child.running:
-                self.plan.log(f"{child.name} (pid {child.process.pid}) has said nothing for {silent:.0f} s and is killed")
-                child.process.kill()
+        for child, silent_s in hung(self.children.values(), self.seen, self._heard_s, self._clock.monotonic()):
+            self.plan.log(f"{child.name} (pid {child.process.pid}) has said nothing for {silent_s:.0f} s and is killed")
+            child.process.kill()
 
     def _of(self, kind: Kind) -> list[Child]:
         return [child for child in self.children.values() if child.kind == kind]
@@ -233,35 +238,16 @@ class Supervisor:
 
     def fleet(self) -> dict[str, Any]:
         """What `manage.py fleet --json` prints."""
-        rows = []
-        for child in self._of("worker"):
-            standing = self.seen.workers.get(child.name)
-            status = standing.status if standing is not None else None
-            state, reason = (standing.state, standing.reason) if standing is not None else ("starting", "not heard of yet")
-            rows.append(
-                {
-                    "id": child.name,
-                    "slot": child.slot,
-                    "pid": child.process.pid,
-                    "state": "draining" if child.leaving else state,
-                    "reason": reason,
-                    "connections": status.connections if status is not None else None,
-                    "weddings": status.weddings if status is not None else None,
-                    "worker": status.worker if status is not None else None,
-                    "up_s": round(self._clock.monotonic() - child.started_s, 1),
-                }
-            )
-        others = [{"id": c.name, "kind": c.kind, "pid": c.process.pid} for c in self.children.values() if c.kind != "worker"]
-        counted = {"passed": self.seen.passed_total, "again": self.seen.again_total, "refused": self.seen.refused_total}
-        dispatcher = counted | {"waiting": self.seen.waiting, "cpu_s": round(self.seen.cpu_s, 3)}
-        whole: dict[str, Any] = {"dispatcher": dispatcher, "slots": self.plan.slots, "why": self._why}
-        whole["supervisor"] = os.getpid()
+        whole: dict[str, Any] = {"slots": self.plan.slots, "why": self._why, "supervisor": os.getpid()}
         # For who wants to talk to it, as a drill on the running fleet does: where it listens, and its Redis.
-        whole |= {"address": list(self.plan.listener.getsockname()[:2]), "redis": self.plan.env.get("REDIS_URL", "")}
-        return {"workers": rows, "processes": others} | whole
+        whole |= {"address": self._address, "redis": self.plan.env.get("REDIS_URL", "")}
+        return overview(self.children.values(), self.seen, self._clock.monotonic()) | whole
 
-    async def deploy(self, reason: str) -> AsyncIterator[dict[str, Any]]:
+    def deploy(self, reason: str) -> AsyncIterator[dict[str, Any]]:
         """Replace all workers one by one, then the rest. Yields what was done; the last one has `done`."""
+        return self._carried_out(self._deployed(reason))
+
+    async def _deployed(self, reason: str) -> AsyncIterator[dict[str, Any]]:
         async with self._deploying:
             for child in self._of("worker"):
                 if not self._stays(child):
@@ -281,14 +267,17 @@ class Supervisor:
                     other.process.terminate()  # it is started again as one that died
             yield {"done": True}
 
-    async def scale(self, slots: int, reason: str) -> AsyncIterator[dict[str, Any]]:
-        """Have so many workers. New ones take their share as people come; those that are too many are drained. All of it is
-        done, also when nobody listens any more."""
+    def scale(self, slots: int, reason: str) -> AsyncIterator[dict[str, Any]]:
+        """Have so many workers. New ones take their share as people come; those that are too many are drained."""
+        return self._carried_out(self._scaled(slots, reason))
+
+    async def _carried_out(self, steps: AsyncIterator[dict[str, Any]]) -> AsyncIterator[dict[str, Any]]:
+        """All of it is done, also when nobody listens any more."""
         said: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
 
         async def all_of_it() -> None:
             try:
-                async for step in self._scaled(slots, reason):
+                async for step in steps:
                     said.put_nowait(step)
             finally:
                 said.put_nowait(None)

@@ -10,14 +10,15 @@ from typing import Any
 
 import msgspec
 import pytest
-from django.db import connection, transaction
+from django.db import InternalError, connection, transaction
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec import Struct
+from psycopg.errors import ReadOnlySqlTransaction
 
 from realtime.config import RealtimeConfig
 from realtime.draft import SYSTEM, draft
-from realtime.errors import Refused, UnknownRoom
+from realtime.errors import JournalUnavailable, Refused, UnknownRoom
 from realtime.journal import Journal
 from realtime.kinds import Kind
 from realtime.messages import Sender
@@ -171,6 +172,22 @@ def test_what_replaces_something_says_what(journal: Journal, together: bool) -> 
     told = [entry.replaces for outcome in stored if isinstance(outcome, Stored) for entry in outcome.entries]
     assert told == [entry.replaces for entry in journal.since("a", 0, 10)] == ["", "old", ""]
     assert texts(journal) == [b'{"text":"new"}', b'{"text":"newer"}']
+
+
+def test_a_database_that_only_reads_for_now_has_refused_nothing(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refusing(*_: Any) -> None:
+        raise InternalError("cannot execute in a read-only transaction") from ReadOnlySqlTransaction()
+
+    with transaction.atomic():
+        journal.defer(say("waits", id="waits"))
+    with monkeypatch.context() as patch:
+        patch.setattr("realtime.journal.Batch.admit", refusing)
+        for drafts in ([say("one")], [say("one"), say("two")]):
+            with pytest.raises(JournalUnavailable):
+                journal.commit(drafts)
+        with pytest.raises(JournalUnavailable):
+            journal.sweep()
+    assert [entry.id for entry in journal.sweep().entries] == ["waits"], "it was not set aside"
 
 
 @pytest.mark.parametrize("together", [True, False])

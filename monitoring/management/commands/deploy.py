@@ -49,6 +49,8 @@ class Command(ShellCommand):
             fleet = next(remote.ask(settings.VAR_DIR, {"do": "fleet"}))
             self._not_on_a_day()
             last = self._deploy(f"deploy: {options['reason']}", len(fleet["workers"]))
+        except KeyboardInterrupt:
+            raise CommandError("the fleet goes on with it; manage.py fleet shows how far it is") from None
         except (remote.NoFleet, OSError, StopIteration) as error:
             raise CommandError(str(error) or "the supervisor does not answer") from None
         if not last.get("done"):

@@ -84,6 +84,23 @@ def test_pages_wait_when_the_web_process_has_died_and_the_supervisor_does_not_kn
     assert hall.come()[0] == NOWHERE
 
 
+def test_who_has_stood_still_holds_it_against_nobody() -> None:
+    hall = Hall()
+    for _ in range(8):
+        hall.now_s += 0.25
+        hall.hear("w1.1", "w2.1", "web.1")
+        hall.desk.seen(hall.now_s, 0.0)
+    hall.now_s += 3_600
+    seen = hall.desk.seen(hall.now_s, 0.0)
+    assert {name: (s.state, s.silent_s) for name, s in seen.workers.items()} == dict.fromkeys(("w1.1", "w2.1"), ("ready", 0.0))
+    assert seen.web_silent_s == 0.0 and hall.come("rose")[0] != NOWHERE
+    for _ in range(200):
+        hall.now_s += 0.25
+        hall.hear("w1.1")
+        seen = hall.desk.seen(hall.now_s, 0.0)
+    assert seen.workers["w2.1"].silent_s == seen.web_silent_s == 50.0 and seen.workers["w1.1"].silent_s == 0.0
+
+
 def test_weddings_are_spread_by_load() -> None:
     hall = Hall()
     homes = [hall.come(f"wedding-{number}")[0] for number in range(200)]

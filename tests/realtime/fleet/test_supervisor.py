@@ -18,9 +18,11 @@ import pytest
 from realtime.clock import SystemClock
 from realtime.fleet import processes, supervisor
 from realtime.fleet.children import Child, Plan
+from realtime.fleet.hung import HUNG_S
 from realtime.fleet.passing import Known, Seen, Standing
 from realtime.fleet.processes import take_turns
-from realtime.fleet.supervisor import HUNG_S, Supervisor
+from realtime.fleet.supervisor import LOOK_S, Supervisor
+from tests.fakes import ManualClock
 
 PATIENCE_S = 10.0
 
@@ -192,6 +194,40 @@ async def test_a_web_process_that_is_replaced_may_finish_however_long_the_fleet_
         fleet.supervisor._end_the_hung()
         assert children["web.1"].running, "it has what it was given until then"
         replacing.cancel()
+
+
+async def test_a_dispatcher_that_hangs_is_replaced(fleet: Fleet) -> None:
+    """For as long as it was stopped nobody came in, and nobody said why."""
+    children = fleet.supervisor.children
+    os.kill(children["dispatcher.1"].process.pid, signal.SIGSTOP)
+    for child in children.values():
+        child.started_s -= 3_600
+    fleet.supervisor.seen = Seen({name: Standing("ready", "") for name in ("w1.1", "w2.1")}, ["w1.1", "w2.1", "web.1"])
+    fleet.supervisor._heard_s -= HUNG_S + 1
+    fleet.supervisor._end_the_hung()
+    await fleet.until(lambda: "dispatcher.2" in children)
+    assert {"w1.1", "w2.1", "web.1"} <= children.keys() and "dispatcher.1" not in children
+
+
+async def test_who_has_stood_still_knows_of_nobody_how_long_they_have_said_nothing() -> None:
+    clock, kept = ManualClock(), list[float]()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        watching = Supervisor(Plan(1, listener, {}, Path(), 1.0, 1.0), clock)
+    watching._end_the_hung = lambda: kept.append(clock.monotonic() - watching._heard_s)  # type: ignore[method-assign]
+    looking = asyncio.create_task(watching._looking())
+    for seconds in (*[LOOK_S] * 40, 3_600.0, LOOK_S):
+        await asyncio.sleep(0)
+        clock.advance(seconds)
+        await asyncio.sleep(0)
+    looking.cancel()
+    assert kept == [*range(1, 41), 0.0, LOOK_S]
+
+
+async def test_a_deploy_goes_on_to_its_end_when_who_asked_has_gone(fleet: Fleet) -> None:
+    fleet.ready("w1.2", "w2.2")
+    async for _ in fleet.supervisor.deploy("test"):
+        break
+    await fleet.until(lambda: fleet.up() == ["w1.2", "w2.2"])
 
 
 async def test_a_new_dispatcher_has_heard_of_nobody_yet_and_nobody_is_killed_for_it(fleet: Fleet) -> None:
