@@ -75,14 +75,25 @@ def read_ticket(text: str, room: str, now: datetime, config: RealtimeConfig) -> 
     return ticket
 
 
+USED = "This ticket was used before."
+SPENT_MAX = 20_000
+_spent: dict[str, None] = {}
+"""What was used here last."""
+
+
 async def spend(ticket: Ticket, now: datetime, leeway_s: float) -> None:
     """Take note that a single-use ticket was used. Raises BadCredentials the second time.
 
-    The cache is shared by all processes when there is Redis. When it cannot be asked the signature and the short life of the
-    ticket have to do: a wedding goes on without Redis.
+    The cache is shared by all processes when there is Redis. When it cannot be asked, the signature, the short life of the
+    ticket and what this process remembers have to do: a wedding goes on without Redis.
     """
     if ticket.reusable:
         return
+    if ticket.nonce in _spent:
+        raise BadCredentials(USED)
+    _spent[ticket.nonce] = None
+    if len(_spent) > SPENT_MAX:
+        del _spent[next(iter(_spent))]
     # As long as anybody might still take it, whichever of our clocks is wrong.
     left_s = max(1, ticket.expires_s - int(now.timestamp()) + 1) + 2 * math.ceil(leeway_s)
     try:
@@ -90,7 +101,7 @@ async def spend(ticket: Ticket, now: datetime, leeway_s: float) -> None:
     except (OSError, RedisError):
         return
     if not fresh:
-        raise BadCredentials("This ticket was used before.")
+        raise BadCredentials(USED)
 
 
 def _signature(payload: str) -> str:

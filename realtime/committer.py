@@ -25,6 +25,8 @@ every commit takes, on a slow disk above all, is not theirs, and does not get le
 LEAST_GROWS = 1.02
 """A commit: the shortest lately is forgotten within a few dozen commits, when the disk has become slower."""
 BATCH_MIN, BATCH_FIRST = 8, 32
+COMPLAIN_S = 30.0
+"""Between two lines of the log about the same outage: a disk that is full takes what is read, and nothing that is written."""
 
 
 class Writer(Protocol):
@@ -84,6 +86,7 @@ class Committer:
         self._least_s = math.inf
         self._task: asyncio.Task[None] | None = None
         self._sweep_wanted = False
+        self._complained_s = -math.inf
         self.down = False
 
     def submit(self, draft: Draft, left_early: Callable[[], None] = lambda: None) -> asyncio.Future[Stored]:
@@ -144,9 +147,10 @@ class Committer:
                 if self.n_waiting:
                     await self._commit()
                 self.down = False
-            except JournalUnavailable:
-                if not self.down:
-                    logger.exception("the journal is down")
+            except JournalUnavailable as error:
+                if self._clock.monotonic() - self._complained_s > COMPLAIN_S:
+                    self._complained_s = self._clock.monotonic()
+                    logger.error("the journal is down: %s", error.__cause__ or error)
                 self.down = True
                 if not self.n_waiting:
                     return  # the sweep is asked for again every second

@@ -41,7 +41,7 @@ class Domain(Protocol):
 
     def revoked(self) -> Revoked:
         """Who may no longer come in, whatever ticket they hold. Equal to the last answer when nothing is new; asked every
-        second."""
+        second. Raises JournalUnavailable."""
 
     def today(self, now: datetime) -> set[str]:
         """The weddings that have their day now: they are let in before all others. Asked every minute."""

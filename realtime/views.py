@@ -17,13 +17,21 @@ from msgspec import Struct
 from realtime.bootstrap import services
 from realtime.credentials import bearer, good_ticket, use
 from realtime.draft import draft
-from realtime.errors import BadCredentials, JournalUnavailable, Malformed, RealtimeError, TooLarge, Unanswered
+from realtime.errors import (
+    BadCredentials,
+    JournalUnavailable,
+    Malformed,
+    RealtimeError,
+    RegistryUnavailable,
+    TooLarge,
+    Unanswered,
+)  # fmt: skip
 from realtime.messages import Id, Sender
 from realtime.policy.limits import message_limit
 from realtime.publish import submit
 from realtime.revoked import Revoked, withdrawn
 from realtime.roles import ROLES
-from realtime.services import Services
+from realtime.services import WEB_SLOT, Services
 
 TICK_MAX_AGE_S = 5.0
 """Five missed comparisons with the journal: this process may be deaf."""
@@ -125,7 +133,7 @@ async def _revoked(parts: Services) -> Revoked:
     go ahead."""
     try:
         return await sync_to_async(parts.domain.revoked)()
-    except DatabaseError:
+    except (DatabaseError, JournalUnavailable):
         return parts.hub.revoked
 
 
@@ -155,11 +163,22 @@ async def readyz(request: HttpRequest) -> JsonResponse:
     checks = {
         "journal": await sync_to_async(_journal_answers)(),
         "tick": age_s is not None and age_s < TICK_MAX_AGE_S,
-        "writer": not parts.committer.down,
+        "writer": await _stores(parts),
         "state": parts.state == "ready",
     }
     ready = all(checks.values())
     return JsonResponse({"ready": ready, "checks": checks, "process": parts.hub.process}, status=200 if ready else 503)
+
+
+async def _stores(parts: Services) -> bool:
+    """Whether what is published is stored, here or, as the web process of a fleet, by any worker."""
+    if parts.slot != WEB_SLOT or parts.committer.down:
+        return not parts.committer.down
+    try:
+        reports = await parts.registry.reports()
+    except RegistryUnavailable:
+        return True  # as far as is known
+    return not reports or any(report.journal_healthy for report in reports)
 
 
 def _journal_answers() -> bool:

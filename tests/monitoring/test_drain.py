@@ -61,6 +61,14 @@ def test_the_newest_worker_in_the_slot_is_told_and_it_is_kept_who_asked(told: Ca
     assert (entry.who, entry.what) == ("Maria Lang", "drain")
 
 
+def test_two_are_not_drained_by_what_the_reports_said_before(told: Callable[..., MemoryRegistry]) -> None:
+    registry = told(report("a", "w1"), report("b", "w2"))
+    drain("w1")
+    with pytest.raises(CommandError, match="another worker was just told to drain; again in 3 s") as refused:
+        drain("w2")
+    assert refused.value.returncode == 2 and orders(registry, "b") == []
+
+
 @pytest.mark.parametrize(("slot", "why"), [("w7", "those that report: w1"), ("w1", "only worker that takes people")])
 def test_nobody_is_told_what_cannot_be_done(told: Callable[..., MemoryRegistry], slot: str, why: str) -> None:
     registry = told(report("a", "w1"))

@@ -11,6 +11,7 @@ import pytest
 from channels.testing import WebsocketCommunicator
 from hypothesis import given
 from hypothesis import strategies as st
+from redis.exceptions import RedisError
 
 from realtime.access import Ticket, issue_ticket, origin_allowed, read_ticket, spend
 from realtime.adapters.registry import MemoryRegistry
@@ -161,6 +162,15 @@ async def test_a_ticket_works_once_however_many_come_after_it(site: Site) -> Non
         await spend(read(site.ticket(PLANNER)), site.clock.now(), 300)
     with pytest.raises(BadCredentials):
         await spend(first, site.clock.now(), 300)
+
+
+async def test_a_ticket_works_once_here_also_while_redis_is_away(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def away(*_: Any, **__: Any) -> bool:
+        raise RedisError
+
+    monkeypatch.setattr("realtime.access.cache.aadd", away)
+    ticket = site.ticket(PLANNER)
+    assert [await refused(site.knock(text)) for text in (ticket, ticket)] == [False, True]
 
 
 async def test_a_ticket_runs_out_and_the_load_role_needs_load_testing(site: Site) -> None:

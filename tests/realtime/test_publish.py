@@ -15,6 +15,7 @@ from django.conf import settings
 from django.core.exceptions import SynchronousOnlyOperation
 from django.db import OperationalError, transaction
 from django.test import AsyncClient
+from msgspec.structs import replace
 
 from realtime.access import issue_ticket
 from realtime.bootstrap import services
@@ -23,8 +24,10 @@ from realtime.messages import Sender
 from realtime.models import JournalEntry, OutboxEntry
 from realtime.performance_optimizer import Tuning
 from realtime.publish import Published, apublish, publish
+from realtime.report import WorkerReport
+from realtime.reporting import report
 from realtime.routing import router
-from realtime.services import Services
+from realtime.services import WEB_SLOT, Services
 from wedsync.weddings.models import ApiToken, Wedding
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -401,6 +404,21 @@ async def test_readiness_names_what_is_wrong(parts: Services) -> None:
     parts.committer.down = True
     response = await AsyncClient().get("/readyz")
     assert (response.status_code, json.loads(response.content)["checks"]["writer"]) == (503, False)
+
+
+@pytest.mark.parametrize(("healthy", "stores"), [([True, False], True), ([False, False], False), ([], True)])
+async def test_the_web_process_says_whether_any_worker_stores_what_is_published(
+    parts: Services, healthy: list[bool], stores: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = [replace(report(parts), worker=f"h.{number}.x", journal_healthy=well) for number, well in enumerate(healthy)]
+
+    async def reports() -> list[WorkerReport]:
+        return said
+
+    monkeypatch.setattr(parts.registry, "reports", reports)
+    parts.slot = WEB_SLOT
+    checks = json.loads((await AsyncClient().get("/readyz")).content)["checks"]
+    assert checks["writer"] is stores
 
 
 async def test_a_worker_whose_journal_is_away_still_takes_people_and_one_that_drains_does_not(parts: Services) -> None:

@@ -16,10 +16,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from django.db import connection
+from django.db import InterfaceError, OperationalError, connection
 from msgspec import Struct
 
-from realtime.errors import Refused
+from realtime.errors import JournalUnavailable, Refused
 from realtime.fence import PREFIX
 from realtime.kinds import CueGo, ItemEvent, Kind, Reorder, Restore, SheetEdited, Shift
 from realtime.messages import Sender, encode
@@ -163,7 +163,10 @@ class WeddingDomain:
 
     def revoked(self) -> Revoked:
         """Members that are gone, revoked or no longer in their role, and accounts that are not staff."""
-        return revoked()
+        try:
+            return revoked()
+        except (OperationalError, InterfaceError) as error:
+            raise JournalUnavailable from error
 
     def today(self, now: datetime) -> set[str]:
         """By their ceremonies: cheap enough to be asked by every worker. Those of drills have no day."""

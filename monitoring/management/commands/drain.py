@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import getpass
+import secrets
 from typing import Any
 
 from django.conf import settings
@@ -22,6 +23,8 @@ from wedsync.environment import environment
 
 MISUSE = 2
 DEADLINE_MAX_S = 86_400
+LEASE, LEASE_S = "drain", 3.0
+"""One after the other, and not before the reports say who takes people by now: else all might go."""
 POLL_S = 0.2
 MORE_S = 15.0
 """Beyond the deadline: the last goodbyes, and the report that says that it has ended."""
@@ -63,6 +66,8 @@ class Command(ShellCommand):
             slot = settings.REALTIME.slot if own else options["worker"]
             found = self._found(await registry.reports(), slot, own)
             if not own:  # the end of a pod is no decision of a person
+                if found.state != "draining" and not await registry.hold(LEASE, secrets.token_hex(8), LEASE_S):
+                    raise CommandError(f"another worker was just told to drain; again in {LEASE_S:g} s", returncode=MISUSE)
                 who = options["by"] or getpass.getuser()
                 await asyncio.to_thread(_keep, who, "drain", options["reason"], SystemClock().now(), found.worker)
             if found.state != "draining":
