@@ -164,9 +164,14 @@ class Batch:
         if not kind.settled or getattr(draft.payload, "state", "") in (kind.settled, kind.anew):
             return False
         about = {"kind": kind.name, "key": storable(coalesce_key(kind, draft.payload, draft.sender.member))}
-        here = (row.data for row in reversed(self._rows) if (row.room, row.kind, row.key) == (room.pk, *about.values()))
-        stored = JournalEntry.objects.filter(room_id=room.pk, **about).order_by("-offset").values_list("data", flat=True)
-        newest = next(here, None) or stored.first()
+        here = (
+            row.data
+            for row in reversed(self._rows)
+            if (row.room, row.kind, row.key) == (room.pk, *about.values())
+            and not row.replaced and row.publication_id != draft.replaces
+        )  # fmt: skip
+        stored = JournalEntry.objects.filter(room_id=room.pk, replaced=False, **about).exclude(publication_id=draft.replaces)
+        newest = next(here, None) or stored.order_by("-offset").values_list("data", flat=True).first()
         return newest is not None and json.loads(newest).get("state") == kind.settled
 
     def _append(self, room: _Locked, draft: Draft, effect: Effect, *, own: bool) -> Entry:

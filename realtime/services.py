@@ -173,7 +173,11 @@ class Services:
                 measured = self._tune(due_s, *measured)
             except Exception:  # without the next round nothing here would be noticed any more
                 logger.exception("this process could not be tuned")
-            next(planning)
+            try:
+                next(planning)
+            except Exception:
+                logger.exception("a round of plans was broken off; the next one begins")
+                planning = self._planning()
 
     def _tune(self, due_s: float, before_s: float, cpu_s: float, emergencies: int) -> tuple[float, float, int]:
         """One round, due at `due_s`, since the last one at `before_s`. Returns what the next one starts from."""

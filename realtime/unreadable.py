@@ -11,8 +11,8 @@ import re
 from realtime.errors import Malformed
 from realtime.messages import ID_MAX, Error
 
-HALF = re.compile(r"\\u[dD][89a-fA-F]|[\ud800-\udfff]")
-"""As JSON spells half a pair of characters, and as it may come from a server that hands over decoded text."""
+HALF = re.compile("[\ud800-\udfff]")
+"""Half a pair of characters, once JSON is read: of good pairs nothing is left over."""
 PLACE = re.compile(r"`\$\.?([^`]*)`$|unknown field `([^`]*)`")
 """How msgspec names it."""
 HALVES = "A text holds half of a character pair: no screen can show that."
@@ -21,7 +21,7 @@ HALVES = "A text holds half of a character pair: no screen can show that."
 def complaint(text: bytes | str, error: Exception) -> Error:
     """The answer to `text`, which the decoder of the protocol refused with `error`."""
     said, loose = str(error), _loosely(text)
-    halves = loose is not None and HALF.search(text if isinstance(text, str) else text.decode(errors="replace"))
+    halves = loose is not None and HALF.search(json.dumps(loose, ensure_ascii=False))
     place = PLACE.search(said)
     field = "" if place is None or halves else place.group(1) or place.group(2) or ""
     id = loose.get("id") if isinstance(loose, dict) else None

@@ -178,7 +178,8 @@ async def _stores(parts: Services) -> bool:
         reports = await parts.registry.reports()
     except RegistryUnavailable:
         return True  # as far as is known
-    return not reports or any(report.journal_healthy for report in reports)
+    serving = [report for report in reports if report.state == "ready"]
+    return not serving or any(report.journal_healthy for report in serving)
 
 
 def _journal_answers() -> bool:

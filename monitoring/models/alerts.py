@@ -321,21 +321,24 @@ class Receiver(models.Model):
         return self.name
 
     def clean(self) -> None:
-        """Raises ValidationError when the target is no list of addresses or no URL, and for a wedding that is not there; one
-        that was there is no reason to refuse something else."""
+        """Raises ValidationError when the target is no list of addresses or no URL, and for a wedding that is not there. What
+        was stored before is no reason to refuse something else: it can be switched off."""
+        before = Receiver.objects.filter(pk=self.pk).first()
+        if before is None or (before.kind, before.target) != (self.kind, self.target):
+            self._check_target()
+        changed = before is None or before.wedding != self.wedding
+        if self.wedding and changed and not Wedding.objects.filter(slug=self.wedding).exists():
+            raise ValidationError({"wedding": "There is no wedding with this slug."})
+
+    def _check_target(self) -> None:
         if self.kind == self.Kind.EMAIL:
             try:
                 for address in self.addresses or [""]:
                     validate_email(address)
             except ValidationError as error:
                 raise ValidationError({"target": "E-mail addresses separated by commas are needed."}) from error
-        else:
-            if not is_address(self.target, "http", "https") or "@" in urlsplit(self.target).netloc:
-                raise ValidationError({"target": "A URL is needed, http:// or https://, without a login in it."})
-        if self.wedding and not Wedding.objects.filter(slug=self.wedding).exists():
-            before = Receiver.objects.filter(pk=self.pk).first()
-            if before is None or before.wedding != self.wedding:
-                raise ValidationError({"wedding": "There is no wedding with this slug."})
+        elif not is_address(self.target, "http", "https") or "@" in urlsplit(self.target).netloc:
+            raise ValidationError({"target": "A URL is needed, http:// or https://, without a login in it."})
 
     @property
     def addresses(self) -> list[str]:

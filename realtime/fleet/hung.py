@@ -13,8 +13,9 @@ HUNG_S = 30.0
 """Without a word a process is hung: it says four times a second how it is."""
 
 
-def hung(children: Iterable[Child], seen: Seen, heard_s: float, now_s: float) -> Iterator[tuple[Child, float]]:
-    """(process, for how long it has said nothing). `seen`: by the dispatcher, which was heard of last at `heard_s`.
+def hung(children: Iterable[Child], seen: Seen, heard_s: float, awake_s: float, now_s: float) -> Iterator[tuple[Child, float]]:
+    """(process, for how long it has said nothing). `seen`: by the dispatcher, which was heard of last at `heard_s`. `awake_s`:
+    since when the supervisor has not stood still, as all of a paused machine does.
 
     Of a web process that is being replaced the end is near, however it stands. Those whom a dispatcher has not heard yet are
     judged by how long it could have: it may be new itself.
@@ -23,7 +24,7 @@ def hung(children: Iterable[Child], seen: Seen, heard_s: float, now_s: float) ->
     dispatcher, web = (_newest(there, kind) for kind in ("dispatcher", "web"))
     if dispatcher is None:
         return
-    if (silent := now_s - max(heard_s, dispatcher.started_s)) > HUNG_S:
+    if (silent := now_s - max(heard_s, dispatcher.started_s, awake_s)) > HUNG_S:
         yield dispatcher, silent
     silent_s = {name: standing.silent_s for name, standing in seen.workers.items()}
     silent_s |= {web.name: seen.web_silent_s} if web is not None else {}
@@ -32,7 +33,7 @@ def hung(children: Iterable[Child], seen: Seen, heard_s: float, now_s: float) ->
             continue
         silent, limit_s = silent_s.get(child.name, 0.0), HUNG_S
         if child.name not in seen.heard:
-            silent = now_s - max(child.started_s, dispatcher.started_s)
+            silent = now_s - max(child.started_s, dispatcher.started_s, awake_s)
             limit_s += READY_S if child.started_s + READY_S > dispatcher.started_s else 0.0
         if silent > limit_s:
             yield child, silent

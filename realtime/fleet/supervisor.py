@@ -49,8 +49,8 @@ class Supervisor:
         self._homes: dict[str, str] = {}
         self._why = "as started"
         self._address = list(plan.listener.getsockname()[:2])  # to be asked for also when nobody listens any more
-        self._heard_s = clock.monotonic()
-        """When the dispatcher was heard of last."""
+        self._heard_s = self._awake_s = clock.monotonic()
+        """When the dispatcher was heard of last, and since when we have not stood still."""
         self._due: set[str] = set()
         """Slots whose process is started again after a moment."""
         self._tasks: set[asyncio.Task[None]] = set()
@@ -210,7 +210,6 @@ class Supervisor:
                 return
             if isinstance(heard[0], Seen):
                 self.seen, self._heard_s = heard[0], self._clock.monotonic()
-                self._end_the_hung()
 
     async def _looking(self) -> None:
         before_s = self._clock.monotonic()
@@ -218,12 +217,12 @@ class Supervisor:
             await self._clock.sleep(LOOK_S)
             now_s = self._clock.monotonic()
             if now_s - before_s > STOOD_STILL_S:
-                self._heard_s = now_s
+                self._awake_s = now_s
             before_s = now_s
             self._end_the_hung()
 
     def _end_the_hung(self) -> None:
-        for child, silent_s in hung(self.children.values(), self.seen, self._heard_s, self._clock.monotonic()):
+        for child, silent_s in hung(self.children.values(), self.seen, self._heard_s, self._awake_s, self._clock.monotonic()):
             self.plan.log(f"{child.name} (pid {child.process.pid}) has said nothing for {silent_s:.0f} s and is killed")
             child.process.kill()
 
@@ -248,6 +247,9 @@ class Supervisor:
         return self._carried_out(self._deployed(reason))
 
     async def _deployed(self, reason: str) -> AsyncIterator[dict[str, Any]]:
+        if self._deploying.locked():
+            yield {"done": False, "error": "another deploy is under way; manage.py fleet shows how far it is"}
+            return
         async with self._deploying:
             for child in self._of("worker"):
                 if not self._stays(child):
@@ -316,7 +318,7 @@ class Supervisor:
         return max(many, key=lambda c: (len(c.slot), c.slot), default=None)  # the newest first: the scaler asks what it holds
 
     def _stays(self, child: Child) -> bool:
-        return child.running and not child.leaving and child.slot in self._wanted()
+        return child.running and not child.leaving and child.slot in self._wanted() and not self.stopping.is_set()
 
     async def _replace(self, old: Child, reason: str) -> bool:
         async with self._starting:
@@ -333,12 +335,11 @@ class Supervisor:
         return True
 
     async def _ready(self, child: Child) -> bool:
-        until_s = self._clock.monotonic() + READY_S
-        while self._clock.monotonic() < until_s and child.running:
-            if self._serves(child):
-                return True
+        for _ in range(round(READY_S / STEP_S)):  # by steps: a machine that is paused takes nobody's time away
+            if not child.running or self._serves(child):
+                break
             await self._clock.sleep(STEP_S)
-        return False
+        return child.running and self._serves(child)
 
     def _serves(self, child: Child) -> bool:
         """As the dispatcher sees it. A worker that speaks may still be one that nobody is sent to."""
@@ -354,8 +355,9 @@ class Supervisor:
         await self._kill_after(child, DRAIN_S + END_S)
 
     async def _kill_after(self, child: Child, patience_s: float) -> None:
-        until_s = self._clock.monotonic() + patience_s
-        while child.running and self._clock.monotonic() < until_s:
+        for _ in range(round(patience_s / STEP_S)):
+            if not child.running:
+                break
             await self._clock.sleep(STEP_S)
         if child.running:
             self.plan.log(f"{child.name} (pid {child.process.pid}) did not end by itself")

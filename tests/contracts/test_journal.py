@@ -14,6 +14,7 @@ from django.db import InternalError, connection, transaction
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec import Struct
+from msgspec.structs import replace
 from psycopg.errors import ReadOnlySqlTransaction
 
 from realtime.config import RealtimeConfig
@@ -205,6 +206,9 @@ def test_what_is_settled_is_not_brought_back_by_who_did_not_know(journal: Journa
     assert len(journal.since("a", 0, 10)) == 7
     (again,) = journal.commit([drafts[1]])
     assert isinstance(again, Stored) and again.duplicate, "what was taken is answered as before"
+    slip = [issue(1, "resolved", "rain"), replace(issue(2, "working", "rain"), replaces="rain1"), issue(3, "working", "rain")]
+    stored = journal.commit(slip) if together else [journal.commit([one])[0] for one in slip]
+    assert all(isinstance(outcome, Stored) for outcome in stored), "a slip of one's own can be corrected"
 
 
 def test_a_vendor_replaces_only_what_is_theirs(journal: Journal) -> None:

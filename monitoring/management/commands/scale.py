@@ -135,7 +135,8 @@ class Command(ShellCommand):
         else:
             self.stdout.write(f"{last.at:%Y-%m-%d %H:%M:%S} UTC  have {last.have}, want {last.want}: {last.reason}")
             self.stdout.write("  asked for: " + ", ".join(f"{name} {n:g}" for name, n in sorted(last.inputs.items())))
-        pin = ScalingPin.objects.filter(until__gt=clock.now()).first()
+        now = clock.now()
+        pin = ScalingPin.objects.filter(at__lte=now, until__gt=now).first()
         self.stdout.write(f"mode {said.mode}" + (f"; pinned: {pin}" if pin else ""))
 
     def _simulate(self, options: dict[str, Any]) -> None:

@@ -58,5 +58,12 @@ def test_who_is_found(
         child("control.1", "control", 7_200),
     ]
     seen = Seen({"w1.1": Standing("ready", "", None, silent_s)}, ["w1.1", "web.1"] if heard else [], web_silent_s=silent_s)
-    named = sorted(hanging.name for hanging, _ in hung(children, seen, NOW_S - dispatcher_silent_s, NOW_S))
+    named = sorted(hanging.name for hanging, _ in hung(children, seen, NOW_S - dispatcher_silent_s, 0.0, NOW_S))
     assert named == sorted(found)
+
+
+def test_a_machine_that_was_paused_makes_nobody_hang(process: subprocess.Popen[bytes]) -> None:
+    kinds: dict[str, Kind] = {"dispatcher.1": "dispatcher", "web.1": "web", "w1.1": "worker"}
+    children = [Child(name, name.rpartition(".")[0], kind, process, NOW_S - 3_600) for name, kind in kinds.items()]
+    assert {child.name for child, _ in hung(children, Seen({}), 0.0, 0.0, NOW_S)} == set(kinds)
+    assert not list(hung(children, Seen({}), 0.0, NOW_S - HUNG_S, NOW_S))

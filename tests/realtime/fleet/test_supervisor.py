@@ -51,6 +51,7 @@ class Fleet:
     def __init__(self, folder: Path, slots: int) -> None:
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.supervisor = Supervisor(Plan(slots, self.listener, dict(os.environ), folder, 1.0, 1.0), SystemClock())
+        self.supervisor._awake_s -= 7_200  # it has looked after them all this time
         self.fate: dict[tuple[str, int], str] = {}
         self.starts: Counter[str] = Counter()
         self._really = processes.start
@@ -213,7 +214,7 @@ async def test_who_has_stood_still_knows_of_nobody_how_long_they_have_said_nothi
     clock, kept = ManualClock(), list[float]()
     with socket.create_server(("127.0.0.1", 0)) as listener:
         watching = Supervisor(Plan(1, listener, {}, Path(), 1.0, 1.0), clock)
-    watching._end_the_hung = lambda: kept.append(clock.monotonic() - watching._heard_s)  # type: ignore[method-assign]
+    watching._end_the_hung = lambda: kept.append(clock.monotonic() - watching._awake_s)  # type: ignore[method-assign]
     looking = asyncio.create_task(watching._looking())
     for seconds in (*[LOOK_S] * 40, 3_600.0, LOOK_S):
         await asyncio.sleep(0)
@@ -223,10 +224,12 @@ async def test_who_has_stood_still_knows_of_nobody_how_long_they_have_said_nothi
     assert kept == [*range(1, 41), 0.0, LOOK_S]
 
 
-async def test_a_deploy_goes_on_to_its_end_when_who_asked_has_gone(fleet: Fleet) -> None:
+async def test_a_deploy_goes_on_to_its_end_when_who_asked_has_gone_and_is_one(fleet: Fleet) -> None:
     fleet.ready("w1.2", "w2.2")
     async for _ in fleet.supervisor.deploy("test"):
         break
+    (again,) = [step async for step in fleet.supervisor.deploy("test")]
+    assert not again["done"] and "under way" in again["error"]
     await fleet.until(lambda: fleet.up() == ["w1.2", "w2.2"])
 
 
