@@ -34,6 +34,7 @@ class Writer(Protocol):
 
     def commit(self, drafts: Sequence[Draft]) -> list[Outcome]: ...
     def sweep(self) -> Swept: ...
+    def probe(self) -> None: ...
 
 
 class Submission:
@@ -144,6 +145,8 @@ class Committer:
                     swept: Swept = await self._in_thread(self._writer.sweep)
                     self._offer(swept.entries)
                     self._sweep_wanted |= swept.more  # after those who wait for a commit
+                    if self.down and not swept.entries and not self.n_waiting:
+                        await self._in_thread(self._writer.probe)  # an empty outbox says nothing of what can be stored
                 if self.n_waiting:
                     await self._commit()
                 self.down = False

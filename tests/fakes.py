@@ -86,6 +86,9 @@ class MemoryJournal:
         self._check()
         return Swept()
 
+    def probe(self) -> None:
+        self._check()
+
     def position(self, room: str) -> Position:
         self._check()
         if room not in self.entries:

@@ -10,7 +10,8 @@ from typing import Any
 
 import msgspec
 import pytest
-from django.db import InternalError, connection, transaction
+from django.db import InternalError, OperationalError, connection, transaction
+from django.test.utils import CaptureQueriesContext
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec import Struct
@@ -173,6 +174,21 @@ def test_what_replaces_something_says_what(journal: Journal, together: bool) -> 
     told = [entry.replaces for outcome in stored if isinstance(outcome, Stored) for entry in outcome.entries]
     assert told == [entry.replaces for entry in journal.since("a", 0, 10)] == ["", "old", ""]
     assert texts(journal) == [b'{"text":"new"}', b'{"text":"newer"}']
+
+
+def test_to_see_whether_something_can_be_stored_changes_nothing(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    journal.commit([say("one")])
+    before = list(Room.objects.order_by("pk").values())
+    with CaptureQueriesContext(connection) as asked:
+        journal.probe()
+    assert any(query["sql"].startswith("UPDATE") for query in asked) and list(Room.objects.order_by("pk").values()) == before
+
+    def refusing(*_: Any, **__: Any) -> None:
+        raise OperationalError("database or disk is full")
+
+    monkeypatch.setattr("realtime.journal.QuerySet.update", refusing)
+    with pytest.raises(JournalUnavailable):
+        journal.probe()
 
 
 def test_a_database_that_only_reads_for_now_has_refused_nothing(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -47,6 +47,9 @@ class Bench:
     def sweep(self) -> Swept:
         return self.journal.sweep()
 
+    def probe(self) -> None:
+        self.journal.probe()
+
     async def in_thread(self, function: Any, *args: Any) -> Any:
         await self.gate.wait()
         return function(*args)
@@ -292,3 +295,26 @@ async def test_a_full_outbox_is_emptied_at_once_and_commits_have_their_turn_in_b
     bench.committer.sweep_soon()
     await turns(30)
     assert commits == [0, 1, 1]
+
+
+async def test_a_journal_that_can_only_be_read_stays_down_until_it_stores_something(bench: Bench) -> None:
+    """It went up and down each second: the look into an empty outbox had succeeded."""
+    stores = False
+
+    def full(*_: Any) -> Any:
+        if not stores:
+            raise JournalUnavailable
+        return []
+
+    bench.journal.commit = bench.journal.probe = full  # type: ignore[method-assign]
+    refused = bench.submit()
+    await turns()
+    assert isinstance(refused.exception(), JournalUnavailable) and bench.committer.down
+    for _ in range(3):
+        bench.committer.sweep_soon()
+        await turns()
+        assert bench.committer.down
+    stores = True
+    bench.committer.sweep_soon()
+    await turns()
+    assert not bench.committer.down
