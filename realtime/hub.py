@@ -184,8 +184,8 @@ class Hub:
 
     def fleeting_entry(self, draft: Draft) -> Entry:
         """A draft as an entry without an offset."""
-        kind, now, since_s = draft.kind, self._clock.now(), draft.received_s
-        return Entry(draft.room, 0, kind.name, int(kind.audience), draft.id, draft.sender, now, draft.data, received_s=since_s)
+        kind, now, came_s = draft.kind, self._clock.now(), draft.received_s
+        return Entry(draft.room, 0, kind.name, int(kind.audience), draft.id, draft.sender, now, draft.data, received_s=came_s)
 
     def _send_fleeting(self, draft: Draft, *, provisional: bool) -> None:
         entry = self.fleeting_entry(draft)

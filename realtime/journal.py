@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import TypeVar
 
 import msgspec
-from django.db import DatabaseError, InterfaceError, OperationalError, connections, transaction
+from django.db import Error, InterfaceError, OperationalError, connections, transaction
 from django.db.models import F, Max, Q, QuerySet
 
 from realtime.batch import Batch, few_round_trips
@@ -79,37 +79,30 @@ class Journal:
 
     def sweep(self, limit: int = 256) -> Swept:
         """Publish what committed transactions left in the outbox, in the order of its ids, `limit` rows at the most."""
+        return _guard(lambda: self._swept(limit))
+
+    def _swept(self, limit: int) -> Swept:
+        waiting = list(OutboxEntry.objects.filter(failed="").order_by("id").values_list("pk", "room__name")[:limit])
+        if not waiting:
+            return Swept()
         try:
-            waiting = list(OutboxEntry.objects.filter(failed="").order_by("id").values_list("pk", "room__name")[:limit])
-            if not waiting:
-                return Swept()
-            try:
-                entries = self._sweep({name for _, name in waiting}, [pk for pk, _ in waiting])
-            except DatabaseError as error:
-                if _away(error):
-                    raise
-                # One row that cannot be stored must not hold up the others for ever: find it and set it aside.
-                entries = [entry for pk, name in waiting for entry in self._sweep_alone(name, pk)]
-            return Swept(tuple(entries), len(waiting) == limit)
-        except DatabaseError as error:
+            entries = self._sweep({name for _, name in waiting}, [pk for pk, _ in waiting])
+        except Error as error:
             if _away(error):
-                raise JournalUnavailable from error
-            raise
+                raise
+            # One row that cannot be stored must not hold up the others for ever: find it and set it aside.
+            entries = [entry for pk, name in waiting for entry in self._sweep_alone(name, pk)]
+        return Swept(tuple(entries), len(waiting) == limit)
 
     def probe(self) -> None:
         """Store something that changes nothing. Raises JournalUnavailable when nothing can be stored."""
-        try:
-            with transaction.atomic(durable=True):
-                Room.objects.filter(pk__in=Room.objects.order_by("pk").values("pk")[:1]).update(floor=F("floor"))
-        except DatabaseError as error:
-            if _away(error):
-                raise JournalUnavailable from error
-            raise
+        first = Room.objects.filter(pk__in=Room.objects.order_by("pk").values("pk")[:1])
+        _guard(lambda: first.update(floor=F("floor")))
 
     def _sweep_alone(self, name: str, pk: int) -> list[Entry]:
         try:
             return self._sweep({name}, [pk])
-        except DatabaseError as error:
+        except Error as error:
             if _away(error):
                 raise
             logger.exception("outbox entry %s cannot be published", pk)
@@ -285,8 +278,10 @@ def _away(error: Exception) -> bool:
     return isinstance(error, OperationalError | InterfaceError) or getattr(error.__cause__, "sqlstate", None) == READ_ONLY
 
 
-def _guard(read: Callable[[], T]) -> T:
+def _guard(ask: Callable[[], T]) -> T:
     try:
-        return read()
-    except (OperationalError, InterfaceError) as error:
-        raise JournalUnavailable from error
+        return ask()
+    except Error as error:
+        if _away(error):
+            raise JournalUnavailable from error
+        raise

@@ -20,8 +20,7 @@ HALVES = "A text holds half of a character pair: no screen can show that."
 
 def complaint(text: bytes | str, error: Exception) -> Error:
     """The answer to `text`, which the decoder of the protocol refused with `error`."""
-    said, loose = str(error), _loosely(text)
-    halves = loose is not None and HALF.search(json.dumps(loose, ensure_ascii=False))
+    said, (loose, halves) = str(error), _loosely(text)
     place = PLACE.search(said)
     field = "" if place is None or halves else place.group(1) or place.group(2) or ""
     id = loose.get("id") if isinstance(loose, dict) else None
@@ -29,9 +28,10 @@ def complaint(text: bytes | str, error: Exception) -> Error:
     return Error(Malformed.code, HALVES if halves else said, ref, field)
 
 
-def _loosely(text: bytes | str) -> object:
-    """As a decoder understands it that is less strict; None: that one does not either."""
+def _loosely(text: bytes | str) -> tuple[object, bool]:
+    """As a decoder understands it that is less strict, and whether it holds half a pair; None: that one does not either."""
     try:
-        return json.loads(text)
+        read = json.loads(text)
+        return read, HALF.search(json.dumps(read, ensure_ascii=False)) is not None
     except (ValueError, RecursionError):
-        return None
+        return None, False

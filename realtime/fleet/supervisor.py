@@ -219,7 +219,10 @@ class Supervisor:
             if now_s - before_s > STOOD_STILL_S:
                 self._awake_s = now_s
             before_s = now_s
-            self._end_the_hung()
+            try:
+                self._end_the_hung()
+            except Exception:  # without the next look nobody who hangs would be noticed any more
+                logger.exception("it could not be asked who hangs")
 
     def _end_the_hung(self) -> None:
         for child, silent_s in hung(self.children.values(), self.seen, self._heard_s, self._awake_s, self._clock.monotonic()):
@@ -262,6 +265,9 @@ class Supervisor:
             web = self._only("web")
             if web is not None and not await self._replace(web, reason):
                 yield {"done": False, "error": f"the new web process was not ready after {READY_S:g} s; the old one stays"}
+                return
+            if self.stopping.is_set():
+                yield {"done": False, "error": "the server stops"}
                 return
             kinds: tuple[Kind, ...] = ("dispatcher", "control")
             for kind in kinds:

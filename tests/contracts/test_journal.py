@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from django.db import InternalError, OperationalError, connection, transaction
+from django.db import InterfaceError, InternalError, OperationalError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -191,8 +191,13 @@ def test_to_see_whether_something_can_be_stored_changes_nothing(journal: Journal
         journal.probe()
 
 
-def test_a_database_that_only_reads_for_now_has_refused_nothing(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("how", ["read only", "hung up"])
+def test_a_database_that_stores_nothing_for_now_has_refused_nothing(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
     def refusing(*_: Any) -> None:
+        if how == "hung up":
+            raise InterfaceError("connection already closed")
         raise InternalError("cannot execute in a read-only transaction") from ReadOnlySqlTransaction()
 
     with transaction.atomic():

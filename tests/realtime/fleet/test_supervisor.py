@@ -233,6 +233,15 @@ async def test_a_deploy_goes_on_to_its_end_when_who_asked_has_gone_and_is_one(fl
     await fleet.until(lambda: fleet.up() == ["w1.2", "w2.2"])
 
 
+async def test_a_deploy_that_a_stop_breaks_off_is_not_called_done(fleet: Fleet) -> None:
+    fleet.ready("w1.2", "w2.2")
+    said = []
+    async for step in fleet.supervisor.deploy("test"):
+        said.append(step)
+        fleet.supervisor.stopping.set()
+    assert said[-1] == {"done": False, "error": "the server stops"}
+
+
 async def test_a_new_dispatcher_has_heard_of_nobody_yet_and_nobody_is_killed_for_it(fleet: Fleet) -> None:
     children = fleet.supervisor.children
     for name in ("w1.1", "w2.1", "web.1"):

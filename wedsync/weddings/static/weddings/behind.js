@@ -110,12 +110,17 @@ const OFFERS_MAX = 20;
 /** {id of my restoring: the items that it named}. */
 const undone = new Map();
 
+function kept(among, id, items) {
+  among.set(id, items);
+  if (among.size > OFFERS_MAX) among.delete(among.keys().next().value);
+}
+
 /** Offer to take back what I have just changed. Several changes may come before the next drawing: each is taken back alone. */
 export function offerUndo(pub, live) {
   const items = pub.result?.items ?? (pub.kind === "timeline.restore" ? [] : (pub.data.items ?? []));
   if (live && pub.from.member === start.member) {
     const [id] = pub.id.split("~");
-    if (pub.kind === "timeline.restore") undone.set(id, pub.data.items);
+    if (pub.kind === "timeline.restore") kept(undone, id, pub.data.items);
     if (undone.has(id)) asBefore(undone.get(id), items);
     else if (pub.kind === "timeline.items") offers.get(id)?.push(...taken(items)); // what not all the crew may see
     else offer(pub, taken(items));
@@ -152,8 +157,7 @@ function offer(pub, items) {
   button.dataset.testid = "undo";
   const what = pub.kind === "timeline.shift" ? `${title(pub.data.item)} ${signed(pub.data.minutes)}` : `${title(pub.data.item)} moved`;
   const node = toast(items.length > 1 ? `${what}, ${items.length - 1} more moved.` : `${what}.`, "", button);
-  offers.set(pub.id, items);
-  if (offers.size > OFFERS_MAX) offers.delete(offers.keys().next().value);
+  kept(offers, pub.id, items);
   button.addEventListener("click", () => {
     say("timeline.restore", { items: items.map(({ was, ...back }) => back) });
     node.remove();
